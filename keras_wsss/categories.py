@@ -1,0 +1,234 @@
+"""Category names and ids, source/target splits, and the mask palette."""
+
+import dataclasses
+from typing import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from keras_wsss.errors import ConfigError
+
+BACKGROUND = 0
+IGNORE = 255
+MAX_CATEGORIES = 254  # ids are uint8 in masks; 0 and 255 have meanings
+
+# PASCAL VOC 2012, official order: id = position + 1.
+VOC_CATEGORIES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat",
+    "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person",
+    "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+# The 60 COCO categories that VOC lacks, in ascending COCO id: ids 21 to 80.
+COCO_NOT_VOC_CATEGORIES = (
+    "truck", "traffic light", "fire hydrant", "stop sign", "parking meter",
+    "bench", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard",
+    "surfboard", "tennis racket", "wine glass", "cup", "fork", "knife",
+    "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "bed", "toilet", "laptop",
+    "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
+    "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+
+# COCO's names for VOC categories, where the two data sets differ.
+COCO_ALIASES = {
+    "airplane": "aeroplane",
+    "couch": "sofa",
+    "dining table": "diningtable",
+    "motorcycle": "motorbike",
+    "potted plant": "pottedplant",
+    "tv": "tvmonitor",
+}
+
+ANIMALS = ("cat", "cow", "dog", "horse", "sheep")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Categories with masks (source), with tags only (target), and scored.
+
+    Attributes:
+        name: name of the split, written into every run folder.
+        categories: all category names in id order (id = position + 1).
+        source: names whose masks may be used.
+        target: names of which only image-level tags may be used. Disjoint
+            from `source`.
+        scored: target names that the evaluation scores, in id order; pixels
+            of any other category count as background there.
+        aliases: other spellings, e.g. COCO's name of a VOC category.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    scored: tuple[str, ...]
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def fail(problem: str) -> None:
+            raise ConfigError(f"Split '{self.name}': {problem}.")
+
+        for field in ("categories", "source", "target", "scored"):
+            names = getattr(self, field)
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            if repeated:
+                fail(f"{field} names {', '.join(repeated)} more than once")
+        if not self.target:
+            fail("it has no target category; name at least one")
+        if len(self.categories) > MAX_CATEGORIES:
+            fail(
+                f"it has {len(self.categories)} categories; masks hold at "
+                f"most {MAX_CATEGORIES}"
+            )
+        both = sorted(set(self.source) & set(self.target))
+        if both:
+            fail(
+                f"{', '.join(both)} stand in source and in target; a category "
+                "has either masks or tags only"
+            )
+        unknown = (set(self.source) | set(self.target)) - set(self.categories)
+        if unknown:
+            fail(f"{', '.join(sorted(unknown))} are not among its categories")
+        not_target = sorted(set(self.scored) - set(self.target))
+        if not_target:
+            fail(f"scored {', '.join(not_target)} are not target categories")
+
+    @property
+    def num_categories(self) -> int:
+        """Number of categories without background (C of the papers)."""
+        return len(self.categories)
+
+    @property
+    def source_ids(self) -> tuple[int, ...]:
+        return self.ids(self.source)
+
+    @property
+    def target_ids(self) -> tuple[int, ...]:
+        return self.ids(self.target)
+
+    @property
+    def scored_ids(self) -> tuple[int, ...]:
+        return self.ids(self.scored)
+
+    def ids(self, names: Iterable[str]) -> tuple[int, ...]:
+        """Ids (1 to C) of `names`, ascending. Raises `KeyError`."""
+        return tuple(sorted(self.id_of(name) for name in names))
+
+    def id_of(self, name: str) -> int:
+        """Id (1 to C) of a category name or alias. Raises `KeyError`."""
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def find(self, name: str) -> int | None:
+        """Id (1 to C) of a category name or alias, or None if unknown."""
+        name = self.aliases.get(name, name)
+        try:
+            return self.categories.index(name) + 1
+        except ValueError:
+            return None
+
+    def name_of(self, category: int) -> str:
+        """Name of an id; 0 is 'background'. Raises `KeyError`."""
+        if category == BACKGROUND:
+            return "background"
+        if not 1 <= category <= len(self.categories):
+            raise KeyError(category)
+        return self.categories[category - 1]
+
+
+_VOC_AND_COCO = VOC_CATEGORIES + COCO_NOT_VOC_CATEGORIES
+
+
+def _in_id_order(
+    categories: Sequence[str], names: Iterable[str]
+) -> tuple[str, ...]:
+    wanted = set(names)
+    return tuple(name for name in categories if name in wanted)
+
+
+def _coco_split(name: str, target: Iterable[str], scored: Iterable[str]):
+    target = _in_id_order(_VOC_AND_COCO, target)
+    return Split(
+        name=name,
+        categories=_VOC_AND_COCO,
+        source=tuple(n for n in _VOC_AND_COCO if n not in target),
+        target=target,
+        scored=_in_id_order(_VOC_AND_COCO, scored),
+        aliases=COCO_ALIASES,
+    )
+
+
+# coco60_voc20 is the split of the TransferNet paper (ids of its release).
+SPLITS = {
+    split.name: split
+    for split in (
+        _coco_split("coco60_voc20", VOC_CATEGORIES, VOC_CATEGORIES),
+        _coco_split("mini60", VOC_CATEGORIES, (*ANIMALS, "person")),
+        _coco_split("mini75", ANIMALS, ANIMALS),
+    )
+}
+
+
+def get_split(
+    name: str,
+    source: Sequence[str] = (),
+    target: Sequence[str] = (),
+    scored: Sequence[str] = (),
+    aliases: Mapping[str, str] | None = None,
+) -> Split:
+    """The split called `name`, or a user's own made of category names.
+
+    Args:
+        name: one of `SPLITS`, or any other name together with `target`.
+        source: for a user's split, the names that have masks.
+        target: for a user's split, the names that have tags only. Ids are
+            given in the order target, then source, so that adding a source
+            category leaves the ids of the target categories alone.
+        scored: target names to score; all of them when empty.
+        aliases: other spellings to canonical names, e.g. COCO's.
+
+    Raises:
+        ConfigError: unknown name without categories, or a split that
+            contradicts itself.
+    """
+    if not target and not source:
+        if name in SPLITS:
+            return SPLITS[name]
+        raise ConfigError(
+            f"Unknown split '{name}'. Known: {', '.join(sorted(SPLITS))}; "
+            "for your own, set split.source and split.target to category "
+            "names."
+        )
+    if name in SPLITS:
+        raise ConfigError(
+            f"Split name '{name}' is taken; give your own split another name."
+        )
+    categories = (*target, *source)
+    return Split(
+        name=name,
+        categories=categories,
+        source=tuple(source),
+        target=tuple(target),
+        scored=_in_id_order(categories, scored or target),
+        aliases=dict(aliases or {}),
+    )
+
+
+def palette(size: int = 256) -> np.ndarray:
+    """The VOC colour map: bit-reversed ids spread over three channels.
+
+    Returns:
+        uint8 [size, 3], RGB; row 0 is black, row 255 the void colour.
+    """
+    ids = np.arange(size)
+    colours = np.zeros((size, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            value = (ids >> (3 * bit + channel)) & 1
+            colours[:, channel] |= (value << (7 - bit)).astype(np.uint8)
+    return colours

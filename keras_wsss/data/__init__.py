@@ -1,0 +1,1 @@
+"""Readers, checks and pipelines: from files to batches."""

@@ -1,0 +1,57 @@
+"""The one record type that every reader gives and everything else takes."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+Domain = Literal["source", "target"]
+
+
+class MaskReader(Protocol):
+    """Reads one picture's index mask when it is needed, not before."""
+
+    def read(self) -> np.ndarray:
+        """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
+
+        Raises:
+            DataError: names the file and the record.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One picture with what training or evaluation may know of it.
+
+    Attributes:
+        image_id: name of the picture, unique in its data set; names outputs.
+        image_path: JPEG or PNG file.
+        domain: "source" (mask and labels) or "target" (tags only).
+        labels: ids of the categories present, ascending. Only source ids in
+            a source record, only target ids in a target record.
+        mask: reader of the index mask, or None. Always None in a target
+            record that is meant for training.
+    """
+
+    image_id: str
+    image_path: Path
+    domain: Domain
+    labels: tuple[int, ...]
+    mask: MaskReader | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Records in a fixed order, and what the reader left out.
+
+    Attributes:
+        records: the records, in the reader's documented order.
+        skipped: reason -> image ids that were left out for it. Nothing is
+            left out silently: counts reach the logs and results.json.
+    """
+
+    records: tuple[Record, ...]
+    skipped: dict[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict
+    )

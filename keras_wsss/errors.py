@@ -1,0 +1,18 @@
+"""Errors that a user can act on."""
+
+
+class UserError(Exception):
+    """A problem with the user's files, flags or config.
+
+    The message is one or two sentences that name the file, the record, the
+    value and the remedy. Scripts print it without a traceback and exit with
+    code 2 (see `keras_wsss.cli`).
+    """
+
+
+class DataError(UserError):
+    """A picture, mask, annotation or tags file that cannot be used."""
+
+
+class ConfigError(UserError):
+    """A config field or command line flag that cannot be used."""

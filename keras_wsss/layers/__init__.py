@@ -1,0 +1,1 @@
+"""Keras layers: pooling with switches, label attention, refinement."""

@@ -1,0 +1,1 @@
+"""Keras models: VGG encoders, TransferNet and the tagger."""

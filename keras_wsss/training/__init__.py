@@ -1,0 +1,1 @@
+"""Phases, losses, the training loop, caches and checkpoints."""
