@@ -1,0 +1,285 @@
+"""Pictures from JPEG and PNG files, checked before they are decoded.
+
+Only the header is parsed until the size is known to lie below a limit, so a
+small file that unpacks to gigabytes is refused before memory is spent on it.
+"""
+
+import io
+import os
+import stat
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+from keras_wsss.errors import DataError
+
+Kind = Literal["jpeg", "png"]
+DEFAULT_MAX_PIXELS = 64_000_000  # 192 MB once decoded
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# Start-of-frame markers: 0xC0 to 0xCF but for DHT, JPG and DAC.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SCAN = 0xDA
+_JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a length
+
+
+class ImageHeader(NamedTuple):
+    """What a file says of itself before any pixel is decoded.
+
+    Attributes:
+        width: columns as stored, before any EXIF orientation.
+        height: rows as stored.
+        kind: "jpeg" or "png", by content and not by file name.
+    """
+
+    width: int
+    height: int
+    kind: Kind
+
+
+def check_image(
+    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS
+) -> ImageHeader:
+    """Checks kind and size of a picture without decoding it.
+
+    Args:
+        path: file to look at; its name's ending does not matter.
+        max_pixels: largest width times height that is accepted.
+
+    Returns:
+        Stored width and height in pixels, and the kind.
+
+    Raises:
+        DataError: the file is missing, neither JPEG nor PNG, damaged before
+            its size, or larger than `max_pixels`.
+    """
+    with open_regular(path) as file:
+        return _header(file, str(path), max_pixels)
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    *,
+    apply_orientation: bool = True,
+) -> np.ndarray:
+    """Reads a JPEG or PNG picture as RGB.
+
+    Grey is repeated over the channels, palettes are looked up, 16 bits keep
+    their upper 8, CMYK is converted without a colour profile. Alpha is
+    dropped and not composited: that is what TensorFlow's decoder does in the
+    exported model, so training and serving see the same picture.
+
+    A mask must have the size of the picture that this function returns by
+    default, i.e. upright: drawn on the picture as viewers and annotation
+    tools show it.
+
+    Args:
+        path: file to read.
+        max_pixels: largest width times height that is accepted.
+        apply_orientation: turn the picture upright by its EXIF orientation;
+            False gives the pixels as stored.
+
+    Returns:
+        uint8 [height, width, 3], RGB in [0, 255].
+
+    Raises:
+        DataError: what `check_image` raises, or a truncated or corrupt file.
+    """
+    with open_regular(path) as file:
+        _header(file, str(path), max_pixels)
+        file.seek(0)
+        data = file.read()
+    return decode_image(
+        data, str(path), max_pixels, apply_orientation=apply_orientation
+    )
+
+
+def decode_image(
+    data: bytes,
+    name: str,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    *,
+    apply_orientation: bool = True,
+) -> np.ndarray:
+    """Decodes the content of a JPEG or PNG file; see `read_image`.
+
+    Args:
+        data: content of the file.
+        name: what error messages call it.
+        max_pixels: largest width times height that is accepted.
+        apply_orientation: turn the picture upright by its EXIF orientation.
+
+    Returns:
+        uint8 [height, width, 3], RGB in [0, 255].
+
+    Raises:
+        DataError: names the file and what is wrong with it.
+    """
+    header = check_complete(data, name, max_pixels)
+    flags = cv2.IMREAD_COLOR
+    if not apply_orientation:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        # OpenCV releases the interpreter lock here: threads decode together.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise _damaged(name, f"its {header.kind.upper()} data are corrupt")
+    if sorted(image.shape[:2]) != sorted((header.width, header.height)):
+        raise _damaged(name, "it decodes to another size than its header says")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def check_complete(data: bytes, name: str, max_pixels: int) -> ImageHeader:
+    """Checks size and end of a file's content; decoders forgive too much.
+
+    OpenCV fills what a truncated file lacks with grey and returns it, so the
+    end mark of a JPEG and every checksum of a PNG are looked at here.
+
+    Raises:
+        DataError: names the file and what is wrong with it.
+    """
+    file = io.BytesIO(data)
+    header = _header(file, name, max_pixels)
+    if header.kind == "png":
+        _check_png_chunks(data, name)
+    elif data.rfind(b"\xff\xd9", _jpeg_scan_offset(file, name)) < 0:
+        raise _damaged(name, "it is truncated: its JPEG end mark is missing")
+    return header
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a regular file for reading, or raises `DataError`."""
+    try:
+        # Opening a pipe or device could block for ever: look first.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DataError(f"{path}: not a file; give a JPEG or PNG file.")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; check the name and the folder."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}).") from None
+
+
+def find_image(root: Path, name: str) -> Path | None:
+    """The picture `name` under `root`, with or without its file ending.
+
+    Returns:
+        The path of an existing file, or None.
+    """
+    path = root / name
+    if path.suffix in IMAGE_SUFFIXES and path.is_file():
+        return path
+    for suffix in IMAGE_SUFFIXES:
+        # Not with_suffix: a name such as "a.b" would lose its ".b".
+        path = root / (name + suffix)
+        if path.is_file():
+            return path
+    return None
+
+
+def _damaged(name: str, problem: str) -> DataError:
+    return DataError(f"{name}: {problem}; replace or remove the file.")
+
+
+def _header(file: BinaryIO, name: str, max_pixels: int) -> ImageHeader:
+    magic = file.read(len(_PNG_MAGIC))
+    kind: Kind
+    if magic == _PNG_MAGIC:
+        kind = "png"
+        ihdr = file.read(16)
+        if len(ihdr) < 16 or ihdr[4:8] != b"IHDR":
+            raise _damaged(name, "it is truncated inside its PNG header")
+        width, height = struct.unpack(">II", ihdr[8:])
+    elif magic.startswith(_JPEG_MAGIC):
+        kind = "jpeg"
+        width, height = _jpeg_size(file, name)
+    elif not magic:
+        raise _damaged(name, "it is empty")
+    else:
+        raise DataError(
+            f"{name}: neither JPEG nor PNG (it begins with "
+            f"{magic[:4].hex(' ')}); convert it to one of these."
+        )
+    if not width or not height:
+        raise _damaged(name, f"its header gives the size {width} x {height}")
+    if width * height > max_pixels:
+        raise DataError(
+            f"{name}: {width} x {height} is more than the limit of "
+            f"{max_pixels} pixels; shrink the picture or raise --max_pixels."
+        )
+    return ImageHeader(width, height, kind)
+
+
+def _jpeg_segments(file: BinaryIO, name: str):
+    """Yields (marker, payload length), the file standing at the payload."""
+    file.seek(2)
+    while True:
+        byte = file.read(1)
+        if byte != b"\xff":
+            problem = "its JPEG header is damaged"
+            if not byte:
+                problem = "it is truncated inside its JPEG header"
+            raise _damaged(name, problem)
+        while byte == b"\xff":  # any number of fill bytes may precede
+            byte = file.read(1)
+        marker = byte[0] if byte else 0
+        if marker in _JPEG_BARE:
+            continue
+        size = file.read(2)
+        length = int.from_bytes(size, "big") - 2
+        if len(size) < 2 or length < 0:
+            raise _damaged(name, "it is truncated inside its JPEG header")
+        end = file.tell() + length
+        yield marker, length
+        file.seek(end)
+
+
+def _jpeg_size(file: BinaryIO, name: str) -> tuple[int, int]:
+    for marker, _ in _jpeg_segments(file, name):
+        if marker in _JPEG_FRAMES:
+            frame = file.read(5)
+            if len(frame) < 5:
+                break
+            height, width = struct.unpack(">HH", frame[1:])
+            return width, height
+        if marker == _JPEG_SCAN:
+            break
+    raise _damaged(name, "its JPEG header gives no size")
+
+
+def _jpeg_scan_offset(file: BinaryIO, name: str) -> int:
+    # An EXIF thumbnail is a JPEG with an end mark of its own; only what
+    # follows the first scan header counts.
+    for marker, length in _jpeg_segments(file, name):
+        if marker == _JPEG_SCAN:
+            return file.tell() + length
+    raise AssertionError  # the generator ends only by raising
+
+
+def _check_png_chunks(data: bytes, name: str) -> None:
+    offset = len(_PNG_MAGIC)
+    view = memoryview(data)
+    while offset + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        end = offset + 12 + length
+        if end > len(data):
+            break
+        (checksum,) = struct.unpack_from(">I", data, end - 4)
+        if zlib.crc32(view[offset + 4 : end - 4]) != checksum:
+            raise _damaged(name, "a PNG checksum is wrong")
+        if kind == b"IEND":
+            return
+        offset = end
+    raise _damaged(name, "it is truncated: its PNG end mark is missing")

@@ -1,0 +1,133 @@
+"""Index masks in PNG files: palette files read as indices, and written."""
+
+import io
+import os
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from keras_wsss.categories import IGNORE, palette
+from keras_wsss.data.images import (
+    DEFAULT_MAX_PIXELS,
+    check_complete,
+    check_image,
+    open_regular,
+)
+from keras_wsss.errors import DataError
+from keras_wsss.files import atomic_path
+
+# Place of bit depth and colour type in a PNG file, which begins with its
+# 8 magic bytes, the chunk's length and name, width and height.
+_DEPTH, _COLOUR = 24, 25
+_GREY, _PALETTE = 0, 3
+_COLOUR_NAMES = {
+    2: "an RGB picture",
+    4: "grey with alpha",
+    6: "an RGBA picture",
+}
+
+
+def read_palette_mask(
+    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS
+) -> np.ndarray:
+    """Reads the category index of every pixel from a palette or grey PNG.
+
+    `tf.io.decode_png` and `cv2.imread` look the palette up and give grey
+    values instead (VOC's index 1 becomes 38); Pillow gives the indices.
+
+    Args:
+        path: PNG file: 8-bit grey whose values are indices, or a palette.
+        max_pixels: largest width times height that is accepted.
+
+    Returns:
+        uint8 [height, width]: indices in [0, 255].
+
+    Raises:
+        DataError: missing or damaged, no PNG, or a PNG of colours, of 16
+            bits or of fewer than 8 bits of grey, which hold no indices.
+    """
+    if check_image(path, max_pixels).kind != "png":
+        raise DataError(
+            f"{path}: a JPEG cannot be a mask, compression changes its "
+            "values; save masks as palette PNG."
+        )
+    with open_regular(path) as file:
+        data = file.read()
+    check_complete(data, str(path), max_pixels)
+    depth, colour = data[_DEPTH], data[_COLOUR]
+    # Grey of 1, 2 or 4 bits is stretched to 0..255 by every decoder.
+    if colour != _PALETTE and (colour, depth) != (_GREY, 8):
+        found = _COLOUR_NAMES.get(colour, f"grey of {depth} bits")
+        raise DataError(
+            f"{path}: the mask is {found}, which holds colours and no "
+            "category indices; save it as an 8-bit palette PNG "
+            "(keras_wsss.data.masks.write_palette_mask)."
+        )
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return np.array(image, np.uint8)
+    except (OSError, ValueError, SyntaxError):
+        raise DataError(
+            f"{path}: its PNG data are corrupt; replace the file."
+        ) from None
+
+
+def write_palette_mask(
+    path: str | os.PathLike[str] | BinaryIO, mask: np.ndarray
+) -> None:
+    """Writes an index mask as a palette PNG with the VOC colours.
+
+    Args:
+        path: file name, written atomically, or a binary file object.
+        mask: uint8 [height, width]: 0 background, ids, 255 ignore.
+
+    Raises:
+        ValueError: `mask` has another type or rank.
+    """
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise ValueError(
+            f"a mask is uint8 [height, width], not {mask.dtype} {mask.shape}"
+        )
+    image = Image.fromarray(np.ascontiguousarray(mask))
+    image.putpalette(palette().tobytes())
+    if isinstance(path, str | os.PathLike):
+        with atomic_path(path) as temporary:
+            image.save(temporary, format="PNG")
+    else:
+        image.save(path, format="PNG")
+
+
+def mask_value_problem(mask: np.ndarray, largest: int) -> str | None:
+    """Says what is wrong with the values of a mask, if anything.
+
+    Args:
+        mask: uint8 [height, width].
+        largest: largest index that names a category.
+
+    Returns:
+        None when every value is at most `largest` or 255, else a sentence
+        part that names the values and the remedy.
+    """
+    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    wrong = values[(values > largest) & (values != IGNORE)]
+    if not wrong.size:
+        return None
+    shown = ", ".join(str(value) for value in wrong[:5])
+    if wrong.size > 5:
+        shown += ", ..."
+    colours = palette()[np.newaxis, [*range(largest + 1), IGNORE]]
+    greys = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY).astype(int)
+    # Decoders round the grey of a palette entry differently, by one.
+    distance = np.abs(values[values != IGNORE, np.newaxis] - greys).min(1)
+    if distance.max() <= 1:
+        return (
+            f"the mask holds {shown}, the grey values of the VOC palette: it "
+            "was saved from a palette that was read as grey; save the "
+            "original indices"
+        )
+    return (
+        f"the mask holds {shown}, but categories end at {largest} and only "
+        "255 may lie above; renumber it or add the categories"
+    )
