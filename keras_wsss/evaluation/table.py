@@ -1,0 +1,138 @@
+"""Results as Markdown tables that also read well as plain text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NOT_RUN = "not run"
+UNDEFINED = "n/a"
+
+# Columns of the main table: heading -> key of a result row.
+MAIN_COLUMNS = {
+    "method": "method",
+    "tags": "tags",
+    "inference": "inference",
+    "mean IoU": "mean_iou",
+    "pixel accuracy": "pixel_accuracy",
+    "boundary IoU": "boundary_iou",
+    "ms/image": "milliseconds",
+}
+
+
+def format_value(value: Any, digits: int = 3) -> str:
+    """One cell: floats with fixed digits, 'n/a' for None and NaN.
+
+    None means "measured, but undefined" (e.g. the IoU of a class that no
+    picture has). What was never measured is a missing key, see
+    `markdown_table`; the two must not look alike, nor like a zero.
+    """
+    if value is None or value != value:
+        return UNDEFINED
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def markdown_table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    digits: int | Mapping[str, int] = 3,
+) -> str:
+    """An aligned Markdown table.
+
+    Args:
+        rows: one mapping per row; a key that is missing shows as "not run".
+        columns: heading -> key, in the order shown.
+        digits: decimals of floats; one number, or key -> number (default 3).
+
+    Returns:
+        The table with a newline at its end. Columns that hold only numbers
+        (or nothing) are aligned to the right.
+    """
+    if isinstance(digits, int):
+        digits = dict.fromkeys(columns.values(), digits)
+    cells = [
+        [
+            format_value(row[key], digits.get(key, 3))
+            if key in row
+            else NOT_RUN
+            for key in columns.values()
+        ]
+        for row in rows
+    ]
+    numeric = [
+        all(isinstance(row.get(key), int | float | None) for row in rows)
+        for key in columns.values()
+    ]
+    headings = list(columns)
+    widths = [
+        max(3, len(heading), *(len(row[i]) for row in cells))
+        if cells
+        else max(3, len(heading))
+        for i, heading in enumerate(headings)
+    ]
+
+    def line(texts: Sequence[str]) -> str:
+        padded = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(texts, widths, numeric, strict=True)
+        ]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = [
+        "-" * (width - 1) + ":" if right else "-" * width
+        for width, right in zip(widths, numeric, strict=True)
+    ]
+    return "\n".join([line(headings), line(rule), *map(line, cells)]) + "\n"
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The main table of an evaluation: one row per way of predicting.
+
+    Args:
+        rows: mappings with `method` and, where they were measured, `tags`
+            ("oracle" or "predicted"), `inference` ("raw", "test-time
+            augmentation", "refined", ...), `mean_iou`, `pixel_accuracy`,
+            `boundary_iou` (all in [0, 1]) and `milliseconds` an image.
+
+    Returns:
+        A Markdown table; what a row lacks shows as "not run". Columns that
+        no row has are left out.
+    """
+    columns = {
+        heading: key
+        for heading, key in MAIN_COLUMNS.items()
+        if key == "method" or any(key in row for row in rows)
+    }
+    return markdown_table(rows, columns, {"milliseconds": 1})
+
+
+def per_class_table(
+    results: Mapping[str, Mapping[str, float | None]], score: str = "mean"
+) -> str:
+    """Classes as rows and methods as columns, with the mean below.
+
+    Args:
+        results: method -> class name -> score in [0, 1] or None. The mean
+            is over the defined scores of a method.
+        score: name of the last row.
+
+    Returns:
+        A Markdown table; a class that a method does not have is "not run".
+    """
+    names = list(dict.fromkeys(n for row in results.values() for n in row))
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        row: dict[str, Any] = {"class": name}
+        for method, scores in results.items():
+            if name in scores:
+                row[f"score {method}"] = scores[name]
+        rows.append(row)
+    last: dict[str, Any] = {"class": score}
+    for method, scores in results.items():
+        defined = [v for v in scores.values() if v is not None and v == v]
+        if defined:
+            last[f"score {method}"] = sum(defined) / len(defined)
+    rows.append(last)
+    columns = {"class": "class"}
+    columns.update({method: f"score {method}" for method in results})
+    return markdown_table(rows, columns)

@@ -1,0 +1,127 @@
+"""Scores of image-level tags: precision, recall, F1, average precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_wsss.errors import DataError
+from keras_wsss.evaluation.confusion import number_or_none
+
+
+def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the precision-recall curve of one category.
+
+    VOC's definition since 2010: every recall level counts, and precision at
+    a recall is the best one at that recall or beyond. Pictures with equal
+    scores enter the ranking together, so their order in the list, which
+    means nothing, cannot change the result.
+
+    Args:
+        truth: bool [pictures]; whether the picture has the category.
+        scores: float [pictures]; higher means more likely. Any scale.
+
+    Returns:
+        Value in [0, 1], or NaN when no picture has the category.
+    """
+    truth = np.asarray(truth, bool)
+    scores = np.asarray(scores)
+    positives = int(truth.sum())
+    if positives == 0:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    # The last position of every group of equal scores.
+    group_ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), -1)
+    group_ends[-1] = ranked.size - 1
+    hits = np.cumsum(truth[order])[group_ends]
+    precision = hits / (group_ends + 1)
+    recall = hits / positives
+    best_beyond = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * best_beyond))
+
+
+def tag_scores(
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    threshold: float = 0.5,
+) -> dict:
+    """Multi-label scores of a tagger over a set of pictures.
+
+    Args:
+        truth: bool [pictures, categories]; tags that are right.
+        probabilities: float [pictures, categories], finite.
+        names: names of the categories.
+        threshold: a tag is predicted when its probability is at least this
+            (spec: 0.6 in the TransferNet release).
+
+    Returns:
+        Numbers for JSON: `threshold`, `pictures`; `precision`, `recall` and
+        `f1` over all tags together (micro average); `mean_f1` and
+        `mean_average_precision` over the categories that some picture has;
+        `per_category`: name -> `precision`, `recall`, `f1`,
+        `average_precision`, `positives`, `predicted`. All in [0, 1] but the
+        counts; None where undefined (no positives, or nothing predicted).
+
+    Raises:
+        DataError: shapes that do not fit, or a probability not finite.
+    """
+    truth = np.asarray(truth, bool)
+    probabilities = np.asarray(probabilities, float)
+    expected = (truth.shape[0], len(names))
+    if truth.shape != expected or probabilities.shape != expected:
+        raise DataError(
+            f"Tags have shape {truth.shape} and probabilities "
+            f"{probabilities.shape}; both must be [pictures, {len(names)}]."
+        )
+    wrong = np.argwhere(~np.isfinite(probabilities))
+    if wrong.size:
+        row, column = wrong[0]
+        raise DataError(
+            f"The probability of '{names[column]}' in picture {row} is "
+            f"{probabilities[row, column]}; the tagger's weights are damaged "
+            "or its training diverged."
+        )
+    predicted = probabilities >= threshold
+    hits = np.sum(truth & predicted, axis=0)
+    per_category = {}
+    for column, name in enumerate(names):
+        per_category[name] = {
+            **_scores(
+                hits[column], predicted[:, column].sum(), truth[:, column].sum()
+            ),
+            "average_precision": number_or_none(
+                average_precision(truth[:, column], probabilities[:, column])
+            ),
+            "positives": int(truth[:, column].sum()),
+            "predicted": int(predicted[:, column].sum()),
+        }
+    present = [row for row in per_category.values() if row["positives"]]
+    return {
+        "threshold": float(threshold),
+        "pictures": int(truth.shape[0]),
+        **_scores(hits.sum(), predicted.sum(), truth.sum()),
+        "mean_f1": _mean([row["f1"] for row in present]),
+        "mean_average_precision": _mean(
+            [row["average_precision"] for row in present]
+        ),
+        "per_category": per_category,
+    }
+
+
+def _scores(
+    hits: int, predicted: int, positives: int
+) -> dict[str, float | None]:
+    return {
+        "precision": float(hits / predicted) if predicted else None,
+        "recall": float(hits / positives) if positives else None,
+        "f1": (
+            float(2 * hits / (predicted + positives))
+            if predicted + positives
+            else None
+        ),
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,77 @@
+"""From per-label scores to one index mask, in TensorFlow ops.
+
+Plain ops with dynamic shapes, so that the same code runs eagerly, in
+`tf.function` and in the exported graph (TransferNet spec, section 5, items
+5 and 8).
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def foreground_probability(
+    scores: tf.Tensor, background_factor: float = 0.5
+) -> tf.Tensor:
+    """Foreground probability with a discounted background.
+
+    p = e^f / (e^f + factor e^b) = sigmoid(f - b - ln factor). The release of
+    TransferNet halves the background: a decoder that learned other
+    categories is less sure of a new one's foreground.
+
+    Args:
+        scores: float [..., 2]; decoder logits, background then foreground.
+        background_factor: positive; 0.5 is the published value, 1 leaves
+            the softmax as it is.
+
+    Returns:
+        float [...] in [0, 1], dtype of `scores`.
+    """
+    if not background_factor > 0:
+        raise ValueError(
+            f"background_factor must be positive, got {background_factor}"
+        )
+    background, foreground = tf.unstack(scores, axis=-1)
+    return tf.sigmoid(foreground - background - math.log(background_factor))
+
+
+def merge_labels(
+    probabilities: tf.Tensor,
+    label_ids: tf.Tensor,
+    keep: tf.Tensor,
+    fires: tf.Tensor | None = None,
+    threshold: float = 0.5,
+) -> tf.Tensor:
+    """The most probable label that fires at each pixel, else background.
+
+    There is no background channel and no normalisation across labels: a
+    label competes only where its own binary decision is foreground. Equal
+    probabilities go to the lower id, and a probability equal to the
+    threshold to background (id 0).
+
+    Args:
+        probabilities: float [..., K, H, W] in [0, 1]; foreground
+            probability of each label, before any refinement that decides
+            `fires`.
+        label_ids: integer [..., K]; ids 1 to 254, in any order. Padding may
+            hold any value.
+        keep: bool [..., K]; False leaves a label (or padding) out.
+        fires: bool [..., K, H, W]; each label's binary decision, e.g. of a
+            dense CRF. Where None, `probabilities > threshold`.
+        threshold: used when `fires` is None.
+
+    Returns:
+        uint8 [..., H, W]; 0 or one of the kept ids.
+    """
+    probabilities = tf.convert_to_tensor(probabilities)
+    label_ids = tf.cast(label_ids, tf.int32)
+    if fires is None:
+        fires = probabilities > threshold
+    fires = tf.logical_and(fires, tf.cast(keep, tf.bool)[..., None, None])
+    scores = tf.where(fires, probabilities, tf.zeros_like(probabilities))
+    best = tf.reduce_max(scores, axis=-3, keepdims=True)
+    wins = tf.logical_and(scores > 0, scores >= best)
+    # The lowest id among the winners; 255 marks "no winner".
+    ids = tf.where(wins, label_ids[..., None, None], 255)
+    lowest = tf.reduce_min(ids, axis=-3)
+    return tf.cast(tf.where(lowest < 255, lowest, 0), tf.uint8)
