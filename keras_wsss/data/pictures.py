@@ -1,0 +1,167 @@
+"""Squared pictures and masks, decoded once and kept in memory if they fit."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.categories import IGNORE
+from keras_wsss.data import preprocess
+from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
+from keras_wsss.data.records import Dataset, Record
+from keras_wsss.errors import DataError
+
+UNREADABLE = "unreadable image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+    """A picture padded to a square and resized.
+
+    Attributes:
+        image: uint8 [size, size, 3], RGB.
+        height: rows of the original picture.
+        width: columns of the original picture.
+    """
+
+    image: np.ndarray
+    height: int
+    width: int
+
+
+class PictureStore:
+    """Reads pictures and masks as squares; threads may share it.
+
+    Args:
+        max_pixels: larger pictures are refused before they are decoded.
+        memory_mb: squares kept in memory, in MB; what comes first stays.
+    """
+
+    def __init__(
+        self,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        memory_mb: float = 0,
+    ):
+        self.max_pixels = max_pixels
+        self._free = int(memory_mb * 1e6)
+        self._kept: dict[tuple, Square | np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def image(self, record: Record, size: int) -> Square:
+        """The record's picture as a square of `size` pixels.
+
+        Raises:
+            DataError: the file is missing, damaged, too large, or of another
+                type than JPEG or PNG.
+        """
+
+        def read() -> Square:
+            image = read_image(Path(record.image_path), self.max_pixels)
+            height, width = image.shape[:2]
+            square = _on_cpu(preprocess.square_image, image, size)
+            return Square(square, height, width)
+
+        return self._once(("image", str(record.image_path), size), read)
+
+    def mask(
+        self, record: Record, size: int, height: int, width: int
+    ) -> np.ndarray:
+        """The record's index mask as a square of `size` pixels.
+
+        Args:
+            record: a record without a mask gives 255 everywhere.
+            size: side of the result.
+            height: rows of the record's picture.
+            width: columns of the record's picture.
+
+        Returns:
+            uint8 [size, size].
+
+        Raises:
+            DataError: the mask cannot be read, or is not of the picture's
+                size.
+        """
+
+        def read() -> np.ndarray:
+            mask = record.mask.read()
+            if mask.shape != (height, width):
+                raise DataError(
+                    f"The mask of '{record.image_id}' is {mask.shape[1]} x "
+                    f"{mask.shape[0]} pixels, its picture "
+                    f"{record.image_path} {width} x {height}; correct or "
+                    "remove the record."
+                )
+            return _on_cpu(preprocess.square_mask, mask, size)
+
+        if record.mask is None:
+            return np.full((size, size), IGNORE, np.uint8)
+        key = ("mask", record.image_id, str(record.image_path), size)
+        return self._once(key, read)
+
+    def _once(self, key: tuple, read: Callable[[], Square | np.ndarray]):
+        value = self._kept.get(key)
+        if value is None:
+            value = read()
+            array = value.image if isinstance(value, Square) else value
+            with self._lock:
+                if array.nbytes <= self._free and key not in self._kept:
+                    self._free -= array.nbytes
+                    self._kept[key] = value
+        return value
+
+
+def drop_bad_images(
+    dataset: Dataset,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    threads: int = 4,
+) -> Dataset:
+    """Leaves out the records whose picture cannot be decoded, and counts them.
+
+    Every picture is decoded completely, before training, so that the order of
+    the pairs is known from the beginning.
+
+    Args:
+        dataset: from any reader.
+        max_pixels: larger pictures count as unreadable.
+        threads: decoding threads.
+
+    Returns:
+        The data set without them; `skipped` lists them under
+        "unreadable image".
+
+    Raises:
+        DataError: no picture can be read.
+    """
+
+    def problem(record: Record) -> str | None:
+        try:
+            read_image(Path(record.image_path), max_pixels)
+        except DataError as error:
+            return str(error)
+        return None
+
+    with futures.ThreadPoolExecutor(threads) as pool:
+        problems = list(pool.map(problem, dataset.records))
+    pairs = list(zip(dataset.records, problems, strict=True))
+    kept = tuple(record for record, found in pairs if found is None)
+    bad = tuple(record.image_id for record, found in pairs if found is not None)
+    if not bad:
+        return dataset
+    if not kept:
+        raise DataError(
+            f"None of the {len(bad)} pictures can be read; the first problem: "
+            f"{problems[0]}"
+        )
+    before = dataset.skipped.get(UNREADABLE, ())
+    skipped = {**dataset.skipped, UNREADABLE: (*before, *bad)}
+    return Dataset(kept, skipped)
+
+
+def _on_cpu(function: Callable, array: np.ndarray, size: int) -> np.ndarray:
+    # Called in decoding threads: a GPU has better things to do.
+    with tf.device("/CPU:0"):
+        return function(tf.constant(array), size).numpy()

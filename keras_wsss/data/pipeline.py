@@ -1,0 +1,372 @@
+"""tf.data pipelines: from records to the batches of training and evaluation.
+
+A data set made here gives the same batches in the same order whatever the
+number of threads, and can start at any step. Iterate over it within
+`keras_wsss.data.failures.user_errors` so that a bad file is named in one
+sentence.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.data import failures, preprocess
+from keras_wsss.data.encodings import Encodings
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.records import Record
+from keras_wsss.data.sampling import PairSampler, shard_size
+from keras_wsss.data.views import View, ViewSpec
+from keras_wsss.errors import ConfigError
+
+ENCODER_STRIDE = 16
+THREADS = os.cpu_count() or 2
+_NO_MASK = np.zeros((0, 0), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One domain's part of each update.
+
+    Attributes:
+        sampler: which pictures and labels.
+        size: pictures of this domain per update, of all workers together.
+        views: input size and augmentation.
+        num_categories: C, the length of the multi-hot tags.
+        pictures: reads pictures and masks.
+        cache: when given, batches hold the frozen encoder's outputs in place
+            of pictures, and views are those of the cache.
+        with_mask: whether batches hold masks (source only).
+    """
+
+    sampler: PairSampler
+    size: int
+    views: ViewSpec
+    num_categories: int
+    pictures: PictureStore = dataclasses.field(default_factory=PictureStore)
+    cache: Encodings | None = None
+    with_mask: bool = False
+
+
+def make_batches(
+    source: Stream | None = None,
+    target: Stream | None = None,
+    *,
+    first_step: int = 0,
+    num_steps: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+    threads: int = THREADS,
+    prefetch: int = 2,
+) -> tf.data.Dataset:
+    """The batches of the updates `first_step`, `first_step` + 1, ...
+
+    Each element is a dict with the keys "source" and "target" (those given),
+    each a dict of tensors; B is the worker's share of the stream's size, S
+    the input size, g = S / 16, K the queries per slot:
+
+    * "image": float32 [B, S, S, 3], BGR, mean subtracted; with a cache
+      instead "features": float16 [B, g, g, D] and "switches": a tuple of
+      uint8 [B, side, side, channels] with values 0 to 3, one for each pool
+      that the cache keeps.
+    * "labels": int32 [B, K], category ids, 0 padding.
+    * "weights": float32 [B, K], 0 for padding. Where windows are smaller than
+      the picture (`min_scale` below 1) and masks are read, also 0 for a
+      present label of which the window shows no pixel.
+    * "present": float32 [B, K], the right answer to each query.
+    * "tags": float32 [B, C], 1 for every known label of the picture.
+    * "valid": float32 [B, g, g], 1 for picture, 0 for padding.
+    * "record": int32 [B], index into the sampler's records.
+    * "mask": uint8 [B, S, S], if `with_mask`: ids, 0, 255.
+
+    Args:
+        source: stream of pictures with masks.
+        target: stream of pictures with tags.
+        first_step: update to begin with.
+        num_steps: number of updates, endless if None.
+        shard: (index, count) of this worker.
+        threads: pictures read at the same time.
+        prefetch: updates read ahead.
+
+    Raises:
+        ConfigError: no stream, or a size that workers cannot share.
+    """
+    streams = {"source": source, "target": target}
+    parts = {
+        name: _stream_batches(stream, first_step, num_steps, shard, threads)
+        for name, stream in streams.items()
+        if stream is not None
+    }
+    if not parts:
+        raise ConfigError("An update needs source or target pictures.")
+    return _finish(tf.data.Dataset.zip(parts), prefetch)
+
+
+def evaluation_batches(
+    records: Sequence[Record],
+    image_size: int,
+    batch_size: int,
+    *,
+    mirror: bool = False,
+    max_labels: int | None = None,
+    with_mask: bool = False,
+    pictures: PictureStore | None = None,
+    cache: Encodings | None = None,
+    threads: int = THREADS,
+) -> tf.data.Dataset:
+    """All pictures once, whole, in the order of the records.
+
+    Each element is a dict: "image" (or "features" and "switches"), "labels",
+    "weights", "valid", "record" and "mask" as for `make_batches`, with all
+    labels of a record in ascending order, and
+
+    * "height", "width": int32 [B], size of the original picture.
+    * "used": float32 [B], 0 for the black pictures that fill the last batch
+      (their "record" is -1).
+
+    Args:
+        records: at least one.
+        image_size: side of the network's input.
+        batch_size: B.
+        mirror: give every picture mirrored (test-time augmentation).
+        max_labels: K; the most that any record has, if None.
+        with_mask: give masks at input size.
+        pictures: reads pictures and masks.
+        cache: its whole views replace pictures.
+        threads: pictures read at the same time.
+
+    Raises:
+        ConfigError: a record has more than `max_labels` labels, or the cache
+            holds other sizes or no mirrored views.
+    """
+    most = max((len(record.labels) for record in records), default=0)
+    queries = max(most, 1) if max_labels is None else max_labels
+    if most > queries:
+        raise ConfigError(
+            f"A picture has {most} labels, more than max_labels {queries}."
+        )
+    if mirror and cache is not None and not cache.views.mirror:
+        raise ConfigError("The feature cache holds no mirrored views.")
+    view = ViewSpec(image_size).whole(mirror)
+    reader = _Reader(
+        pictures or PictureStore(), cache, view.size, view.size, with_mask
+    )
+
+    def load(number: np.ndarray) -> list[np.ndarray]:
+        index = int(number) if number < len(records) else -1
+        used = index >= 0
+        labels = np.zeros(queries, np.int32)
+        if used:
+            known = records[index].labels
+            labels[: len(known)] = known
+            loaded = reader.read(records[index], lambda *_: view, int(mirror))
+        else:
+            loaded = reader.blank(view)
+        values = (labels, labels > 0, np.asarray(used), np.asarray(index))
+        return [*loaded, *_cast(values, entries)]
+
+    entries = {
+        "labels": (tf.int32, [queries]),
+        "weights": (tf.float32, [queries]),
+        "used": (tf.float32, []),
+        "record": (tf.int32, []),
+    }
+    count = -(-len(records) // batch_size) * batch_size
+    dataset = tf.data.Dataset.range(count).map(
+        lambda number: reader.assemble(load, number, entries, sizes=True),
+        num_parallel_calls=threads,
+        deterministic=True,
+    )
+    return _finish(dataset.batch(batch_size, drop_remainder=True), 2)
+
+
+class _Reader:
+    """Reads one view of a picture, or its cached encoding, and its mask."""
+
+    def __init__(
+        self,
+        pictures: PictureStore,
+        cache: Encodings | None,
+        image_size: int,
+        base_size: int,
+        with_mask: bool,
+    ):
+        if cache is not None and cache.views.image_size != image_size:
+            raise ConfigError(
+                f"The feature cache holds pictures of {cache.views.image_size} "
+                f"pixels, {image_size} are wanted."
+            )
+        self.pictures = pictures
+        self.cache = cache
+        self.image_size = image_size
+        self.base_size = base_size
+        self.with_mask = with_mask
+
+    def read(
+        self,
+        record: Record,
+        draw: Callable[[int, int], View],
+        cached_view: int,
+    ) -> list[np.ndarray]:
+        """Arrays in the order of `signature`."""
+        if self.cache is not None:
+            entry = self.cache.read(record, cached_view)
+            height, width, view = entry.height, entry.width, entry.view
+            shown = [entry.features, *entry.switches]
+        else:
+            square = self.pictures.image(record, self.base_size)
+            height, width = square.height, square.width
+            view = draw(height, width)
+            shown = [square.image]
+        mask = _NO_MASK
+        if self.with_mask:
+            mask = self.pictures.mask(record, view.base, height, width)
+        return [*shown, mask, _geometry(height, width, view)]
+
+    def blank(self, view: View) -> list[np.ndarray]:
+        """What `read` gives, with nothing in it, for unused slots."""
+        shown = [
+            np.zeros(shape, kind.as_numpy_dtype)
+            for kind, shape in self.signature()[:-2]
+        ]
+        side = view.base if self.with_mask else 0
+        mask = np.full((side, side), 255, np.uint8)
+        return [*shown, mask, _geometry(1, 1, view)]
+
+    def signature(self) -> list[tuple[tf.DType, list[int | None]]]:
+        """Types and shapes of what `read` gives."""
+        if self.cache is None:
+            shown = [(tf.uint8, [self.base_size, self.base_size, 3])]
+        else:
+            shown = [(tf.float16, list(self.cache.features_shape))]
+            shown += [
+                (tf.uint8, list(shape)) for shape in self.cache.switch_shapes
+            ]
+        return [*shown, (tf.uint8, [None, None]), (tf.int32, [7])]
+
+    def assemble(
+        self,
+        load: Callable[[np.ndarray], list[np.ndarray]],
+        number: tf.Tensor,
+        entries: dict[str, tuple[tf.DType, list[int]]],
+        sizes: bool = False,
+    ) -> dict[str, Any]:
+        """Calls `load` and makes of its arrays what a batch holds."""
+        signature = [*self.signature(), *entries.values()]
+        values = tf.numpy_function(
+            failures.carrying(load), [number], [kind for kind, _ in signature]
+        )
+        for value, (_, shape) in zip(values, signature, strict=True):
+            value.set_shape(shape)
+        element = dict(
+            zip(entries, values[len(values) - len(entries) :], strict=True)
+        )
+        *shown, mask, geometry = values[: len(values) - len(entries)]
+        height, width, base, top, left, size, flag = tf.unstack(geometry)
+        window = (top, left, size, flag, self.image_size)
+        if self.cache is None:
+            element["image"] = preprocess.view_image(shown[0], *window)
+        else:
+            element["features"] = shown[0]
+            element["switches"] = tuple(shown[1:])
+        if self.with_mask:
+            element["mask"] = preprocess.view_mask(mask, *window)
+        element["valid"] = preprocess.view_valid(
+            height, width, base, *window, ENCODER_STRIDE
+        )
+        if sizes:
+            element.update(height=height, width=width)
+        return element
+
+
+def _stream_batches(
+    stream: Stream,
+    first_step: int,
+    num_steps: int | None,
+    shard: tuple[int, int],
+    threads: int,
+) -> tf.data.Dataset:
+    part = shard_size(stream.size, *shard)
+    sampler, views, cache = stream.sampler, stream.views, stream.cache
+    reader = _Reader(
+        stream.pictures,
+        cache,
+        views.image_size,
+        views.base_size,
+        stream.with_mask,
+    )
+    entries = {
+        "labels": (tf.int32, [sampler.queries]),
+        "weights": (tf.float32, [sampler.queries]),
+        "present": (tf.float32, [sampler.queries]),
+        "tags": (tf.float32, [stream.num_categories]),
+        "record": (tf.int32, []),
+    }
+
+    def load(number: np.ndarray) -> list[np.ndarray]:
+        step, row = divmod(int(number), part)
+        slot = sampler.slot(step * stream.size + shard[0] * part + row)
+        index, seed = int(slot.record[0]), int(slot.seed[0])
+        record = sampler.records[index]
+        loaded = reader.read(
+            record,
+            lambda height, width: views.draw(seed, height, width),
+            seed % cache.num_views if cache is not None else 0,
+        )
+        tags = np.zeros(stream.num_categories, np.float32)
+        tags[np.array(record.labels, int) - 1] = 1
+        values = (slot.labels[0], slot.weights[0], slot.present[0], tags)
+        return [*loaded, *_cast((*values, np.asarray(index)), entries)]
+
+    crops_objects = (
+        stream.with_mask
+        and (views if cache is None else cache.views).min_scale < 1
+    )
+
+    def element(number: tf.Tensor) -> dict[str, Any]:
+        values = reader.assemble(load, number, entries)
+        if crops_objects:
+            labels = tf.cast(values["labels"], tf.uint8)
+            seen = tf.reduce_any(
+                values["mask"][None] == labels[:, None, None], axis=[1, 2]
+            )
+            asked = tf.cast(seen, tf.float32) + 1 - values["present"]
+            values["weights"] *= tf.minimum(asked, 1.0)
+        return values
+
+    stop = (
+        tf.int64.max if num_steps is None else (first_step + num_steps) * part
+    )
+    return (
+        tf.data.Dataset.range(first_step * part, stop)
+        .map(element, num_parallel_calls=threads, deterministic=True)
+        .batch(part, drop_remainder=True)
+    )
+
+
+def _geometry(height: int, width: int, view: View) -> np.ndarray:
+    values = (height, width, view.base, view.top, view.left, view.size)
+    return np.array([*values, view.mirror], np.int32)
+
+
+def _cast(
+    values: Sequence[np.ndarray],
+    entries: dict[str, tuple[tf.DType, list[int]]],
+) -> list[np.ndarray]:
+    kinds = [kind.as_numpy_dtype for kind, _ in entries.values()]
+    return [
+        np.asarray(value, kind)
+        for value, kind in zip(values, kinds, strict=True)
+    ]
+
+
+def _finish(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Workers share batches by `shard` above, not by files.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    return dataset.with_options(options).prefetch(prefetch)

@@ -1,0 +1,287 @@
+"""From pictures to the encoder's input and back, in plain TensorFlow ops.
+
+The same functions run in `tf.data`, eagerly, and inside the exported model.
+Sizes may be unknown when the graph is built. Source: specification 2.4.
+"""
+
+import tensorflow as tf
+
+from keras_wsss.categories import IGNORE
+
+# Raise this when a change below changes any value: caches depend on it.
+PREPROCESSING_VERSION = 1
+
+MEAN_BGR = (104.008, 116.669, 122.675)
+
+
+def pad_image(image: tf.Tensor) -> tf.Tensor:
+    """Pads a picture at the bottom or right to a square, with black.
+
+    Args:
+        image: [height, width, channels].
+
+    Returns:
+        Same type, [side, side, channels], side = max(height, width).
+    """
+    height, width = _height_and_width(image)
+    side = tf.maximum(height, width)
+    return tf.pad(image, [[0, side - height], [0, side - width], [0, 0]])
+
+
+def pad_mask(mask: tf.Tensor) -> tf.Tensor:
+    """Pads an index mask at the bottom or right to a square, with 255.
+
+    Args:
+        mask: uint8 [height, width].
+
+    Returns:
+        uint8 [side, side], side = max(height, width).
+    """
+    height, width = _height_and_width(mask)
+    side = tf.maximum(height, width)
+    return tf.pad(
+        mask,
+        [[0, side - height], [0, side - width]],
+        constant_values=tf.constant(IGNORE, mask.dtype),
+    )
+
+
+def resize_image(image: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """Resizes bilinearly, half-pixel centres, without antialiasing.
+
+    This is OpenCV's INTER_LINEAR up to rounding: OpenCV computes 8-bit
+    pictures in fixed point, so single values differ by at most 1.
+
+    Args:
+        image: [height, width, channels], any number type.
+        size: side of the result.
+
+    Returns:
+        float32 [size, size, channels].
+    """
+    return tf.image.resize(image, [size, size], method="bilinear")
+
+
+def resize_mask(mask: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """Resizes an index mask to the nearest value, rounding indices down.
+
+    Row r of the result is row floor(r * height / size), as with OpenCV's
+    INTER_NEAREST. `tf.image.resize` takes floor((r + 0.5) * height / size)
+    instead. Integers make the rule exact; where r * height / size is whole,
+    OpenCV's own floating-point product may fall one row short.
+
+    Args:
+        mask: [height, width], any type.
+        size: side of the result.
+
+    Returns:
+        Same type, [size, size].
+    """
+    height, width = _height_and_width(mask)
+    index = tf.range(size)
+    mask = tf.gather(mask, index * height // size, axis=0)
+    return tf.gather(mask, index * width // size, axis=1)
+
+
+def square_image(image: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """Pads and resizes a picture; rounds to 8 bits as OpenCV does.
+
+    Args:
+        image: uint8 [height, width, 3].
+        size: side of the result.
+
+    Returns:
+        uint8 [size, size, 3], same channel order.
+    """
+    resized = resize_image(pad_image(image), size)
+    return tf.cast(tf.round(resized), tf.uint8)
+
+
+def square_mask(mask: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """Pads (with 255) and resizes an index mask.
+
+    Args:
+        mask: uint8 [height, width].
+        size: side of the result.
+
+    Returns:
+        uint8 [size, size].
+    """
+    return resize_mask(pad_mask(mask), size)
+
+
+def crop(square: tf.Tensor, top: int, left: int, size: int) -> tf.Tensor:
+    """Cuts the window [top, top + size) x [left, left + size).
+
+    Args:
+        square: [height, width, ...].
+        top: first row; int or int32 scalar, as are the others.
+        left: first column.
+        size: side of the window.
+
+    Returns:
+        Same type, [size, size, ...].
+    """
+    return square[top : top + size, left : left + size]
+
+
+def mirror(square: tf.Tensor, flag: bool | tf.Tensor) -> tf.Tensor:
+    """Mirrors [height, width, ...] horizontally where the flag is true."""
+    return tf.cond(
+        tf.cast(flag, tf.bool), lambda: square[:, ::-1], lambda: square
+    )
+
+
+def to_encoder_input(image: tf.Tensor) -> tf.Tensor:
+    """RGB grey levels to BGR with the mean subtracted, no scaling.
+
+    Args:
+        image: [..., 3], RGB, 0 to 255, any number type.
+
+    Returns:
+        float32 [..., 3], BGR.
+    """
+    return tf.cast(image[..., ::-1], tf.float32) - tf.constant(MEAN_BGR)
+
+
+def view_image(
+    square: tf.Tensor,
+    top: tf.Tensor,
+    left: tf.Tensor,
+    size: tf.Tensor,
+    flag: tf.Tensor,
+    image_size: int,
+) -> tf.Tensor:
+    """Encoder input of one view of a squared picture.
+
+    Args:
+        square: uint8 [base, base, 3], RGB, from `square_image`.
+        top: first row of the window, int32 scalar.
+        left: first column of the window.
+        size: side of the window; resized when not `image_size`.
+        flag: whether to mirror.
+        image_size: side of the result.
+
+    Returns:
+        float32 [image_size, image_size, 3], BGR, mean subtracted.
+    """
+    window = tf.cast(crop(square, top, left, size), tf.float32)
+    window = tf.cond(
+        tf.equal(size, image_size),
+        lambda: window,
+        lambda: resize_image(window, image_size),
+    )
+    image = to_encoder_input(mirror(window, flag))
+    return tf.ensure_shape(image, [image_size, image_size, 3])
+
+
+def view_mask(
+    square: tf.Tensor,
+    top: tf.Tensor,
+    left: tf.Tensor,
+    size: tf.Tensor,
+    flag: tf.Tensor,
+    image_size: int,
+) -> tf.Tensor:
+    """The same view of a squared mask; arguments as for `view_image`.
+
+    Returns:
+        uint8 [image_size, image_size].
+    """
+    window = mirror(
+        resize_mask(crop(square, top, left, size), image_size), flag
+    )
+    return tf.ensure_shape(window, [image_size, image_size])
+
+
+def view_valid(
+    height: tf.Tensor,
+    width: tf.Tensor,
+    base: tf.Tensor,
+    top: tf.Tensor,
+    left: tf.Tensor,
+    size: tf.Tensor,
+    flag: tf.Tensor,
+    image_size: int,
+    stride: int,
+) -> tf.Tensor:
+    """Which cells of a view show picture rather than padding.
+
+    A cell counts when its centre does; the first row and column count as soon
+    as they show any picture, so that the map of a very long picture is not
+    empty. A window that lies in the padding altogether gives zeros.
+
+    Args:
+        height: rows of the original picture.
+        width: columns of the original picture.
+        base: side of the square that the window was cut from.
+        top: first row of the window in that square.
+        left: first column of the window in that square.
+        size: side of the window.
+        flag: whether the view is mirrored.
+        image_size: side of the view.
+        stride: pixels of the view per cell; divides `image_size`.
+
+    Returns:
+        float32 [image_size / stride, image_size / stride], 1 or 0.
+    """
+    cells = image_size // stride
+    centres = (tf.range(cells, dtype=tf.float32) + 0.5) * stride
+    scale = tf.cast(base, tf.float32) / tf.cast(
+        tf.maximum(height, width), tf.float32
+    )
+    zoom = image_size / tf.cast(size, tf.float32)
+
+    def shown(extent: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        end = tf.cast(extent, tf.float32) * scale - tf.cast(start, tf.float32)
+        end = end * zoom  # in pixels of the view
+        first = (tf.range(cells) == 0) & (end > 0)
+        return tf.cast((centres < end) | first, tf.float32)
+
+    valid = shown(height, top)[:, None] * shown(width, left)[None, :]
+    return tf.ensure_shape(mirror(valid, flag), [cells, cells])
+
+
+def prepare_image(image: tf.Tensor, image_size: int) -> tf.Tensor:
+    """Encoder input of a whole picture: the evaluation view.
+
+    Args:
+        image: uint8 [height, width, 3], RGB.
+        image_size: side of the result.
+
+    Returns:
+        float32 [image_size, image_size, 3], BGR, mean subtracted.
+    """
+    return to_encoder_input(square_image(image, image_size))
+
+
+def whole_valid(
+    height: tf.Tensor, width: tf.Tensor, image_size: int, stride: int
+) -> tf.Tensor:
+    """`view_valid` of the evaluation view."""
+    return view_valid(
+        height, width, image_size, 0, 0, image_size, False, image_size, stride
+    )
+
+
+def restore(
+    scores: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor
+) -> tf.Tensor:
+    """From a map of the padded square back to the original picture.
+
+    Args:
+        scores: [size, size, channels], any number type and size: scores of
+            the evaluation view, at any output stride.
+        height: rows of the original picture.
+        width: columns of the original picture.
+
+    Returns:
+        float32 [height, width, channels], bilinear.
+    """
+    side = tf.maximum(height, width)
+    return resize_image(scores, side)[:height, :width]
+
+
+def _height_and_width(array: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    shape = tf.shape(array)
+    return shape[0], shape[1]

@@ -1,0 +1,209 @@
+"""Which pictures and labels each training step sees: a function of the step."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_wsss.data.records import Record
+from keras_wsss.errors import ConfigError, DataError
+
+# Independent random streams of one seed; each use has its own number.
+_EPOCH_ORDER, _AUGMENTATION, _ABSENT_LABELS = range(3)
+_NON_NEGATIVE = np.int64(2**63 - 1)
+
+
+def random_words(
+    count: int, *, seed: int, stream: int, position: int
+) -> np.ndarray:
+    """Random bits that depend on the arguments only, not on earlier calls.
+
+    Philox is a counter-based generator (Salmon et al., SC 2011): any place of
+    its sequence can be computed directly. NumPy guarantees raw words to stay
+    the same across its versions, unlike what its distributions make of them.
+
+    Args:
+        count: how many words.
+        seed: 0 to 2^64 - 1.
+        stream: separates different uses of one seed, 0 to 2^64 - 1.
+        position: place in the stream, 0 to 2^64 - 1.
+
+    Returns:
+        uint64 [count].
+    """
+    generator = np.random.Philox(
+        key=np.array([seed, stream], np.uint64),
+        counter=np.array([0, position, 0, 0], np.uint64),
+    )
+    return generator.random_raw(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairBatch:
+    """The pictures and queried labels of some slots (B) of one step.
+
+    Attributes:
+        record: int32 [B], index of the picture's record.
+        labels: int32 [B, K], category ids 1..C; 0 is padding.
+        weights: float32 [B, K], 1 for a query, 0 for padding.
+        present: float32 [B, K], the right answer to the query: 1 where the
+            label is in the picture, 0 where it is absent or padding.
+        seed: int64 [B], non-negative, for the augmentation of the slot.
+    """
+
+    record: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    present: np.ndarray
+    seed: np.ndarray
+
+    def shard(self, index: int, count: int) -> "PairBatch":
+        """The part of the batch that worker `index` of `count` computes.
+
+        Raises:
+            ConfigError: the batch cannot be divided evenly.
+        """
+        part = shard_size(len(self.record), index, count)
+        rows = slice(index * part, (index + 1) * part)
+        return PairBatch(*(value[rows] for value in dataclasses.astuple(self)))
+
+
+def shard_size(size: int, index: int, count: int) -> int:
+    """Slots of a batch of `size` that each of `count` workers takes.
+
+    Raises:
+        ConfigError: not divisible, or no such worker.
+    """
+    if not 0 <= index < count:
+        raise ConfigError(
+            f"Worker {index} of {count} does not exist; workers are numbered "
+            f"0 to {count - 1}."
+        )
+    if size % count:
+        raise ConfigError(
+            f"A batch of {size} pictures cannot be divided among {count} "
+            "workers; choose a multiple."
+        )
+    return size // count
+
+
+class PairSampler:
+    """Draws (picture, label) pairs uniformly, without any state.
+
+    A picture with k labels gives k pairs (TransferNet, section 2.3 of the
+    specification), each used exactly once in an epoch. Its labels are cut into
+    chunks of at most `pairs_per_image`, so that one slot can ask several
+    labels of a picture that the encoder sees once. An epoch is a permutation
+    of all chunks; batches run on across the ends of epochs. Everything is
+    computed from (seed, step): a resumed run sees what an unbroken one would.
+
+    Args:
+        records: pictures; those without labels are never drawn.
+        pairs_per_image: present labels per slot, at least 1.
+        seed: use different seeds for source and target.
+        absent_per_image: further labels per slot that are *not* in the
+            picture, drawn anew for each slot (0: the published method).
+        absent_ids: category ids to draw these from: those of the pictures'
+            own domain, as nothing is known about the others.
+
+    Raises:
+        DataError: no record has a label.
+        ConfigError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        pairs_per_image: int = 1,
+        seed: int = 0,
+        absent_per_image: int = 0,
+        absent_ids: Sequence[int] = (),
+    ):
+        if pairs_per_image < 1:
+            raise ConfigError(
+                f"pairs_per_image is {pairs_per_image}; it must be 1 or more."
+            )
+        if absent_per_image < 0:
+            raise ConfigError(
+                f"absent_per_image is {absent_per_image}; it must be 0 or more."
+            )
+        if not 0 <= seed < 2**64:
+            raise ConfigError(f"seed is {seed}; it must be 0 to 2^64 - 1.")
+        self.records = tuple(records)
+        self.pairs_per_image = pairs_per_image
+        self.absent_per_image = absent_per_image
+        self.seed = seed
+        self._absent_ids = np.unique(np.array(absent_ids, np.int32))
+        self._chunks = [
+            (index, record.labels[start : start + pairs_per_image])
+            for index, record in enumerate(self.records)
+            for start in range(0, len(record.labels), pairs_per_image)
+        ]
+        if not self._chunks:
+            raise DataError(
+                f"None of the {len(self.records)} pictures has a label; "
+                "training needs labelled pictures."
+            )
+        # Two epochs at a time: batches straddle, threads read ahead.
+        self._order = functools.lru_cache(maxsize=4)(self._epoch_order)
+
+    @property
+    def queries(self) -> int:
+        """Labels asked per slot (K): present ones, then absent ones."""
+        return self.pairs_per_image + self.absent_per_image
+
+    @property
+    def num_pairs(self) -> int:
+        """(picture, label) pairs in an epoch."""
+        return sum(len(labels) for _, labels in self._chunks)
+
+    @property
+    def slots_per_epoch(self) -> int:
+        """Slots that make an epoch: chunks of pairs."""
+        return len(self._chunks)
+
+    def batch(self, step: int, size: int) -> PairBatch:
+        """The `size` slots of update `step` (from 0)."""
+        slots = [self.slot(step * size + row) for row in range(size)]
+        return PairBatch(
+            *(
+                np.concatenate([getattr(slot, field.name) for slot in slots])
+                for field in dataclasses.fields(PairBatch)
+            )
+        )
+
+    def slot(self, number: int) -> PairBatch:
+        """Slot `number` of the whole run (from 0), as a batch of one."""
+        epoch, position = divmod(number, len(self._chunks))
+        record, present = self._chunks[self._order(epoch)[position]]
+        absent = self._absent(number, self.records[record].labels)
+        labels = np.zeros(self.queries, np.int32)
+        labels[: len(present)] = present
+        first = self.pairs_per_image
+        labels[first : first + len(absent)] = absent
+        return PairBatch(
+            record=np.array([record], np.int32),
+            labels=labels[None],
+            weights=(labels > 0).astype(np.float32)[None],
+            present=np.float32(np.arange(self.queries) < len(present))[None],
+            seed=self._words(1, _AUGMENTATION, number).view(np.int64)
+            & _NON_NEGATIVE,
+        )
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        words = self._words(len(self._chunks), _EPOCH_ORDER, epoch)
+        return np.argsort(words, kind="stable")
+
+    def _absent(self, number: int, labels: tuple[int, ...]) -> np.ndarray:
+        if not self.absent_per_image:
+            return self._absent_ids[:0]
+        candidates = np.setdiff1d(self._absent_ids, labels)
+        words = self._words(len(candidates), _ABSENT_LABELS, number)
+        order = np.argsort(words, kind="stable")
+        return candidates[order[: self.absent_per_image]]
+
+    def _words(self, count: int, stream: int, position: int) -> np.ndarray:
+        return random_words(
+            count, seed=self.seed, stream=stream, position=position
+        )

@@ -1,0 +1,110 @@
+"""Which part of a picture's square the network sees: crops and mirroring."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_wsss.data.sampling import random_words
+from keras_wsss.errors import ConfigError
+
+_VIEW_STREAM = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A square window of the padded, resized picture.
+
+    Attributes:
+        base: side of the resized square that the window is cut from, pixels.
+        top: first row of the window.
+        left: first column of the window.
+        size: side of the window; it is resized to the network's input size.
+        mirror: whether the window is mirrored horizontally, last of all.
+    """
+
+    base: int
+    top: int
+    left: int
+    size: int
+    mirror: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewSpec:
+    """How training views are drawn (specification 2.4).
+
+    Attributes:
+        image_size: side of the network's input, pixels.
+        resize_size: side that the padded square is resized to before a
+            window of `image_size` is cut at random; 330 for 320 in the
+            published recipe. 0 takes the same proportion, `image_size`
+            itself means no crop.
+        min_scale: smallest side of a window as a fraction of the square, an
+            extension. 1 is the published recipe. Below 1 a window of random
+            size is drawn within the picture, not its padding, where the
+            picture is large enough.
+        mirror: whether half of the views are mirrored.
+    """
+
+    image_size: int
+    resize_size: int = 0
+    min_scale: float = 1.0
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        if self.image_size < 16 or self.image_size % 16:
+            raise ConfigError(
+                f"image_size is {self.image_size}; it must be a positive "
+                "multiple of 16."
+            )
+        if not self.resize_size:
+            size = round(self.image_size * 330 / 320)
+            object.__setattr__(self, "resize_size", size)
+        if self.resize_size < self.image_size:
+            raise ConfigError(
+                f"resize_size is {self.resize_size}; it must be at least "
+                f"image_size, {self.image_size}."
+            )
+        if not 0.1 <= self.min_scale <= 1:
+            raise ConfigError(
+                f"min_scale is {self.min_scale}; it must be 0.1 to 1."
+            )
+
+    @property
+    def base_size(self) -> int:
+        """Side of the square that windows are cut from, pixels."""
+        return round(self.resize_size / self.min_scale)
+
+    def whole(self, mirror: bool = False) -> View:
+        """The evaluation view: the whole square, resized directly."""
+        return View(self.image_size, 0, 0, self.image_size, mirror)
+
+    def draw(self, seed: int, height: int, width: int) -> View:
+        """The training view of a slot.
+
+        Args:
+            seed: decides the view, together with the other arguments.
+            height: rows of the original picture.
+            width: columns of the original picture.
+        """
+        words = random_words(4, seed=seed, stream=_VIEW_STREAM, position=0)
+        unit = (words >> np.uint64(11)).astype(np.float64) / 2.0**53  # [0, 1)
+        base = self.base_size
+        if self.min_scale == 1:
+            size = self.image_size
+            room = (base - size, base - size)
+        else:
+            scale = self.min_scale + (1 - self.min_scale) * unit[0]
+            size = round(self.image_size * scale / self.min_scale)
+            side = max(height, width)
+            room = tuple(
+                max(round(base * extent / side) - size, 0)
+                for extent in (height, width)
+            )
+        return View(
+            base=base,
+            top=int(unit[1] * (room[0] + 1)),
+            left=int(unit[2] * (room[1] + 1)),
+            size=size,
+            mirror=bool(self.mirror and unit[3] < 0.5),
+        )

@@ -1,0 +1,146 @@
+"""Pair sampling: uniform, stateless, shared among workers."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+
+from keras_wsss.data.records import Record
+from keras_wsss.data.sampling import PairSampler, random_words
+from keras_wsss.errors import ConfigError, DataError
+
+
+def _records(*labels):
+    return [
+        Record(str(number), f"{number}.jpg", "source", tuple(some))
+        for number, some in enumerate(labels)
+    ]
+
+
+RECORDS = _records((1, 4), (2,), (1, 2, 3, 5, 6), (), (7,))
+
+
+def _same(first, second):
+    for one, other in zip(
+        dataclasses.astuple(first), dataclasses.astuple(second), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def _pairs(batches):
+    return [
+        (int(record), int(label))
+        for batch in batches
+        for record, labels, weights in zip(
+            batch.record, batch.labels, batch.weights, strict=True
+        )
+        for label, weight in zip(labels, weights, strict=True)
+        if weight
+    ]
+
+
+@pytest.mark.parametrize("pairs_per_image", [1, 2, 3, 8])
+def test_an_epoch_holds_every_pair_once(pairs_per_image):
+    sampler = PairSampler(RECORDS, pairs_per_image, seed=3)
+    epoch = [sampler.slot(n) for n in range(sampler.slots_per_epoch)]
+    expected = [
+        (index, label)
+        for index, record in enumerate(RECORDS)
+        for label in record.labels
+    ]
+    assert sorted(_pairs(epoch)) == expected
+    assert sampler.num_pairs == len(expected)
+    assert all(slot.labels.shape == (1, pairs_per_image) for slot in epoch)
+
+
+def test_batches_run_on_across_epochs():
+    sampler = PairSampler(RECORDS, seed=1)  # 9 pairs
+    batches = [sampler.batch(step, 6) for step in range(3)]  # 18 = 2 epochs
+    assert set(collections.Counter(_pairs(batches)).values()) == {2}
+    first = _pairs(batches)[:9]
+    assert len(set(first)) == 9
+    assert first != _pairs(batches)[9:]
+
+
+def test_a_step_depends_on_seed_and_step_only():
+    unbroken = PairSampler(RECORDS, 2, seed=5)
+    for step in range(20):
+        unbroken.batch(step, 4)
+    resumed = PairSampler(RECORDS, 2, seed=5)
+    _same(unbroken.batch(20, 4), resumed.batch(20, 4))
+    other = PairSampler(RECORDS, 2, seed=6)
+    assert (other.batch(20, 4).seed != resumed.batch(20, 4).seed).all()
+
+
+def test_slots_do_not_repeat_their_augmentation_seeds():
+    batch = PairSampler(RECORDS, seed=0).batch(0, 500)
+    assert len(set(batch.seed)) == 500
+    assert batch.seed.min() >= 0
+    assert batch.seed.dtype == np.int64
+
+
+def test_shards_make_up_the_batch():
+    batch = PairSampler(RECORDS, 2, seed=5, absent_per_image=1).batch(3, 6)
+    shards = [batch.shard(index, 3) for index in range(3)]
+    for field in dataclasses.fields(batch):
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(shard, field.name) for shard in shards]),
+            getattr(batch, field.name),
+        )
+    with pytest.raises(ConfigError, match=r"6 pictures .* 4 workers"):
+        batch.shard(0, 4)
+    with pytest.raises(ConfigError, match="Worker 3 of 3"):
+        batch.shard(3, 3)
+
+
+def test_absent_labels_are_absent_and_of_the_given_ids():
+    absent_ids = range(1, 8)
+    sampler = PairSampler(
+        RECORDS, 2, seed=2, absent_per_image=3, absent_ids=absent_ids
+    )
+    asked = collections.Counter()
+    for number in range(300):
+        slot = sampler.slot(number)
+        known = RECORDS[slot.record[0]].labels
+        absent = slot.labels[0, 2:]
+        absent = absent[absent > 0]
+        asked.update(absent.tolist())
+        assert len(set(absent)) == len(absent) == min(3, 7 - len(known))
+        assert not set(absent) & set(known)
+        np.testing.assert_array_equal(slot.weights, slot.labels > 0)
+        np.testing.assert_array_equal(
+            slot.present[0], np.isin(slot.labels[0], known)
+        )
+    assert set(asked) == set(absent_ids)
+
+
+def test_present_is_all_ones_without_absent_queries():
+    batch = PairSampler(RECORDS, 2, seed=2).batch(0, 50)
+    np.testing.assert_array_equal(batch.present, batch.weights)
+
+
+def test_random_words_are_those_of_philox():
+    # A change here would change every run and every cached view.
+    words = random_words(3, seed=1, stream=2, position=3)
+    expected = [2533144363980168765, 4154714089138655030, 4708083050069965526]
+    np.testing.assert_array_equal(words, np.array(expected, np.uint64))
+    assert words.dtype == np.uint64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"pairs_per_image": 0}, "pairs_per_image"),
+        ({"absent_per_image": -1}, "absent_per_image"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, problem):
+    with pytest.raises(ConfigError, match=problem):
+        PairSampler(RECORDS, **arguments)
+
+
+def test_no_label_at_all_is_a_data_error():
+    with pytest.raises(DataError, match="None of the 2 pictures has a label"):
+        PairSampler(_records((), ()))
