@@ -32,6 +32,9 @@ class Record:
             a source record, only target ids in a target record.
         mask: reader of the index mask, or None. Always None in a target
             record that is meant for training.
+        uncertain: ids that may be present without being labels (a category
+            that stands only in a crowd, or hidden). Neither present nor
+            absent: never query them.
     """
 
     image_id: str
@@ -39,6 +42,7 @@ class Record:
     domain: Domain
     labels: tuple[int, ...]
     mask: MaskReader | None = None
+    uncertain: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +53,12 @@ class Dataset:
         records: the records, in the reader's documented order.
         skipped: reason -> image ids that were left out for it. Nothing is
             left out silently: counts reach the logs and results.json.
+        dropped: reason -> number of labels or objects that were left out of
+            pictures that remain, e.g. tags of categories that are no target.
     """
 
     records: tuple[Record, ...]
     skipped: dict[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict
     )
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)

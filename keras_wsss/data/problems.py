@@ -1,0 +1,97 @@
+"""Problems found in data files: raised by readers, listed by `verify`.
+
+A reader takes a `Report`, a function that is called with every problem and
+after which the reader goes on without the faulty item. Training passes
+`raise_problem`, which ends reading with the first one; `verify` collects.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NoReturn
+
+from keras_wsss.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One fault of one record.
+
+    Attributes:
+        kind: short class of the fault, for counting, e.g. "bad polygon".
+        path: file that holds the fault.
+        record: which part of the file, e.g. "annotation 17"; may be empty.
+        text: what is wrong and what to do, without a final full stop.
+    """
+
+    kind: str
+    path: str
+    record: str
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        """File, record, value and remedy in one sentence."""
+        record = f" {self.record}:" if self.record else ""
+        return f"{self.path}:{record} {self.text}."
+
+
+Report = Callable[[Problem], None]
+
+
+def raise_problem(problem: Problem) -> NoReturn:
+    """The `Report` of readers: raises `DataError` for the first problem."""
+    raise DataError(problem.sentence)
+
+
+def path_problem(name: str) -> str | None:
+    """Says why a file name from a data file cannot be used, if so.
+
+    Names are relative to a folder that the user gave and must stay in it, so
+    that an annotation file from elsewhere cannot make us read other files.
+    Symbolic links that the user put into the folder are followed.
+    """
+    if not name.strip() or "\0" in name:
+        return f"the file name {name!r} is empty or holds a zero byte"
+    windows = PureWindowsPath(name)  # splits at both kinds of slashes
+    outside = PurePosixPath(name).is_absolute() or windows.is_absolute()
+    if outside or windows.drive or windows.root or ".." in windows.parts:
+        return (
+            f"the file name {name!r} leads out of its folder; use names "
+            "relative to the folder, without '..'"
+        )
+    return None
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Hint that names the known spellings nearest to `name`.
+
+    Returns:
+        ", closest known: a, b" or, without any similar, an empty string.
+    """
+    lower = {other.lower(): other for other in known}
+    found = difflib.get_close_matches(name.lower(), lower, n=3)
+    if not found:
+        return ""
+    return ", closest known: " + ", ".join(lower[key] for key in found)
+
+
+def read_text(path: Path) -> str:
+    """A whole UTF-8 text file, with or without byte order mark.
+
+    Raises:
+        DataError: missing, unreadable or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; check the path and the flags."
+        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            reason = f"byte {error.start} is not UTF-8; save it as UTF-8"
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path}: cannot be read: {reason}.") from None

@@ -1,0 +1,176 @@
+"""COCO segmentations: polygons and run lengths, checked, then decoded.
+
+The decoding is pycocotools'. Its C code trusts sizes, run lengths and
+coordinates, so nothing reaches it that has not been checked here.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+_FIRST = 48  # the compressed code stores 6 bits a character, from "0" on
+_MORE, _SIGN, _BITS = 0x20, 0x10, 0x1F
+_LONGEST = 7  # characters of the largest run: 5 bits each
+
+
+def checked_polygons(
+    polygons: list, height: int, width: int
+) -> tuple[tuple[np.ndarray, ...], str | None]:
+    """Turns polygons from JSON into arrays, or says what is wrong.
+
+    Args:
+        polygons: list of lists x, y, x, y, ... in pixels.
+        height: rows of the picture.
+        width: columns of the picture.
+
+    Returns:
+        float64 arrays [2 * points] and None, or nothing and the problem.
+    """
+    if not polygons:
+        return (), "its segmentation is empty; draw it or remove it"
+    for index, polygon in enumerate(polygons):
+        where = f"polygon {index}"
+        if not isinstance(polygon, list) or len(polygon) % 2:
+            return (), f"{where} must be a list of x, y, x, y, ..."
+        if len(polygon) < 6:
+            return (), f"{where} has {len(polygon) // 2} points; it needs three"
+        for value in polygon:
+            if not _is_number(value):
+                return (), f"{where} holds {shown(value)}, not a finite number"
+        # Slightly outside is common and clipped; far outside is a mistake,
+        # and the rasteriser would take memory for all of the outline.
+        for name, side, values in (
+            ("x", width, polygon[0::2]),
+            ("y", height, polygon[1::2]),
+        ):
+            for value in (min(values), max(values)):
+                if not -side <= value <= 2 * side:
+                    return (), (
+                        f"{where} has {name} = {value} in a picture of "
+                        f"{width} x {height}; correct it"
+                    )
+    return tuple(np.array(p, np.float64) for p in polygons), None
+
+
+def checked_runs(
+    code: dict, height: int, width: int
+) -> tuple[np.ndarray | None, str | None]:
+    """Turns an RLE from JSON into run lengths, or says what is wrong.
+
+    Args:
+        code: "size" [height, width] and "counts", a list of run lengths or
+            COCO's compressed string.
+        height: rows of the picture.
+        width: columns of the picture.
+
+    Returns:
+        uint32 run lengths, column-wise, background first, and None; or None
+        and the problem.
+    """
+    size, counts = code.get("size"), code.get("counts")
+    if size != [height, width]:
+        return None, (
+            f"its RLE has size {shown(size)} but the picture is "
+            f"[{height}, {width}] (height, width); export it again"
+        )
+    if isinstance(counts, str):
+        counts = expand_counts(counts)
+    elif not isinstance(counts, list) or not all(map(is_integer, counts)):
+        counts = None
+    if counts is None:
+        return None, (
+            'its RLE "counts" must be a list of integers or a COCO '
+            "compressed string; export it again"
+        )
+    if counts and min(counts) < 0:
+        return None, f"its RLE has the negative run {min(counts)}; export again"
+    if sum(counts) != height * width:
+        return None, (
+            f"its RLE covers {sum(counts)} pixels but the picture has "
+            f"{height * width}; export it again"
+        )
+    return np.array(counts, np.uint32), None
+
+
+def expand_counts(text: str) -> list[int] | None:
+    """Run lengths of COCO's compressed string, or None if it is malformed.
+
+    Each number takes 5 bits a character, lowest first, with a sign; from the
+    fourth on, numbers are differences to the one before the last.
+
+    Args:
+        text: "counts" of an RLE as a string.
+
+    Returns:
+        The run lengths; their signs and sum are not checked.
+    """
+    try:
+        codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64)
+    except UnicodeEncodeError:
+        return None
+    codes -= _FIRST
+    if not codes.size:
+        return []
+    last = codes & _MORE == 0
+    if codes.min() < 0 or codes.max() >= 64 or not last[-1]:
+        return None
+    ends = np.flatnonzero(last)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > _LONGEST:
+        return None
+    shift = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
+    values = np.add.reduceat((codes & _BITS) << shift, starts)
+    negative = codes[ends] & _SIGN != 0
+    values[negative] -= 1 << (5 * lengths[negative])
+    # Differences of step two: two running sums, the first one from index 1.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values.tolist()
+
+
+def decode(
+    polygons: Sequence[np.ndarray],
+    runs: np.ndarray | None,
+    height: int,
+    width: int,
+) -> np.ndarray:
+    """Mask of a checked segmentation.
+
+    Args:
+        polygons: float64 [2 * points] each; the mask is their union.
+        runs: uint32 run lengths, taken instead of polygons when given.
+        height: rows of the picture.
+        width: columns of the picture.
+
+    Returns:
+        bool [height, width].
+    """
+    if runs is None:
+        codes = coco_mask.frPyObjects(list(polygons), height, width)
+        code = coco_mask.merge(codes)
+    else:
+        code = coco_mask.frPyObjects(
+            {"size": [height, width], "counts": runs.tolist()}, height, width
+        )
+    return coco_mask.decode(code).view(bool)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a JSON value is an integer (true and false are not)."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """A JSON value, shortened, for an error message."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 2**63 and math.isfinite(value)

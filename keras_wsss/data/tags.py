@@ -1,0 +1,235 @@
+"""Target records from a tags file: pictures with image-level labels only."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_wsss.categories import Split
+from keras_wsss.data.images import find_image
+from keras_wsss.data.problems import (
+    Problem,
+    Report,
+    closest,
+    path_problem,
+    raise_problem,
+    read_text,
+)
+from keras_wsss.data.records import Dataset, Record
+from keras_wsss.errors import DataError
+
+HEADER = ("image", "labels")
+NO_TARGET = "no target category among the tags"
+MISSING = "image file missing"
+NOT_TARGET = "tags of categories that are no target"
+
+
+class TagLine(NamedTuple):
+    """One picture of a tags file.
+
+    Attributes:
+        line: its line in the file, from 1.
+        image: its name as written.
+        labels: ids of its tags in the split, ascending; source ids too.
+    """
+
+    line: int
+    image: str
+    labels: tuple[int, ...]
+
+
+def read_tags(
+    path: str | Path,
+    images: str | Path,
+    split: Split,
+    *,
+    skip_missing: bool = False,
+) -> Dataset:
+    """Reads target records for training; their mask is always None.
+
+    The file is CSV (UTF-8) with the header `image,labels`. An image is a file
+    name below `images`, with or without its ending. Labels are separated by
+    `;` or `|`; without these, the cell is one category name, or names with
+    white space between them (names may hold spaces: the longest fits first).
+
+    Args:
+        path: the tags file.
+        images: folder of the pictures.
+        split: categories to use; tags may be its aliases.
+        skip_missing: count pictures without a file instead of raising.
+
+    Returns:
+        Records in the order of the file, named by image without ending.
+        Tags of categories that the split knows but that are no target are
+        counted in `dropped`; pictures without any target tag in `skipped`.
+
+    Raises:
+        DataError: names file, line, value and remedy.
+    """
+    lines = list(read_tag_lines(path, split))
+    return tag_records(
+        Path(path), lines, Path(images), split, skip_missing=skip_missing
+    )
+
+
+def tag_records(
+    path: Path,
+    lines: Sequence[TagLine],
+    images: Path,
+    split: Split,
+    report: Report = raise_problem,
+    *,
+    skip_missing: bool = False,
+) -> Dataset:
+    """Makes target records of tag lines; arguments as for `read_tags`."""
+    targets = set(split.target_ids)
+    records: list[Record] = []
+    skipped: dict[str, list[str]] = {}
+    not_target = 0
+    taken: dict[Path, int] = {}
+    for line in lines:
+        labels = tuple(label for label in line.labels if label in targets)
+        not_target += len(line.labels) - len(labels)
+        image = find_image(images, line.image)
+        if image in taken:
+            text = f"{image} is tagged in line {taken[image]} too; join them"
+            report(Problem("duplicate image", str(path), _at(line.line), text))
+            continue
+        if image is not None:
+            taken[image] = line.line
+        elif not skip_missing:
+            text = (
+                f"{line.image} has no .jpg or .png file in {images}; add "
+                "the picture or remove the line"
+            )
+            report(Problem("missing image", str(path), _at(line.line), text))
+        if image is None or not labels:
+            reason = MISSING if image is None else NO_TARGET
+            skipped.setdefault(reason, []).append(line.image)
+            continue
+        name = str(image.relative_to(images).with_suffix(""))
+        records.append(Record(name, image, "target", labels))
+    return Dataset(
+        records=tuple(records),
+        skipped={key: tuple(value) for key, value in skipped.items()},
+        dropped={NOT_TARGET: not_target} if not_target else {},
+    )
+
+
+def read_tag_lines(
+    path: str | Path, split: Split, report: Report = raise_problem
+) -> Iterator[TagLine]:
+    """Yields the valid lines of a tags file.
+
+    Args:
+        path: the tags file.
+        split: categories that tags may name.
+        report: called with every problem; the line is left out.
+
+    Raises:
+        DataError: the file is unreadable, or has another header or no line.
+    """
+    path = Path(path)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    rows = _rows(path, reader)
+    header = next(rows, (1, []))[1]
+    if tuple(cell.strip().lower() for cell in header) != HEADER:
+        raise DataError(
+            f"{path}: line 1: the header is {','.join(header)!r}; write "
+            f"'{','.join(HEADER)}'."
+        )
+    words = _word_table(split)
+    seen: dict[str, int] = {}
+    for number, row in rows:
+        kind, text, labels = "wrong entry", None, ()
+        name = row[0].strip()
+        if len(row) != len(HEADER):
+            text = (
+                f"{len(row)} cells instead of 2; separate labels by ';' or "
+                "put them in quotes"
+            )
+        elif text := path_problem(name):
+            kind = "path leaving the root"
+        elif name in seen:
+            kind = "duplicate image"
+            text = f"{name} stands in line {seen[name]} too; join them"
+        else:
+            seen[name] = number
+            kind = "unknown category"
+            labels, text = _labels(row[1], split, words)
+        if text:
+            report(Problem(kind, str(path), _at(number), text))
+        else:
+            yield TagLine(number, name, labels)
+    if not seen:
+        raise DataError(f"{path}: it holds no picture; add lines image,labels.")
+
+
+def _at(line: int) -> str:
+    return f"line {line}"
+
+
+def _rows(path: Path, reader) -> Iterator[tuple[int, list[str]]]:
+    """Yields (line number, cells) of the lines that are not empty."""
+    while True:
+        line = reader.line_num + 1  # a quoted cell may span several lines
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise DataError(
+                f"{path}: line {line}: not CSV ({error}); check its quotes."
+            ) from None
+        if row is None:
+            return
+        if any(cell.strip() for cell in row):
+            yield line, row
+
+
+def _word_table(split: Split) -> dict[tuple[str, ...], str]:
+    """Category names and aliases by the words they are made of."""
+    names = (*split.categories, *split.aliases)
+    return {tuple(name.split()): name for name in names}
+
+
+def _labels(
+    cell: str, split: Split, words: dict[tuple[str, ...], str]
+) -> tuple[tuple[int, ...], str | None]:
+    """Ids of the labels in a cell, or what is wrong with it."""
+    cell = cell.strip()
+    if ";" in cell or "|" in cell:
+        names = [part.strip() for part in re.split("[;|]", cell)]
+        names = [name for name in names if name]
+    elif split.find(cell) is not None:
+        names = [cell]
+    else:
+        names = _longest_names(cell.split(), words)
+    ids = set()
+    for name in names:
+        found = split.find(name)
+        if found is None:
+            return (), (
+                f"the tag {name!r} is no category of split "
+                f"'{split.name}'{closest(name, words.values())}; correct it "
+                "or add the category to the split"
+            )
+        ids.add(found)
+    return tuple(sorted(ids)), None
+
+
+def _longest_names(
+    cell: list[str], words: dict[tuple[str, ...], str]
+) -> list[str]:
+    """Cuts words into category names, the longest that fits first."""
+    longest = max(map(len, words))
+    names = []
+    start = 0
+    while start < len(cell):
+        for length in range(min(longest, len(cell) - start), 0, -1):
+            name = words.get(tuple(cell[start : start + length]))
+            if name is not None or length == 1:
+                names.append(name or cell[start])
+                start += length
+                break
+    return names
