@@ -1,0 +1,143 @@
+"""Weights files by layer name: HDF5 of Keras 3 or older, read and written."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import h5py
+import keras
+import numpy as np
+
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import atomic_path
+
+
+def read_layer_weights(
+    path: str | os.PathLike[str],
+) -> dict[str, list[np.ndarray]]:
+    """Reads all weights of an HDF5 weights file.
+
+    Takes the layout of Keras 3 (`.weights.h5`: groups under `layers`, whose
+    attribute `name` is the layer's name) and the older one (`.h5`: groups
+    named after the layers, with `weight_names`).
+
+    Args:
+        path: the file.
+
+    Returns:
+        Layer name -> arrays in the layer's order (kernel, bias). Layers
+        without weights are left out.
+
+    Raises:
+        ConfigError: the file is missing or is not such a file.
+    """
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"Weights file {path} does not exist; check the path."
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            if "layers" in file:
+                weights = _read_keras3(file["layers"])
+            else:
+                weights = _read_older(file.get("model_weights", file))
+    except (OSError, KeyError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read as a Keras weights file ({error}); give "
+            "an intact .weights.h5 or .h5 file."
+        ) from error
+    if not weights:
+        raise ConfigError(
+            f"{path} holds no layer weights; give a Keras .weights.h5 file."
+        )
+    return weights
+
+
+def _read_keras3(layers: h5py.Group) -> dict[str, list[np.ndarray]]:
+    weights = {}
+    for key, group in layers.items():
+        variables = group["vars"]
+        if len(variables):
+            name = str(variables.attrs.get("name", key))
+            order = sorted(variables, key=int)
+            weights[name] = [variables[index][()] for index in order]
+    return weights
+
+
+def _read_older(layers: h5py.Group) -> dict[str, list[np.ndarray]]:
+    weights = {}
+    for name, group in layers.items():
+        keys = [
+            key.decode() if isinstance(key, bytes) else str(key)
+            for key in group.attrs.get("weight_names", ())
+        ]
+        if keys:
+            weights[name] = [group[key][()] for key in keys]
+    return weights
+
+
+def write_layer_weights(
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Sequence[np.ndarray]],
+) -> None:
+    """Writes weights in the layout of Keras 3, atomically.
+
+    The bytes are a function of the arguments alone. Unlike Keras, dtypes are
+    kept, so float16 arrays make a file of half the size.
+
+    Args:
+        path: file to write; by convention it ends in `.weights.h5`.
+        weights: layer name -> arrays in the layer's order.
+    """
+    with (
+        atomic_path(path) as temporary,
+        h5py.File(temporary, "w", track_order=True) as file,
+    ):
+        for name, arrays in weights.items():
+            group = file.create_group(f"layers/{name}/vars")
+            group.attrs["name"] = name
+            for index, array in enumerate(arrays):
+                group.create_dataset(str(index), data=array)
+
+
+def assign_by_name(
+    model: keras.Model,
+    weights: Mapping[str, Sequence[np.ndarray]],
+    origin: str | os.PathLike[str],
+) -> None:
+    """Assigns weights to every layer of `model` that has weights.
+
+    Nothing is assigned unless everything fits.
+
+    Args:
+        model: the model to fill.
+        weights: layer name -> arrays; layers that the model lacks are
+            ignored (the classifier of a whole VGG, for example).
+        origin: where they come from, for messages.
+
+    Raises:
+        ConfigError: a layer is missing, or a shape or a value is wrong.
+    """
+    layers = [layer for layer in model.layers if layer.weights]
+    for layer in layers:
+        if layer.name not in weights:
+            raise ConfigError(
+                f"{origin} has no weights for layer '{layer.name}' of "
+                f"{model.name}; give the weights of that architecture."
+            )
+        wanted = [tuple(variable.shape) for variable in layer.weights]
+        found = [np.shape(array) for array in weights[layer.name]]
+        if wanted != found:
+            raise ConfigError(
+                f"{origin}: layer '{layer.name}' has shapes {found}, but "
+                f"{model.name} needs {wanted}; give the weights of that "
+                "architecture."
+            )
+        if not all(np.isfinite(array).all() for array in weights[layer.name]):
+            raise ConfigError(
+                f"{origin}: layer '{layer.name}' holds values that are not "
+                "finite; the file is damaged."
+            )
+    for layer in layers:
+        layer.set_weights(
+            [np.asarray(array, np.float32) for array in weights[layer.name]]
+        )
