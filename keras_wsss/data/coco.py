@@ -167,7 +167,7 @@ def coco_records(
         elif not (images / image.file_name).is_file():
             reason = MISSING
             if not skip_missing:
-                report(_missing(file, images, image))
+                report(missing_image(file, images, image))
         if reason is None:
             mask, labels = _mask(file, image, ids, source, target)
             visible = _visible(mask, labels, min_pixels)
@@ -231,7 +231,8 @@ def _require_source(file: CocoFile, split: Split, found: set) -> None:
     )
 
 
-def _missing(file: CocoFile, images: Path, image: CocoImage) -> Problem:
+def missing_image(file: CocoFile, images: Path, image: CocoImage) -> Problem:
+    """Problem of a listed picture without a file."""
     return Problem(
         "missing image",
         str(images / image.file_name),

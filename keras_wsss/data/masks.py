@@ -2,7 +2,7 @@
 
 import io
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -99,7 +99,19 @@ def write_palette_mask(
         image.save(path, format="PNG")
 
 
-def mask_value_problem(mask: np.ndarray, largest: int) -> str | None:
+class ValueProblem(NamedTuple):
+    """What is wrong with the values of a mask.
+
+    Attributes:
+        kind: "palette read as grey" or "label out of range".
+        text: names the values and the remedy, without a final full stop.
+    """
+
+    kind: str
+    text: str
+
+
+def mask_value_problem(mask: np.ndarray, largest: int) -> ValueProblem | None:
     """Says what is wrong with the values of a mask, if anything.
 
     Args:
@@ -107,8 +119,7 @@ def mask_value_problem(mask: np.ndarray, largest: int) -> str | None:
         largest: largest index that names a category.
 
     Returns:
-        None when every value is at most `largest` or 255, else a sentence
-        part that names the values and the remedy.
+        None when every value is at most `largest` or 255.
     """
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     wrong = values[(values > largest) & (values != IGNORE)]
@@ -122,12 +133,14 @@ def mask_value_problem(mask: np.ndarray, largest: int) -> str | None:
     # Decoders round the grey of a palette entry differently, by one.
     distance = np.abs(values[values != IGNORE, np.newaxis] - greys).min(1)
     if distance.max() <= 1:
-        return (
+        return ValueProblem(
+            "palette read as grey",
             f"the mask holds {shown}, the grey values of the VOC palette: it "
             "was saved from a palette that was read as grey; save the "
-            "original indices"
+            "original indices",
         )
-    return (
+    return ValueProblem(
+        "label out of range",
         f"the mask holds {shown}, but categories end at {largest} and only "
-        "255 may lie above; renumber it or add the categories"
+        "255 may lie above; renumber it or add the categories",
     )

@@ -38,15 +38,13 @@ class VocMask:
 
     Attributes:
         path: palette or 8-bit grey PNG.
-        table: id of the split for every index: 256 numbers. Categories that
-            the split does not know become background, 255 stays.
-        largest: largest index that names a category.
+        ids: id of the split for index 1, 2, ...; background (0) for
+            categories that the split does not know.
         max_pixels: largest width times height that is accepted.
     """
 
     path: Path
-    table: tuple[int, ...]
-    largest: int
+    ids: tuple[int, ...]
     max_pixels: int = DEFAULT_MAX_PIXELS
 
     def read(self) -> np.ndarray:
@@ -56,9 +54,9 @@ class VocMask:
             DataError: unreadable, or with values that name no category.
         """
         mask = read_palette_mask(self.path, self.max_pixels)
-        if text := mask_value_problem(mask, self.largest):
-            raise DataError(f"{self.path}: {text}.")
-        return np.array(self.table, np.uint8)[mask]
+        if problem := mask_value_problem(mask, len(self.ids)):
+            raise DataError(f"{self.path}: {problem.text}.")
+        return with_split_ids(mask, self.ids)
 
 
 def read_voc(
@@ -97,7 +95,7 @@ def read_voc(
         DataError: names file, record, value and remedy.
     """
     root = Path(root)
-    table = index_table(root, split)
+    ids = index_ids(root, split)
     skipped: list[str] = []
     found: list[tuple[str, Path]] = []
     for line, name in read_image_set(root, image_set):
@@ -109,12 +107,7 @@ def read_voc(
         else:
             raise_problem(missing_image(root, image_set, line, name))
     readers = [
-        VocMask(
-            root / masks / f"{name}.png",
-            table,
-            len(read_classes(root)),
-            max_pixels,
-        )
+        VocMask(root / masks / f"{name}.png", ids, max_pixels)
         for name, _ in found
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -128,6 +121,21 @@ def read_voc(
             )
         )
     return Dataset(records, {MISSING: tuple(skipped)} if skipped else {})
+
+
+def with_split_ids(mask: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
+    """Replaces checked mask indices by ids of a split; 0 and 255 stay.
+
+    Args:
+        mask: uint8 [height, width] of indices.
+        ids: what `index_ids` gives.
+
+    Returns:
+        uint8 [height, width] of ids.
+    """
+    table = np.full(256, IGNORE, np.uint8)
+    table[: len(ids) + 1] = (BACKGROUND, *ids)
+    return table[mask]
 
 
 def target_labels(mask: np.ndarray, split: Split) -> tuple[int, ...]:
@@ -164,14 +172,16 @@ def read_classes(root: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def index_table(root: Path, split: Split) -> tuple[int, ...]:
-    """Id of `split` for each of the 256 mask indices of a folder.
+def index_ids(root: Path, split: Split) -> tuple[int, ...]:
+    """Id of `split` for the mask indices 1, 2, ... of a folder.
+
+    Categories that the split does not know become background (0).
 
     Raises:
         DataError: a scored category of the split is not in the folder.
     """
     names = read_classes(root)
-    ids = [split.find(name) or BACKGROUND for name in names]
+    ids = tuple(split.find(name) or BACKGROUND for name in names)
     for scored in split.scored:
         if split.id_of(scored) not in ids:
             raise DataError(
@@ -179,9 +189,7 @@ def index_table(root: Path, split: Split) -> tuple[int, ...]:
                 f"scores has no mask index here{closest(scored, names)}; "
                 "correct the split or classes.txt."
             )
-    table = [BACKGROUND, *ids]
-    table += [BACKGROUND] * (IGNORE - len(table))
-    return (*table, IGNORE)
+    return ids
 
 
 def read_image_set(

@@ -1,0 +1,183 @@
+"""Command line of the data tools: verify, show, prepare, shapes.
+
+    python -m keras_wsss.data verify --help
+
+No verb but `shapes` needs TensorFlow, and no `--help` imports it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_wsss.cli import exit_with
+from keras_wsss.data.locations import (
+    add_location_flags,
+    add_split_flags,
+    locations_of,
+    split_of,
+)
+
+EXIT_PROBLEMS = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb and returns the exit code: 1 when verify found faults."""
+    flags = _parser().parse_args(arguments)
+    return flags.run(flags)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_wsss.data",
+        description="Data tools.",
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, add_flags, run, text in (
+        (
+            "verify",
+            _add_verify_flags,
+            _verify,
+            "Count pictures, pairs and pixels and list every problem. Exit "
+            "code 1 when there are problems.",
+        ),
+        (
+            "show",
+            _add_show_flags,
+            _show,
+            "Write a contact sheet with masks and tags drawn over pictures.",
+        ),
+        (
+            "prepare",
+            _add_prepare_flags,
+            _prepare,
+            "Turn the official VOC 2012, SBD and COCO downloads into what "
+            "training reads.",
+        ),
+        (
+            "shapes",
+            _add_shapes_flags,
+            _shapes,
+            "Write the embedded data set of shapes as ordinary files.",
+        ),
+    ):
+        verb = verbs.add_parser(
+            name, help=text, description=text, allow_abbrev=False
+        )
+        add_flags(verb)
+        verb.set_defaults(run=run)
+    return parser
+
+
+def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
+    add_location_flags(parser)
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="Write counts and problems to this file too.",
+    )
+
+
+def _verify(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.verify import verify
+    from keras_wsss.files import write_json
+
+    findings = verify(locations_of(flags))
+    print(findings.text())
+    if flags.json:
+        write_json(flags.json, findings.as_dict())
+        print(f"Written: {flags.json}", file=sys.stderr)
+    return EXIT_PROBLEMS if findings.problems else 0
+
+
+def _add_show_flags(parser: argparse.ArgumentParser) -> None:
+    add_location_flags(parser)
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="PNG file to write.",
+    )
+    add(
+        "--count",
+        type=int,
+        default=12,
+        metavar="N",
+        help="Pictures of each part (default: 12).",
+    )
+    add(
+        "--columns",
+        type=int,
+        default=6,
+        metavar="N",
+        help="Pictures in a row (default: 6).",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Choice of the pictures (default: 0).",
+    )
+
+
+def _show(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.show import write_contact_sheet
+
+    write_contact_sheet(
+        flags.out,
+        locations_of(flags),
+        count=flags.count,
+        columns=flags.columns,
+        seed=flags.seed,
+    )
+    print(f"Written: {flags.out}")
+    return 0
+
+
+def _add_prepare_flags(parser: argparse.ArgumentParser) -> None:
+    from keras_wsss.data.prepare import add_prepare_flags
+
+    add_prepare_flags(parser)
+    add_split_flags(parser)
+
+
+def _prepare(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.prepare import prepare_from_flags
+
+    for line in prepare_from_flags(flags, split_of(flags)):
+        print(line)
+    return 0
+
+
+def _add_shapes_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder to make; it must not exist yet.",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="The same seed gives the same files (default: 0).",
+    )
+
+
+def _shapes(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.shapes import write_shapes
+
+    write_shapes(flags.out, seed=flags.seed)
+    print(f"Written: {flags.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,252 @@
+"""Contact sheets: pictures with their masks and tags drawn over them."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_wsss.categories import IGNORE, Split, palette
+from keras_wsss.data.coco import read_coco
+from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
+from keras_wsss.data.locations import Locations
+from keras_wsss.data.records import Record
+from keras_wsss.data.tags import read_tags
+from keras_wsss.data.voc import read_voc
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.files import atomic_path
+
+TILE = 240  # pixels, longest side of a picture on the sheet
+_GAP, _LINE, _LINES, _HEADING = 12, 18, 3, 34
+_PAPER, _INK, _PALE = (255, 255, 255), (25, 25, 25), (120, 120, 120)
+_OPACITY = 0.55
+_HATCH = 8  # pixels between the lines over ignored pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Pictures that share a heading on the sheet."""
+
+    heading: str
+    records: Sequence[Record]
+
+
+def write_contact_sheet(
+    path: str | Path,
+    locations: Locations,
+    *,
+    count: int = 12,
+    columns: int = 6,
+    seed: int = 0,
+) -> None:
+    """Writes a PNG with some pictures of each part of the data.
+
+    Masks are drawn in the VOC colours with a white outline, ignored pixels
+    hatched in white. Below a picture stand its name and its labels: those in
+    the mask of a source or evaluation picture, the tags of a target one.
+
+    Args:
+        path: PNG file to write.
+        locations: the data; absent parts are left out.
+        count: pictures of each part.
+        columns: pictures in a row.
+        seed: choice of the pictures.
+
+    Raises:
+        DataError: a file that cannot be read.
+        ConfigError: `count` or `columns` is not positive.
+    """
+    if count < 1 or columns < 1:
+        raise ConfigError("--count and --columns must be positive.")
+    parts = [
+        _chosen(heading, records, count, seed)
+        for heading, records in _read(locations)
+    ]
+    sheet = contact_sheet(parts, locations.split, columns, locations.max_pixels)
+    with atomic_path(path) as temporary:
+        Image.fromarray(sheet).save(temporary, format="PNG")
+
+
+def contact_sheet(
+    parts: Sequence[Part],
+    split: Split,
+    columns: int,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> np.ndarray:
+    """Draws headings and pictures.
+
+    Args:
+        parts: what to draw, from top to bottom.
+        split: names of the ids in labels and masks.
+        columns: pictures in a row.
+        max_pixels: largest width times height of a picture.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+    """
+    cell_height = TILE + (1 + _LINES) * _LINE + _GAP
+    rows = [-(-len(part.records) // columns) for part in parts]
+    width = columns * (TILE + _GAP) + _GAP
+    height = sum(_HEADING + count * cell_height for count in rows) + _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    top = _GAP
+    for part, count in zip(parts, rows, strict=True):
+        draw.text((_GAP, top), part.heading, _INK, _font(20))
+        top += _HEADING
+        for index, record in enumerate(part.records):
+            row, column = divmod(index, columns)
+            corner = (
+                _GAP + column * (TILE + _GAP),
+                top + row * cell_height,
+            )
+            _draw_record(sheet, draw, corner, record, split, max_pixels)
+        top += count * cell_height
+    return np.asarray(sheet)
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draws an index mask over a picture.
+
+    Args:
+        image: uint8 [height, width, 3], RGB.
+        mask: uint8 [height, width]: 0 stays clear, ids get their colour,
+            255 is hatched.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+    """
+    result = image.astype(np.float32)
+    colours = palette().astype(np.float32)[mask]
+    known = (mask > 0) & (mask != IGNORE)
+    blended = (1 - _OPACITY) * result + _OPACITY * colours
+    result = np.where(known[..., None], blended, result)
+    rows, columns = np.indices(mask.shape)
+    hatch = (mask == IGNORE) & ((rows + columns) % _HATCH < 2)
+    result[hatch] = 255
+    # A pixel is outline when its 3 x 3 surroundings hold another index.
+    kernel = np.ones((3, 3), np.uint8)
+    edge = cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
+    result[edge & known] = 255
+    return np.rint(result).astype(np.uint8)
+
+
+def _read(locations: Locations) -> list[tuple[str, Sequence[Record]]]:
+    found = []
+    if locations.coco_annotations:
+        dataset = read_coco(
+            locations.coco_annotations,
+            locations.coco_images,
+            locations.split,
+            min_pixels=0,
+            max_pixels=locations.max_pixels,
+        )
+        found.append(("source (masks)", dataset.records))
+    if locations.tags:
+        dataset = read_tags(
+            locations.tags, locations.tag_images, locations.split
+        )
+        found.append(("target (tags only)", dataset.records))
+    if locations.voc_root:
+        dataset = read_voc(
+            locations.voc_root,
+            locations.image_set,
+            locations.split,
+            masks=locations.masks,
+            max_pixels=locations.max_pixels,
+        )
+        found.append((f"evaluation ({locations.image_set})", dataset.records))
+    return found
+
+
+def _chosen(
+    heading: str, records: Sequence[Record], count: int, seed: int
+) -> Part:
+    count = min(count, len(records))
+    generator = np.random.default_rng(seed)
+    picked = sorted(generator.choice(len(records), count, replace=False))
+    return Part(
+        f"{heading}: {count} of {len(records)} pictures",
+        [records[index] for index in picked],
+    )
+
+
+def _draw_record(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    record: Record,
+    split: Split,
+    max_pixels: int,
+) -> None:
+    image = read_image(record.image_path, max_pixels)
+    height, width = image.shape[:2]
+    scale = TILE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    labels: Sequence[int] = record.labels
+    if record.mask is not None:
+        mask = record.mask.read()
+        if mask.shape != (height, width):
+            raise DataError(
+                f"{record.image_path}: the picture is {width} x {height} but "
+                f"its mask is {mask.shape[1]} x {mask.shape[0]}; run verify "
+                "to list all such pictures."
+            )
+        labels = [
+            label for label in np.unique(mask) if label not in (0, IGNORE)
+        ]
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        image = overlay(image, mask)
+    left, top = corner
+    # Centred in its tile, at the bottom: next to its caption.
+    place = (left + (TILE - size[0]) // 2, top + TILE - size[1])
+    sheet.paste(Image.fromarray(image), place)
+    top += TILE + 4
+    name = _fitting(draw, record.image_id, TILE)
+    draw.text((left, top), name, _PALE, _font(12))
+    names = [(split.name_of(int(label)), int(label)) for label in labels]
+    _draw_names(draw, (left, top + _LINE), names)
+
+
+def _draw_names(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    names: Sequence[tuple[str, int]],
+) -> None:
+    """Writes names with a chip of their colour, broken into lines."""
+    font, colours, chip = _font(13), palette(), 10
+    left, top = corner
+    x, line = left, 0
+    for index, (name, label) in enumerate(names):
+        width = chip + 4 + round(draw.textlength(name, font)) + 8
+        rest = f"+{len(names) - index}"
+        room = TILE - (draw.textlength(rest, font) + 4) * (line == _LINES - 1)
+        if x > left and x + width > left + room:
+            line, x = line + 1, left
+        if line == _LINES:
+            # No room: say how many more there are.
+            x_last = left + TILE - draw.textlength(rest, font)
+            draw.text((x_last, top + (line - 1) * _LINE), rest, _INK, font)
+            return
+        y = top + line * _LINE
+        box = (x, y + 3, x + chip, y + 3 + chip)
+        colour = tuple(colours[label].tolist())
+        draw.rectangle(box, fill=colour, outline=_INK)
+        draw.text((x + chip + 4, y), name, _INK, font)
+        x += width
+
+
+def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
+    """The end of a text that fits, marked when it was cut."""
+    shown = text
+    while draw.textlength(shown, _font(12)) > width:
+        text = text[1:]
+        shown = "…" + text
+    return shown
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

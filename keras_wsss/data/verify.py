@@ -1,0 +1,296 @@
+"""Counts what the data hold and lists every problem, file by file."""
+
+import collections
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from keras_wsss.categories import BACKGROUND, IGNORE, Split
+from keras_wsss.data import coco, tags, voc
+from keras_wsss.data.coco_json import CocoFile, CocoImage, read_coco_file
+from keras_wsss.data.duplicates import in_both
+from keras_wsss.data.findings import Counts, Findings
+from keras_wsss.data.images import find_image, read_image
+from keras_wsss.data.locations import Locations
+from keras_wsss.data.masks import mask_value_problem, read_palette_mask
+from keras_wsss.data.problems import Problem, Report
+from keras_wsss.data.progress import progress
+from keras_wsss.data.records import Dataset, Record
+from keras_wsss.errors import DataError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def verify(locations: Locations) -> Findings:
+    """Reads all data as training and evaluation would, without stopping.
+
+    Every picture is decoded, every mask painted or read.
+
+    Args:
+        locations: what to check; absent parts are left out.
+
+    Returns:
+        Counts of each part and every problem.
+    """
+    findings = Findings(locations.split.name)
+    train: dict[str, list[Path]] = {}
+    validation: list[Path] = []
+    parts = (
+        ("source", locations.coco_annotations, _verify_source),
+        ("target", locations.tags, _verify_target),
+        ("evaluation", locations.voc_root, _verify_evaluation),
+    )
+    for name, given, check in parts:
+        if given is None:
+            continue
+        counts = findings.counts[name] = Counts()
+        try:
+            paths = check(locations, counts, findings.problems.append)
+        except DataError as error:
+            # The whole file is unusable; the other parts are still checked.
+            findings.problems.append(_unreadable("unreadable file", error))
+            continue
+        if name == "evaluation":
+            validation = paths
+        else:
+            train[name] = paths
+    for name, paths in train.items():
+        # Two collections may number their pictures alike: there only the
+        # content counts. Pictures of one collection are compared by name too.
+        names = name == "target"
+        findings.problems.extend(in_both(paths, validation, names))
+    return findings
+
+
+def _verify_source(
+    locations: Locations, counts: Counts, report: Report
+) -> list[Path]:
+    file = read_coco_file(
+        locations.coco_annotations, report, locations.max_pixels
+    )
+    folder, split = locations.coco_images, locations.split
+    dataset = coco.coco_records(file, folder, split, report, skip_missing=True)
+    _count(counts, dataset, split)
+    unknown = sorted(
+        name for name in file.categories.values() if split.find(name) is None
+    )
+    if unknown:
+        counts.notes.append(
+            f"categories that split '{split.name}' does not know, ignored "
+            f"in masks: {', '.join(unknown)}"
+        )
+    problems = _in_threads(
+        lambda image: _coco_image_problem(file, folder, image, locations),
+        file.images,
+        "checking source pictures",
+    )
+    good = []
+    for image, problem in zip(file.images, problems, strict=True):
+        if problem is None:
+            good.append(folder / image.file_name)
+        else:
+            report(problem)
+    histograms = _in_threads(
+        lambda record: _histogram(record.mask.read()),
+        dataset.records,
+        "painting masks",
+    )
+    _name_pixels(counts, sum(histograms, _no_pixels()), split)
+    return good
+
+
+def _coco_image_problem(
+    file: CocoFile, folder: Path, image: CocoImage, locations: Locations
+) -> Problem | None:
+    path = folder / image.file_name
+    if not path.is_file():
+        return coco.missing_image(file, folder, image)
+    try:
+        height, width = read_image(path, locations.max_pixels).shape[:2]
+    except DataError as error:
+        return _unreadable("unreadable image", error)
+    return _size_problem(
+        path,
+        (width, height),
+        f"{file.path} says of image {image.id}",
+        (image.width, image.height),
+    )
+
+
+def _verify_target(
+    locations: Locations, counts: Counts, report: Report
+) -> list[Path]:
+    path, folder = locations.tags, locations.tag_images
+    lines = list(tags.read_tag_lines(path, locations.split, report))
+    dataset = tags.tag_records(path, lines, folder, locations.split, report)
+    _count(counts, dataset, locations.split)
+    found = [find_image(folder, line.image) for line in lines]
+    images = list(dict.fromkeys(image for image in found if image))
+    problems = _in_threads(
+        lambda image: _image_problem(image, locations),
+        images,
+        "checking target pictures",
+    )
+    for problem in problems:
+        if problem is not None:
+            report(problem)
+    return images
+
+
+def _image_problem(path: Path, locations: Locations) -> Problem | None:
+    try:
+        read_image(path, locations.max_pixels)
+    except DataError as error:
+        return _unreadable("unreadable image", error)
+    return None
+
+
+def _verify_evaluation(
+    locations: Locations, counts: Counts, report: Report
+) -> list[Path]:
+    root, split = locations.voc_root, locations.split
+    ids = voc.index_ids(root, split)
+    names = list(voc.read_image_set(root, locations.image_set, report))
+    checked = _in_threads(
+        lambda item: _check_pair(locations, ids, *item),
+        names,
+        "checking evaluation pictures",
+    )
+    records: list[Record] = []
+    images: list[Path] = []
+    pixels = _no_pixels()
+    for (_, name), (image, histogram, problems) in zip(
+        names, checked, strict=True
+    ):
+        for problem in problems:
+            report(problem)
+        if image is not None:
+            images.append(image)
+        if problems:
+            continue
+        pixels += histogram
+        labels = tuple(label for label in split.target_ids if histogram[label])
+        records.append(Record(name, image, "target", labels))
+    _count(counts, Dataset(tuple(records)), split)
+    _name_pixels(counts, pixels, split)
+    unknown = [
+        name
+        for name, number in zip(voc.read_classes(root), ids, strict=True)
+        if number == BACKGROUND
+    ]
+    if unknown:
+        counts.notes.append(
+            f"categories that split '{split.name}' does not know, scored as "
+            f"background: {', '.join(unknown)}"
+        )
+    return images
+
+
+def _check_pair(
+    locations: Locations, ids: tuple[int, ...], line: int, name: str
+) -> tuple[Path | None, np.ndarray, list[Problem]]:
+    """(picture, pixels of each id, problems) of one evaluation picture."""
+    root = locations.voc_root
+    problems: list[Problem] = []
+    histogram = _no_pixels()
+    size = None
+    image = find_image(root / "JPEGImages", name)
+    if image is None:
+        problems.append(
+            voc.missing_image(root, locations.image_set, line, name)
+        )
+    else:
+        try:
+            size = read_image(image, locations.max_pixels).shape[1::-1]
+        except DataError as error:
+            problems.append(_unreadable("unreadable image", error))
+    path = root / locations.masks / f"{name}.png"
+    try:
+        mask = read_palette_mask(path, locations.max_pixels)
+    except DataError as error:
+        problems.append(_unreadable("unreadable mask", error))
+        return image, histogram, problems
+    if wrong := mask_value_problem(mask, len(ids)):
+        problems.append(Problem(wrong.kind, str(path), "", wrong.text))
+    else:
+        mask = voc.with_split_ids(mask, ids)
+        histogram = _histogram(mask)
+    if size is not None:
+        problem = _size_problem(
+            path, mask.shape[::-1], f"its picture {image} has", size
+        )
+        if problem is not None:
+            problems.append(problem)
+    return image, histogram, problems
+
+
+def _size_problem(
+    path: Path,
+    size: tuple[int, int],
+    other: str,
+    other_size: tuple[int, int],
+) -> Problem | None:
+    if size == other_size:
+        return None
+    text = (
+        f"it has {size[0]} x {size[1]} pixels but {other} "
+        f"{other_size[0]} x {other_size[1]}"
+    )
+    if size == other_size[::-1]:
+        text += (
+            "; perhaps the picture has an EXIF orientation that its mask "
+            "does not follow: save it upright"
+        )
+    else:
+        text += "; use the size that the mask was drawn on"
+    return Problem("size mismatch", str(path), "", text)
+
+
+def _unreadable(kind: str, error: DataError) -> Problem:
+    # A DataError's sentence begins with its file.
+    path, _, text = str(error).partition(": ")
+    return Problem(kind, path, "", text.removesuffix("."))
+
+
+def _count(counts: Counts, dataset: Dataset, split: Split) -> None:
+    counts.images = len(dataset.records)
+    counts.pairs = sum(len(record.labels) for record in dataset.records)
+    pictures = collections.Counter(
+        label for record in dataset.records for label in record.labels
+    )
+    counts.pictures = {
+        split.name_of(label): pictures[label] for label in sorted(pictures)
+    }
+    counts.skipped = {key: len(ids) for key, ids in dataset.skipped.items()}
+    counts.dropped = dict(dataset.dropped)
+
+
+def _no_pixels() -> np.ndarray:
+    return np.zeros(IGNORE + 1, np.int64)
+
+
+def _histogram(mask: np.ndarray) -> np.ndarray:
+    """Pixels of each of the 256 values of a mask."""
+    return np.bincount(mask.ravel(), minlength=IGNORE + 1)
+
+
+def _name_pixels(counts: Counts, pixels: np.ndarray, split: Split) -> None:
+    counts.pixels = {
+        "ignore" if index == IGNORE else split.name_of(index): int(
+            pixels[index]
+        )
+        for index in np.flatnonzero(pixels).tolist()
+    }
+
+
+def _in_threads(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], what: str
+) -> Iterator[_Result]:
+    """Results of `function` in order; few are held at a time."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from progress(pool.map(function, items), what, len(items))
