@@ -8,23 +8,21 @@ sentence.
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.data import failures, preprocess
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.reading import ViewReader, cast_arrays
 from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler, shard_size
-from keras_wsss.data.views import View, ViewSpec
+from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError
 
-ENCODER_STRIDE = 16
 THREADS = os.cpu_count() or 2
-_NO_MASK = np.zeros((0, 0), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +148,7 @@ def evaluation_batches(
     if mirror and cache is not None and not cache.views.mirror:
         raise ConfigError("The feature cache holds no mirrored views.")
     view = ViewSpec(image_size).whole(mirror)
-    reader = _Reader(
+    reader = ViewReader(
         pictures or PictureStore(), cache, view.size, view.size, with_mask
     )
 
@@ -165,7 +163,7 @@ def evaluation_batches(
         else:
             loaded = reader.blank(view)
         values = (labels, labels > 0, np.asarray(used), np.asarray(index))
-        return [*loaded, *_cast(values, entries)]
+        return [*loaded, *cast_arrays(values, entries)]
 
     entries = {
         "labels": (tf.int32, [queries]),
@@ -182,105 +180,6 @@ def evaluation_batches(
     return _finish(dataset.batch(batch_size, drop_remainder=True), 2)
 
 
-class _Reader:
-    """Reads one view of a picture, or its cached encoding, and its mask."""
-
-    def __init__(
-        self,
-        pictures: PictureStore,
-        cache: Encodings | None,
-        image_size: int,
-        base_size: int,
-        with_mask: bool,
-    ):
-        if cache is not None and cache.views.image_size != image_size:
-            raise ConfigError(
-                f"The feature cache holds pictures of {cache.views.image_size} "
-                f"pixels, {image_size} are wanted."
-            )
-        self.pictures = pictures
-        self.cache = cache
-        self.image_size = image_size
-        self.base_size = base_size
-        self.with_mask = with_mask
-
-    def read(
-        self,
-        record: Record,
-        draw: Callable[[int, int], View],
-        cached_view: int,
-    ) -> list[np.ndarray]:
-        """Arrays in the order of `signature`."""
-        if self.cache is not None:
-            entry = self.cache.read(record, cached_view)
-            height, width, view = entry.height, entry.width, entry.view
-            shown = [entry.features, *entry.switches]
-        else:
-            square = self.pictures.image(record, self.base_size)
-            height, width = square.height, square.width
-            view = draw(height, width)
-            shown = [square.image]
-        mask = _NO_MASK
-        if self.with_mask:
-            mask = self.pictures.mask(record, view.base, height, width)
-        return [*shown, mask, _geometry(height, width, view)]
-
-    def blank(self, view: View) -> list[np.ndarray]:
-        """What `read` gives, with nothing in it, for unused slots."""
-        shown = [
-            np.zeros(shape, kind.as_numpy_dtype)
-            for kind, shape in self.signature()[:-2]
-        ]
-        side = view.base if self.with_mask else 0
-        mask = np.full((side, side), 255, np.uint8)
-        return [*shown, mask, _geometry(1, 1, view)]
-
-    def signature(self) -> list[tuple[tf.DType, list[int | None]]]:
-        """Types and shapes of what `read` gives."""
-        if self.cache is None:
-            shown = [(tf.uint8, [self.base_size, self.base_size, 3])]
-        else:
-            shown = [(tf.float16, list(self.cache.features_shape))]
-            shown += [
-                (tf.uint8, list(shape)) for shape in self.cache.switch_shapes
-            ]
-        return [*shown, (tf.uint8, [None, None]), (tf.int32, [7])]
-
-    def assemble(
-        self,
-        load: Callable[[np.ndarray], list[np.ndarray]],
-        number: tf.Tensor,
-        entries: dict[str, tuple[tf.DType, list[int]]],
-        sizes: bool = False,
-    ) -> dict[str, Any]:
-        """Calls `load` and makes of its arrays what a batch holds."""
-        signature = [*self.signature(), *entries.values()]
-        values = tf.numpy_function(
-            failures.carrying(load), [number], [kind for kind, _ in signature]
-        )
-        for value, (_, shape) in zip(values, signature, strict=True):
-            value.set_shape(shape)
-        element = dict(
-            zip(entries, values[len(values) - len(entries) :], strict=True)
-        )
-        *shown, mask, geometry = values[: len(values) - len(entries)]
-        height, width, base, top, left, size, flag = tf.unstack(geometry)
-        window = (top, left, size, flag, self.image_size)
-        if self.cache is None:
-            element["image"] = preprocess.view_image(shown[0], *window)
-        else:
-            element["features"] = shown[0]
-            element["switches"] = tuple(shown[1:])
-        if self.with_mask:
-            element["mask"] = preprocess.view_mask(mask, *window)
-        element["valid"] = preprocess.view_valid(
-            height, width, base, *window, ENCODER_STRIDE
-        )
-        if sizes:
-            element.update(height=height, width=width)
-        return element
-
-
 def _stream_batches(
     stream: Stream,
     first_step: int,
@@ -290,7 +189,7 @@ def _stream_batches(
 ) -> tf.data.Dataset:
     part = shard_size(stream.size, *shard)
     sampler, views, cache = stream.sampler, stream.views, stream.cache
-    reader = _Reader(
+    reader = ViewReader(
         stream.pictures,
         cache,
         views.image_size,
@@ -318,7 +217,7 @@ def _stream_batches(
         tags = np.zeros(stream.num_categories, np.float32)
         tags[np.array(record.labels, int) - 1] = 1
         values = (slot.labels[0], slot.weights[0], slot.present[0], tags)
-        return [*loaded, *_cast((*values, np.asarray(index)), entries)]
+        return [*loaded, *cast_arrays((*values, np.asarray(index)), entries)]
 
     crops_objects = (
         stream.with_mask
@@ -344,22 +243,6 @@ def _stream_batches(
         .map(element, num_parallel_calls=threads, deterministic=True)
         .batch(part, drop_remainder=True)
     )
-
-
-def _geometry(height: int, width: int, view: View) -> np.ndarray:
-    values = (height, width, view.base, view.top, view.left, view.size)
-    return np.array([*values, view.mirror], np.int32)
-
-
-def _cast(
-    values: Sequence[np.ndarray],
-    entries: dict[str, tuple[tf.DType, list[int]]],
-) -> list[np.ndarray]:
-    kinds = [kind.as_numpy_dtype for kind, _ in entries.values()]
-    return [
-        np.asarray(value, kind)
-        for value, kind in zip(values, kinds, strict=True)
-    ]
 
 
 def _finish(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:

@@ -1,0 +1,117 @@
+"""Which views a feature cache holds, and under which names."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_wsss.data import preprocess
+from keras_wsss.data.records import Record
+from keras_wsss.data.views import View, ViewSpec
+from keras_wsss.errors import DataError
+from keras_wsss.files import sha256
+from keras_wsss.training.cache_entry import SUFFIX
+
+
+class CacheIndex:
+    """Numbers the views of a picture and names their files.
+
+    View 0 is the whole picture; with mirroring, view 2c is window c and view
+    2c + 1 its mirror image. The name of a file is a digest of all that its
+    content depends on.
+
+    Args:
+        folder: where the files are.
+        views: input size, mirroring, and how windows are drawn.
+        crops: windows per picture besides the whole.
+        seed: decides the windows, with picture id and number.
+        encoder: digest of the encoder.
+        switches: pools whose switches are kept.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        views: ViewSpec,
+        crops: int,
+        seed: int,
+        encoder: str,
+        switches: tuple[int, ...],
+    ):
+        self.folder = folder
+        self.num_views = (1 + crops) * (1 + views.mirror)
+        self._views = views
+        self._seed = seed
+        self._settings = {
+            "encoder": encoder,
+            "preprocessing": preprocess.PREPROCESSING_VERSION,
+            "mean": preprocess.MEAN_BGR,
+            "image_size": views.image_size,
+            "switches": switches,
+        }
+        self._digests: dict[str, str] = {}
+
+    def view(
+        self, record: Record, number: int, height: int, width: int
+    ) -> View:
+        """Window and mirroring of a view of a `height` x `width` picture."""
+        crop, mirror = self._window(number)
+        if crop == 0:
+            return self._views.whole(mirror)
+        seed = self._crop_seed(record, crop)
+        drawn = self._views.draw(seed, height, width)
+        return dataclasses.replace(drawn, mirror=mirror)
+
+    def base_size(self, number: int) -> int:
+        """Side of the square that the window of a view is cut from."""
+        crop, _ = self._window(number)
+        return self._views.base_size if crop else self._views.image_size
+
+    def key(self, record: Record, number: int) -> bytes:
+        """32 bytes that depend on all that an entry depends on.
+
+        Raises:
+            DataError: the picture cannot be read.
+        """
+        crop, mirror = self._window(number)
+        window: list[Any] = [mirror]
+        if crop:
+            # Other crop settings leave the entries of whole views valid.
+            window += [
+                self._crop_seed(record, crop),
+                self._views.resize_size,
+                self._views.min_scale,
+            ]
+        return _digest([self._settings, window, self._picture_digest(record)])
+
+    def path(self, key: bytes) -> Path:
+        """File of the entry with this key, whether it exists or not."""
+        name = key.hex()
+        return self.folder / name[:2] / (name + SUFFIX)
+
+    def _window(self, number: int) -> tuple[int, bool]:
+        if not 0 <= number < self.num_views:
+            raise ValueError(f"there is no view {number} of {self.num_views}")
+        crop, mirror = divmod(number, 1 + self._views.mirror)
+        return crop, bool(mirror)
+
+    def _crop_seed(self, record: Record, crop: int) -> int:
+        digest = _digest([self._seed, record.image_id, crop])
+        return int.from_bytes(digest[:8], "little")
+
+    def _picture_digest(self, record: Record) -> str:
+        path = str(record.image_path)
+        if path not in self._digests:
+            try:
+                self._digests[path] = sha256(path)
+            except OSError as error:
+                raise DataError(
+                    f"{path}: {error.strerror}; replace or remove the picture."
+                ) from None
+        return self._digests[path]
+
+
+def _digest(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).digest()

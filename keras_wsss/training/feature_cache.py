@@ -1,0 +1,347 @@
+"""The frozen encoder's outputs on disk, one verified file per view."""
+
+import collections
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.data import preprocess
+from keras_wsss.data.encodings import Encoding
+from keras_wsss.data.pictures import PictureStore, Square
+from keras_wsss.data.records import Record
+from keras_wsss.data.views import ViewSpec
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.training.cache_entry import (
+    SUFFIX,
+    DamagedEntryError,
+    Entry,
+    looks_complete,
+    read_entry,
+    write_entry,
+)
+from keras_wsss.training.cache_index import CacheIndex
+from keras_wsss.training.cache_progress import CacheStatistics, Progress
+from keras_wsss.training.encoder_digest import encoder_digest
+from keras_wsss.training.encoding_function import (
+    encoding_function,
+    layout_of,
+)
+
+ALL_SWITCHES = (1, 2, 3, 4)
+_LEFTOVER_SECONDS = 600
+
+
+class FeatureCache:
+    """Keeps what a frozen encoder computes from each view of each picture.
+
+    Views are the whole picture and, on demand, `crops` windows drawn once and
+    for all from (seed, picture id, number), each also mirrored when
+    `views.mirror`: features of a mirrored picture are not the mirrored
+    features, as kernels are not symmetric. An entry is found by a digest of
+    all it depends on (`CacheIndex`), so runs with other settings may share
+    the folder. Reading verifies a checksum; what is missing or damaged is
+    computed again.
+
+    Args:
+        folder: where the entries are, made when missing.
+        encoder: from float32 [B, S, S, 3] (BGR, mean subtracted) to a list:
+            features [B, S/16, S/16, D] and the switches of pools 1 to 4,
+            uint8 [B, side, side, channels].
+        views: input size, mirroring, and how windows are drawn.
+        crops: windows per picture besides the whole.
+        seed: decides the windows.
+        switches: pools whose switches are kept: none for pictures that never
+            reach the decoder, 2 to 4 for a decoder of output stride 2.
+        pictures: reads the pictures.
+        encoder_batch: views that the encoder takes at a time.
+
+    Raises:
+        ConfigError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        encoder: keras.Model,
+        views: ViewSpec,
+        *,
+        crops: int = 0,
+        seed: int = 0,
+        switches: Sequence[int] = ALL_SWITCHES,
+        pictures: PictureStore | None = None,
+        encoder_batch: int = 8,
+    ):
+        if crops < 0:
+            raise ConfigError(f"crops is {crops}; it must be 0 or more.")
+        self.switches = tuple(sorted(set(switches)))
+        if not set(self.switches) <= set(ALL_SWITCHES):
+            raise ConfigError(
+                f"switches are {list(switches)}; pools 1 to 4 have some."
+            )
+        self.folder = Path(folder)
+        self.views = views
+        self.encoder_batch = encoder_batch
+        self.statistics = CacheStatistics()
+        self._pictures = pictures or PictureStore()
+        self._run = encoding_function(encoder, views.image_size, self.switches)
+        self._layout = layout_of(self._run)
+        self._index = CacheIndex(
+            self.folder,
+            views,
+            crops,
+            seed,
+            encoder_digest(encoder),
+            self.switches,
+        )
+        self._rebuild_lock = threading.Lock()
+
+    @property
+    def num_views(self) -> int:
+        """Views per picture."""
+        return self._index.num_views
+
+    @property
+    def features_shape(self) -> tuple[int, ...]:
+        """Shape of an entry's features, [g, g, D]."""
+        return self._layout.features_shape
+
+    @property
+    def switch_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the kept switches, [side, side, channels] each."""
+        return self._layout.switch_shapes
+
+    @property
+    def entry_size(self) -> int:
+        """Bytes of an entry on disk."""
+        return self._layout.file_size
+
+    def read(self, record: Record, view: int) -> Encoding:
+        """Reads an entry, or computes it where it is missing or damaged.
+
+        Args:
+            record: any picture, also one that was not built.
+            view: 0 to `num_views` - 1.
+
+        Raises:
+            DataError: the picture cannot be read.
+        """
+        start = time.perf_counter()
+        try:
+            entry = self._load(record, view)
+        except (FileNotFoundError, DamagedEntryError):
+            entry = self._rebuild(record, view)
+        else:
+            self.statistics.add(
+                reads=1, read_seconds=time.perf_counter() - start
+            )
+        return Encoding(
+            features=entry.features,
+            switches=entry.switches,
+            view=self._index.view(record, view, entry.height, entry.width),
+            height=entry.height,
+            width=entry.width,
+        )
+
+    def build(
+        self,
+        records: Sequence[Record],
+        *,
+        index: int = 0,
+        count: int = 1,
+        threads: int = 2,
+        report: Callable[[str], None] = print,
+        report_seconds: float = 10,
+    ) -> None:
+        """Computes the entries that are missing; may be killed at any moment.
+
+        Existing files are checked for size and key; their checksum is
+        verified whenever they are read.
+
+        Args:
+            records: pictures to encode.
+            index: this worker; it encodes its share of the pictures.
+            count: number of workers that share the folder.
+            threads: threads that read pictures and write entries.
+            report: called with a progress line now and then.
+            report_seconds: time between two lines.
+
+        Raises:
+            DataError: a picture cannot be read, or its features are not
+                finite.
+            ConfigError: the folder cannot be written or its disk is too small.
+        """
+        try:
+            self._build(records[index::count], threads, report, report_seconds)
+        except OSError as error:
+            raise ConfigError(
+                f"The feature cache {self.folder} cannot be written: "
+                f"{error.strerror or error}; choose another folder or leave "
+                "out --feature_cache."
+            ) from None
+
+    def results(self) -> dict[str, float]:
+        """Figures of this process for results.json; see `CacheStatistics`."""
+        return self.statistics.results(self.entry_size)
+
+    def _build(
+        self,
+        records: Sequence[Record],
+        threads: int,
+        report: Callable[[str], None],
+        report_seconds: float,
+    ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_leftovers()
+        with futures.ThreadPoolExecutor(threads) as pool:
+            missing = self._missing(records, pool)
+            total = sum(len(views) for _, views in missing)
+            self._check_space(total)
+            progress = Progress(total, report, report_seconds)
+            inputs = self._inputs(missing, pool, ahead=2 * threads)
+            writes: collections.deque[futures.Future] = collections.deque()
+            for batch in _batches(inputs, self.encoder_batch):
+                for item, outputs in self._encode(batch):
+                    writes.append(pool.submit(self._save, *item, outputs))
+                while len(writes) > 2 * self.encoder_batch:
+                    writes.popleft().result()
+                progress.add(len(batch))
+            for write in writes:
+                write.result()
+        self.statistics.add(built=progress.done, build_seconds=progress.seconds)
+
+    def _load(self, record: Record, view: int) -> Entry:
+        key = self._index.key(record, view)
+        return read_entry(self._index.path(key), key, self._layout)
+
+    def _rebuild(self, record: Record, view: int) -> Entry:
+        # One thread at a time: the encoder uses the whole machine anyway.
+        with self._rebuild_lock:
+            try:
+                return self._load(record, view)  # another thread was faster
+            except FileNotFoundError:
+                self.statistics.add(rebuilt=1)
+            except DamagedEntryError:
+                self.statistics.add(rebuilt=1, damaged=1)
+            inputs = self._views_of_picture(record, [view])
+            ((item, outputs),) = self._encode(inputs)
+            return self._save(*item, outputs)
+
+    def _missing(
+        self, records: Sequence[Record], pool: futures.Executor
+    ) -> list[tuple[Record, list[int]]]:
+        # A record given twice would be encoded and counted twice.
+        pictures = {(str(r.image_path), r.image_id): r for r in records}
+
+        def missing(record: Record) -> list[int]:
+            return [v for v in range(self.num_views) if self._lacks(record, v)]
+
+        found = list(pool.map(missing, pictures.values()))
+        entries = len(pictures) * self.num_views
+        lacking = sum(map(len, found))
+        self.statistics.add(entries=entries, hits=entries - lacking)
+        pairs = zip(pictures.values(), found, strict=True)
+        return [(record, views) for record, views in pairs if views]
+
+    def _lacks(self, record: Record, view: int) -> bool:
+        key = self._index.key(record, view)
+        try:
+            complete = looks_complete(self._index.path(key), key, self._layout)
+        except FileNotFoundError:
+            return True
+        if not complete:
+            self.statistics.add(damaged=1)
+        return not complete
+
+    def _views_of_picture(self, record: Record, views: Sequence[int]):
+        """[((record, view number, square), float32 [S, S, 3]), ...]."""
+        made, squares = [], {}
+        for number in views:
+            base = self._index.base_size(number)
+            if base not in squares:
+                squares[base] = self._pictures.image(record, base)
+            square = squares[base]
+            view = self._index.view(record, number, square.height, square.width)
+            with tf.device("/CPU:0"):
+                image = preprocess.view_image(
+                    tf.constant(square.image),
+                    view.top,
+                    view.left,
+                    view.size,
+                    view.mirror,
+                    self.views.image_size,
+                ).numpy()
+            made.append(((record, number, square), image))
+        return made
+
+    def _inputs(self, missing, pool: futures.Executor, ahead: int) -> Iterator:
+        waiting: collections.deque[futures.Future] = collections.deque()
+        for record, views in missing:
+            waiting.append(pool.submit(self._views_of_picture, record, views))
+            if len(waiting) > ahead:
+                yield from waiting.popleft().result()
+        for future in waiting:
+            yield from future.result()
+
+    def _encode(self, batch) -> list[tuple[tuple, list[np.ndarray]]]:
+        images = np.stack([image for _, image in batch])
+        outputs = [output.numpy() for output in self._run(tf.constant(images))]
+        return [
+            (item, [output[row] for output in outputs])
+            for row, (item, _) in enumerate(batch)
+        ]
+
+    def _save(
+        self,
+        record: Record,
+        view: int,
+        square: Square,
+        outputs: list[np.ndarray],
+    ) -> Entry:
+        features, *switches = outputs
+        if not np.isfinite(features).all():
+            raise DataError(
+                f"{record.image_path}: the encoder gives features that are "
+                "not finite in float16; check its weights and feature scale."
+            )
+        entry = Entry(features, tuple(switches), square.height, square.width)
+        key = self._index.key(record, view)
+        write_entry(self._index.path(key), key, self._layout, entry)
+        return entry
+
+    def _check_space(self, entries: int) -> None:
+        needed = entries * self.entry_size
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise ConfigError(
+                f"The feature cache {self.folder} needs {needed / 1e9:.1f} GB "
+                f"more and its disk has {free / 1e9:.1f} GB left; choose "
+                "another folder or leave out --feature_cache."
+            )
+
+    def _remove_leftovers(self) -> None:
+        """Removes what a killed build left unfinished, but not of others."""
+        oldest = time.time() - _LEFTOVER_SECONDS
+        for path in self.folder.glob(f"??/.*{SUFFIX}"):
+            try:
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+            except FileNotFoundError:
+                pass  # its writer has finished
+
+
+def _batches(items: Iterator, size: int) -> Iterator[list]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,336 @@
+"""The feature cache gives what the encoder gives, whatever happens to it."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_encoder import make_encoder, write_pictures
+
+from keras_wsss.data import preprocess
+from keras_wsss.data.failures import iterate
+from keras_wsss.data.images import read_image
+from keras_wsss.data.pipeline import Stream, make_batches
+from keras_wsss.data.sampling import PairSampler
+from keras_wsss.data.views import ViewSpec
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.training.encoder_digest import encoder_digest
+from keras_wsss.training.feature_cache import FeatureCache
+
+VIEWS = ViewSpec(32, resize_size=40, mirror=True)
+
+
+def _quiet(line):
+    del line
+
+
+@pytest.fixture
+def records(tmp_path):
+    return write_pictures(tmp_path / "pictures", 5)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return make_encoder()
+
+
+@pytest.fixture
+def make_cache(tmp_path, encoder):
+    def make(**changes):
+        values = {"encoder": encoder, "views": VIEWS, "encoder_batch": 2}
+        return FeatureCache(tmp_path / "cache", **{**values, **changes})
+
+    return make
+
+
+def _entries(cache):
+    return sorted(cache.folder.glob("??/*.features"))
+
+
+def _expected(encoder, record, view):
+    """Encodes directly, in NumPy's and Keras' own ways."""
+    image = read_image(record.image_path)
+    square = preprocess.square_image(tf.constant(image), view.base).numpy()
+    window = square[view.top :, view.left :][: view.size, : view.size]
+    window = window[:, ::-1] if view.mirror else window
+    inputs = preprocess.to_encoder_input(tf.constant(window)).numpy()
+    return [x.numpy()[0] for x in encoder(inputs[None], training=False)]
+
+
+@pytest.mark.parametrize("switches", [(1, 2, 3, 4), (2, 3, 4), ()])
+@pytest.mark.parametrize("crops", [0, 2])
+def test_entries_are_the_encoders_outputs(
+    make_cache, encoder, records, switches, crops
+):
+    cache = make_cache(switches=switches, crops=crops)
+    cache.build(records, report=_quiet)
+    assert cache.num_views == 2 * (1 + crops)
+    again = make_cache(switches=switches, crops=crops)
+    windows = set()
+    for record in records:
+        for number in range(cache.num_views):
+            encoding = again.read(record, number)
+            view = encoding.view
+            assert view.mirror == number % 2
+            assert view.base == (40 if number >= 2 else 32)
+            windows.add((record.image_id, view.base, view.top, view.left))
+            features, *maps = _expected(encoder, record, view)
+            assert encoding.features.dtype == np.float16
+            assert encoding.features.shape == again.features_shape
+            np.testing.assert_allclose(
+                encoding.features, features, rtol=1e-3, atol=1e-4
+            )
+            assert features.max() > 0.01
+            for pool, kept in zip(switches, encoding.switches, strict=True):
+                np.testing.assert_array_equal(kept, maps[pool - 1])
+            image = read_image(record.image_path)
+            assert (encoding.height, encoding.width) == image.shape[:2]
+    assert len(windows) > len(records) * crops  # the windows differ
+    assert again.results()["rebuilt"] == 0
+
+
+def test_second_build_finds_everything(make_cache, records):
+    lines = []
+    first = make_cache()
+    first.build(records, report=lines.append, report_seconds=0)
+    assert lines[-1].startswith("feature cache: 10/10 views")
+    results = first.results()
+    assert (results["built"], results["hit_rate"]) == (10, 0)
+    sizes = [path.stat().st_size for path in _entries(first)]
+    assert len(sizes) == 10
+    assert results["bytes"] == sum(sizes)
+    assert results["built_per_second"] > 0
+    second = make_cache()
+    second.build(records, report=_quiet)
+    results = second.results()
+    assert (results["built"], results["hit_rate"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encoder": make_encoder(seed=1)},
+        {"encoder": make_encoder(scale=0.25)},
+        {"views": ViewSpec(48, mirror=True)},
+        {"switches": (2, 3, 4)},
+    ],
+    ids=["weights", "feature scale", "input size", "switches"],
+)
+def test_what_the_entries_depend_on(make_cache, records, change):
+    make_cache().build(records, report=_quiet)
+    other = make_cache(**change)
+    other.build(records, report=_quiet)
+    assert other.results()["hits"] == 0
+
+
+def test_what_the_entries_do_not_depend_on(make_cache, records):
+    make_cache().build(records, report=_quiet)
+    views = ViewSpec(32, resize_size=36, min_scale=0.5, mirror=True)
+    other = make_cache(
+        encoder=make_encoder(), views=views, seed=7, encoder_batch=3
+    )
+    other.build(records, report=_quiet)
+    assert other.results()["hit_rate"] == 1
+
+
+def test_windows_depend_on_seed_and_crop_settings(make_cache, records):
+    make_cache(crops=1).build(records, report=_quiet)
+    views = dataclasses.replace(VIEWS, resize_size=44)
+    for other in (
+        make_cache(crops=1, seed=1),
+        make_cache(crops=1, views=views),
+    ):
+        other.build(records, report=_quiet)
+        assert other.results()["hit_rate"] == 0.5  # the whole views
+
+
+def test_preprocessing_version_and_picture_content_count(
+    make_cache, records, monkeypatch
+):
+    make_cache().build(records, report=_quiet)
+    data = records[0].image_path.read_bytes()
+    records[0].image_path.write_bytes(records[1].image_path.read_bytes())
+    swapped = make_cache()
+    swapped.build(records, report=_quiet)
+    np.testing.assert_array_equal(
+        swapped.read(records[0], 0).features,
+        swapped.read(records[1], 0).features,
+    )
+    records[0].image_path.write_bytes(data)
+    monkeypatch.setattr(preprocess, "PREPROCESSING_VERSION", -1)
+    newer = make_cache()
+    newer.build(records, report=_quiet)
+    assert newer.results()["hits"] == 0
+
+
+def test_digest_ignores_names_and_trainable():
+    first, second = make_encoder(), make_encoder()
+    assert first.name != second.name
+    second.trainable = False
+    assert encoder_digest(first) == encoder_digest(second)
+    weights = second.get_weights()
+    weights[0][0, 0, 0, 0] += 1e-3
+    second.set_weights(weights)
+    assert encoder_digest(first) != encoder_digest(second)
+
+
+def _truncate(path):
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _flip_bit(path, position):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 4
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "size": _truncate,
+    "empty": _empty,
+    "magic": lambda path: _flip_bit(path, 2),
+    "key": lambda path: _flip_bit(path, 20),
+    "picture height": lambda path: _flip_bit(path, 40),
+    "payload size": lambda path: _flip_bit(path, 48),
+    "checksum": lambda path: _flip_bit(path, 57),
+    "first of the features": lambda path: _flip_bit(path, 60),
+    "last of the switches": lambda path: _flip_bit(path, -1),
+}
+
+
+def test_damage_is_seen_counted_and_repaired_when_read(make_cache, records):
+    cache = make_cache()
+    cache.build(records, report=_quiet)
+    good = {path: path.read_bytes() for path in _entries(cache)}
+    places = [(record, view) for record in records for view in range(2)]
+    expected = [cache.read(*place) for place in places]
+    for path, damage in zip(good, DAMAGES.values(), strict=False):
+        damage(path)
+    reader = make_cache()
+    for place, one in zip(places, expected, strict=True):
+        got = reader.read(*place)
+        np.testing.assert_array_equal(got.features, one.features)
+        for maps, other in zip(got.switches, one.switches, strict=True):
+            np.testing.assert_array_equal(maps, other)
+        assert (got.view, got.height) == (one.view, one.height)
+    results = reader.results()
+    assert results["damaged"] == results["rebuilt"] == len(DAMAGES)
+    assert {path: path.read_bytes() for path in _entries(cache)} == good
+
+
+def test_a_build_repairs_what_it_sees_without_reading_all(make_cache, records):
+    cache = make_cache()
+    cache.build(records, report=_quiet)
+    good = {path: path.read_bytes() for path in _entries(cache)}
+    seen = ("size", "empty", "magic", "key")
+    for path, name in zip(good, seen, strict=False):
+        DAMAGES[name](path)
+    builder = make_cache()
+    builder.build(records, report=_quiet)
+    assert builder.results()["damaged"] == builder.results()["built"] == 4
+    assert {path: path.read_bytes() for path in _entries(cache)} == good
+
+
+def test_an_entry_under_another_name_is_not_taken_for_good(make_cache, records):
+    cache = make_cache()
+    cache.build(records, report=_quiet)
+    first, second, *_ = _entries(cache)
+    good = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    builder = make_cache()
+    builder.build(records, report=_quiet)
+    assert builder.results()["damaged"] == 1
+    assert first.read_bytes() == good
+
+
+def test_old_leftovers_are_removed_and_new_ones_kept(make_cache, records):
+    cache = make_cache()
+    cache.build(records, report=_quiet)
+    entry = _entries(cache)[0]
+    old = entry.with_name(f".{entry.name}.old.features")
+    new = entry.with_name(f".{entry.name}.new.features")
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    cache.build(records, report=_quiet)
+    assert not old.exists()
+    assert new.exists()  # another worker may be writing it
+
+
+def test_workers_share_the_building(make_cache, records):
+    workers = [make_cache() for _ in range(2)]
+    for index, worker in enumerate(workers):
+        worker.build(records, index=index, count=2, report=_quiet)
+    assert [w.results()["built"] for w in workers] == [6, 4]
+    whole = make_cache()
+    whole.build(records, report=_quiet)
+    assert whole.results()["hit_rate"] == 1
+
+
+def test_errors_name_the_picture_or_the_folder(make_cache, records, tmp_path):
+    records[3].image_path.write_bytes(b"nonsense")
+    with pytest.raises(DataError, match=r"3\.png"):
+        make_cache().build(records, report=_quiet)
+    records[3].image_path.unlink()
+    with pytest.raises(DataError, match=r"3\.png"):
+        make_cache().build(records, report=_quiet)
+    blind = make_cache(encoder=make_encoder(scale=1e12))
+    with pytest.raises(DataError, match=r"png: .* not finite"):
+        blind.build(records[:2], report=_quiet)
+    (tmp_path / "file").write_text("")
+    blocked = FeatureCache(tmp_path / "file", make_encoder(), VIEWS)
+    with pytest.raises(ConfigError, match="file cannot be written"):
+        blocked.build(records[:2], report=_quiet)
+
+
+def test_a_full_disk_is_told_before_work_begins(
+    make_cache, records, monkeypatch
+):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(ConfigError, match="GB more"):
+        make_cache().build(records, report=_quiet)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [({"switches": (0, 1)}, "pools 1 to 4"), ({"crops": -1}, "crops is -1")],
+)
+def test_bad_arguments_are_named(make_cache, arguments, problem):
+    with pytest.raises(ConfigError, match=problem):
+        make_cache(**arguments)
+
+
+def test_batches_from_the_cache(make_cache, encoder, records):
+    cache = make_cache(crops=1, switches=(2, 3, 4))
+    cache.build(records, report=_quiet)
+    sampler = PairSampler(records, seed=3)
+    stream = Stream(sampler, 4, VIEWS, num_categories=2, cache=cache)
+    (batch,) = list(iterate(make_batches(target=stream, num_steps=1)))
+    batch = batch["target"]
+    assert batch["features"].shape == (4, 2, 2, 6)
+    assert [maps.shape[1] for maps in batch["switches"]] == [8, 4, 2]
+    seeds = sampler.batch(0, 4).seed
+    for row, index in enumerate(batch["record"].numpy()):
+        encoding = cache.read(records[index], int(seeds[row] % 4))
+        np.testing.assert_array_equal(batch["features"][row], encoding.features)
+        for maps, expected in zip(
+            batch["switches"], encoding.switches, strict=True
+        ):
+            np.testing.assert_array_equal(maps[row], expected)
+
+
+def test_a_missing_entry_is_made_while_batches_are_read(make_cache, records):
+    cache = make_cache()
+    stream = Stream(
+        PairSampler(records), 5, VIEWS, num_categories=1, cache=cache
+    )
+    assert len(list(iterate(make_batches(source=stream, num_steps=3)))) == 3
+    results = cache.results()
+    assert 5 <= results["rebuilt"] <= 10
+    assert results["rebuilt"] + results["reads"] == 15
+    assert len(_entries(cache)) == results["rebuilt"]
