@@ -42,6 +42,13 @@ COCO_ALIASES = {
     "tv": "tvmonitor",
 }
 
+# Silhouettes of the embedded data set, `keras_wsss.data.shapes`.
+SHAPES_SOURCE = (
+    "disc", "ring", "square", "triangle", "cross", "hexagon", "crescent",
+    "bar", "drop", "half disc", "corner", "tee", "zigzag", "arch",
+)  # fmt: skip
+SHAPES_TARGET = ("arrow", "clover", "fish", "heart", "mushroom", "star")
+
 ANIMALS = ("cat", "cow", "dog", "horse", "sheep")
 
 
@@ -170,6 +177,13 @@ SPLITS = {
         _coco_split("coco60_voc20", VOC_CATEGORIES, VOC_CATEGORIES),
         _coco_split("mini60", VOC_CATEGORIES, (*ANIMALS, "person")),
         _coco_split("mini75", ANIMALS, ANIMALS),
+        Split(
+            name="shapes",
+            categories=SHAPES_TARGET + SHAPES_SOURCE,
+            source=SHAPES_SOURCE,
+            target=SHAPES_TARGET,
+            scored=SHAPES_TARGET,
+        ),
     )
 }
 

@@ -1,0 +1,318 @@
+"""The embedded data set "shapes", written as ordinary files."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from keras_wsss.categories import SPLITS, Split, palette
+from keras_wsss.data.shapes_drawing import (
+    Instance,
+    Thing,
+    blob,
+    crowd_of,
+    draw_scene,
+)
+from keras_wsss.data.shapes_outlines import OUTLINES, Outline
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import atomic_folder
+
+_SOURCE, _TARGET, _VAL = 0, 1, 2  # independent streams of random numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class ShapesSize:
+    """How much `write_shapes` draws.
+
+    Attributes:
+        image_size: side of the pictures in pixels, at least 64.
+        source: number of source pictures, with masks.
+        target: number of target training pictures, with tags only.
+        val: number of evaluation pictures, with masks.
+    """
+
+    image_size: int = 128
+    source: int = 600
+    target: int = 600
+    val: int = 150
+
+
+def shapes_split() -> Split:
+    """The split "shapes": source and target silhouettes."""
+    return SPLITS["shapes"]
+
+
+def write_shapes(
+    folder: str | Path, *, seed: int = 0, size: ShapesSize | None = None
+) -> None:
+    """Draws the data set and writes it in the formats of the real ones.
+
+    A category is a silhouette; colour, texture, size and surroundings tell
+    nothing. A picture holds one to three categories, some objects are small
+    or partly covered, and blobs of no category lie about. Some target
+    pictures also hold an object of a source category, which is background
+    there. The layout below `folder`:
+
+        source/instances.json                     COCO: polygons, RLE, crowds
+        source/images/*.jpg
+        target/classes.txt                        names of the mask indices
+        target/train_tags.csv                     image,labels
+        target/JPEGImages/*.jpg                   training and evaluation
+        target/ImageSets/Segmentation/{train,val}.txt
+        target/SegmentationClass/*.png            of the val pictures only
+
+    The bytes are a function of the arguments (and of the versions of OpenCV
+    and Pillow, which encode the pictures).
+
+    Args:
+        folder: folder to make; appears complete or not at all.
+        seed: other seeds give other pictures of the same kind.
+        size: how much to draw.
+
+    Raises:
+        ConfigError: `folder` exists, or a size is too small.
+    """
+    size = size or ShapesSize()
+    if size.image_size < 64:
+        raise ConfigError(
+            f"image_size {size.image_size} is too small to draw shapes; use "
+            "64 or more."
+        )
+    for name in ("source", "target", "val"):
+        if getattr(size, name) < 1:
+            raise ConfigError(
+                f"{name} {getattr(size, name)} pictures are too few; use at "
+                "least 1."
+            )
+    try:
+        with atomic_folder(folder) as root:
+            _write_source(root / "source", seed, size)
+            _write_target(root / "target", seed, size)
+    except FileExistsError as error:
+        raise ConfigError(
+            f"Folder {folder} exists already; remove it or name another one."
+        ) from error
+
+
+def things_to_draw(
+    rng: np.random.Generator,
+    names: Sequence[str],
+    scale: float,
+    outlines: Mapping[str, Outline] = OUTLINES,
+    others: Sequence[str] = (),
+) -> list[Thing]:
+    """Draws lots what a picture is to hold.
+
+    Args:
+        rng: random numbers.
+        names: categories to choose one to three of.
+        scale: factor of all sizes; 1 suits pictures of 128 pixels.
+        outlines: the outline of every name.
+        others: categories of which one object may appear without a name.
+
+    Returns:
+        Distractors first, then objects (sometimes a distractor on top).
+    """
+
+    def radius(smallest: float, largest: float) -> float:
+        return scale * rng.uniform(smallest, largest)
+
+    things = [
+        Thing(blob(rng), radius(7, 22)) for _ in range(rng.integers(1, 5))
+    ]
+    if others and rng.random() < 0.3:
+        other = str(rng.choice(others))
+        things.append(Thing(outlines[other], radius(15, 25)))
+    number = rng.choice([1, 2, 3], p=[0.45, 0.35, 0.2])
+    chosen = rng.choice(names, number, replace=False)
+    copies = [str(name) for name in chosen]
+    while len(copies) < 4 and rng.random() < 0.3:
+        copies.append(str(rng.choice(chosen)))
+    for name in copies:
+        small = rng.random() < 0.15
+        things.append(
+            Thing(
+                outlines[name],
+                radius(9, 14) if small else radius(16, 36 - 4 * len(copies)),
+                name,
+            )
+        )
+    if rng.random() < 0.5:
+        things.append(Thing(blob(rng), radius(5, 11)))
+    return things
+
+
+def _random(seed: int, stream: int, index: int) -> np.random.Generator:
+    # One generator a picture: no picture depends on how many there are.
+    return np.random.default_rng([seed, stream, index])
+
+
+def _named(instances: Sequence[Instance]) -> list[Instance]:
+    """Instances of categories of which enough is visible to be annotated."""
+    return [
+        instance
+        for instance in instances
+        if instance.name is not None and instance.visible.sum() >= 12
+    ]
+
+
+def _scene(
+    seed: int,
+    stream: int,
+    index: int,
+    image_size: int,
+    names: Sequence[str],
+    others: Sequence[str] = (),
+) -> tuple[np.ndarray, list[Instance]]:
+    """A picture and its named instances, at least one of them no crowd."""
+    rng = _random(seed, stream, index)
+    while True:
+        things = things_to_draw(rng, names, image_size / 128, others=others)
+        if stream == _SOURCE and rng.random() < 0.05:
+            name = str(rng.choice(names))
+            crowd = crowd_of(rng, OUTLINES[name])
+            radius = rng.uniform(18, 26) * image_size / 128
+            things.insert(0, Thing(crowd, radius, name, crowd=True))
+        picture, instances = draw_scene(rng, image_size, things)
+        instances = _named(instances)
+        if any(not instance.crowd for instance in instances):
+            return picture, instances
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    if not cv2.imwrite(str(path), picture[..., ::-1], flags):
+        raise OSError(f"{path} could not be written")
+
+
+def _write_source(root: Path, seed: int, size: ShapesSize) -> None:
+    """Writes source pictures and their COCO instances file."""
+    split = shapes_split()
+    categories = [
+        {"id": number, "name": name, "supercategory": "shape"}
+        for number, name in enumerate(split.source, start=1)
+    ]
+    ids = {entry["name"]: entry["id"] for entry in categories}
+    images, annotations = [], []
+    for index in range(size.source):
+        picture, instances = _scene(
+            seed, _SOURCE, index, size.image_size, split.source
+        )
+        name = f"source_{index:05d}.jpg"
+        _write_picture(root / "images" / name, picture)
+        images.append(
+            {
+                "id": index + 1,
+                "file_name": name,
+                "height": size.image_size,
+                "width": size.image_size,
+            }
+        )
+        for instance in instances:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index + 1,
+                    "category_id": ids[instance.name],
+                    **_annotation(instance),
+                }
+            )
+    text = json.dumps(
+        {
+            "info": {"description": "shapes, drawn by keras_wsss"},
+            "images": images,
+            "annotations": annotations,
+            "categories": categories,
+        }
+    )
+    (root / "instances.json").write_text(text, encoding="utf-8")
+
+
+def _annotation(instance: Instance) -> dict:
+    """Area, box and segmentation, in the form that COCO uses for each."""
+    visible = np.asfortranarray(instance.visible.astype(np.uint8))
+    encoded = coco_mask.encode(visible)
+    if instance.crowd:
+        segmentation = {"size": list(visible.shape), "counts": _runs(visible)}
+    elif instance.whole and not instance.outline.holes:
+        segmentation = [
+            [round(float(value), 2) for value in part.ravel()]
+            for part in instance.outline.parts
+        ]
+    else:  # covered, cut or with a hole: polygons cannot say that
+        segmentation = {
+            "size": list(visible.shape),
+            "counts": encoded["counts"].decode("ascii"),
+        }
+    return {
+        "area": float(coco_mask.area(encoded)),
+        "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
+        "iscrowd": int(instance.crowd),
+        "segmentation": segmentation,
+    }
+
+
+def _runs(mask: np.ndarray) -> list[int]:
+    """Uncompressed run lengths of COCO: column by column, zeros first."""
+    flat = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
+    return [0, *runs] if flat[0] else runs
+
+
+def _write_target(root: Path, seed: int, size: ShapesSize) -> None:
+    """Writes target pictures: tags of the training ones, masks of val."""
+    split = shapes_split()
+    lines = ["image,labels"]
+    lists: dict[str, list[str]] = {"train": [], "val": []}
+    for stream, name, count in (
+        (_TARGET, "train", size.target),
+        (_VAL, "val", size.val),
+    ):
+        for index in range(count):
+            picture, instances = _scene(
+                seed,
+                stream,
+                index,
+                size.image_size,
+                split.target,
+                others=split.source,
+            )
+            image_id = f"{name}_{index:05d}"
+            lists[name].append(image_id)
+            _write_picture(root / "JPEGImages" / f"{image_id}.jpg", picture)
+            if name == "train":
+                tags = sorted({instance.name for instance in instances})
+                lines.append(f"{image_id}.jpg,{';'.join(tags)}")
+            else:
+                path = root / "SegmentationClass" / f"{image_id}.png"
+                _write_mask(path, instances, split)
+    _write_lines(root / "train_tags.csv", lines)
+    _write_lines(root / "classes.txt", split.target)
+    for name, image_ids in lists.items():
+        path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
+        _write_lines(path, image_ids)
+
+
+def _write_mask(
+    path: Path, instances: Sequence[Instance], split: Split
+) -> None:
+    """Writes a palette PNG whose indices are positions in classes.txt."""
+    mask = np.zeros(instances[0].visible.shape, np.uint8)
+    for instance in instances:
+        mask[instance.visible] = split.target.index(instance.name) + 1
+    image = Image.fromarray(mask, mode="P")
+    image.putpalette(palette().ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, format="PNG")
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
