@@ -128,11 +128,11 @@ def mask_value_problem(mask: np.ndarray, largest: int) -> ValueProblem | None:
     shown = ", ".join(str(value) for value in wrong[:5])
     if wrong.size > 5:
         shown += ", ..."
-    colours = palette()[np.newaxis, [*range(largest + 1), IGNORE]]
+    colours = palette()[np.newaxis, [*range(1, largest + 1), IGNORE]]
     greys = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY).astype(int)
     # Decoders round the grey of a palette entry differently, by one.
-    distance = np.abs(values[values != IGNORE, np.newaxis] - greys).min(1)
-    if distance.max() <= 1:
+    named = values[(values > 0) & (values != IGNORE), np.newaxis]
+    if np.abs(named - greys).min(axis=1).max() <= 1:
         return ValueProblem(
             "palette read as grey",
             f"the mask holds {shown}, the grey values of the VOC palette: it "

@@ -1,0 +1,381 @@
+"""COCO reading: labels, painted masks, and what must never reach a record."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from small_data import (
+    BEAR,
+    CUP,
+    SPLIT,
+    annotation,
+    box,
+    document,
+    write_coco,
+)
+
+from keras_wsss.categories import IGNORE, SPLITS
+from keras_wsss.data import coco
+from keras_wsss.data.coco import read_coco
+from keras_wsss.data.coco_json import read_coco_file
+from keras_wsss.data.segmentation import checked_runs, decode, expand_counts
+from keras_wsss.errors import DataError
+
+
+def read(folder, content, **options):
+    return read_coco(*write_coco(folder, content), SPLIT, **options)
+
+
+def runs_of(mask: np.ndarray) -> dict:
+    """Uncompressed RLE of a bool [height, width] mask."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *edges, flat.size])
+    counts = [0, *lengths] if flat[0] else [*lengths]
+    return {"size": list(mask.shape), "counts": [int(c) for c in counts]}
+
+
+def test_small_instances_lie_over_large_ones(tmp_path):
+    content = document(
+        {1: (20, 10)},
+        [
+            # The small one comes first, and the JSON's areas are all 1.
+            annotation(1, 1, "cup", [box(4, 4, 6, 6)]),
+            annotation(2, 1, "teddy bear", [box(2, 2, 12, 9)]),
+        ],
+    )
+    record = read(tmp_path, content).records[0]
+    expected = np.zeros((10, 20), np.uint8)
+    expected[2:9, 2:12] = BEAR
+    expected[4:6, 4:6] = CUP
+    np.testing.assert_array_equal(record.mask.read(), expected)
+    assert record.labels == (CUP, BEAR)
+    assert record.domain == "source"
+    assert record.image_id == "1"
+    assert record.image_path.name == "1.png"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_equal_areas_the_higher_id_lies_on_top(tmp_path, order):
+    content = document(
+        {1: (8, 8)},
+        [
+            annotation(5, 1, "cup", [box(0, 0, 4, 4)]),
+            annotation(9, 1, "teddy bear", [box(2, 0, 6, 4)]),
+        ][::order],
+    )
+    mask = read(tmp_path, content).records[0].mask.read()
+    assert mask[0].tolist() == [CUP, CUP, BEAR, BEAR, BEAR, BEAR, 0, 0]
+
+
+def test_crowds_targets_and_unknown_categories_are_ignored(tmp_path):
+    crowd = np.zeros((6, 20), bool)
+    crowd[:, 14:18] = True
+    content = document(
+        {1: (20, 6)},
+        [
+            annotation(1, 1, "cup", [box(2, 0, 16, 3)]),
+            annotation(2, 1, "cat", [box(0, 0, 4, 6)]),
+            annotation(3, 1, "lamp", [box(6, 0, 9, 6)]),
+            annotation(4, 1, "plate", [box(10, 2, 11, 6)]),
+            annotation(5, 1, "teddy bear", runs_of(crowd), crowd=1),
+        ],
+    )
+    record = read(tmp_path, content).records[0]
+    expected = np.zeros((6, 20), np.uint8)
+    expected[:, 6:9] = IGNORE  # unknown to the split: not background
+    expected[2:, 10:11] = IGNORE  # known, but neither source nor target
+    expected[:3, 2:16] = CUP  # known for sure, whatever else lies there
+    expected[:, :4] = IGNORE  # target wins over source
+    expected[:, 14:18] = IGNORE  # crowd
+    np.testing.assert_array_equal(record.mask.read(), expected)
+    assert record.labels == (CUP,)
+    assert record.uncertain == (BEAR,)  # somewhere in the crowd
+
+
+def test_hidden_labels_and_pictures_are_left_out_and_counted(tmp_path):
+    content = document(
+        {1: (8, 8), 2: (8, 8), 3: (8, 8), 4: (8, 8)},
+        [
+            annotation(1, 1, "cup", [box(1, 1, 3, 3)]),
+            annotation(2, 1, "teddy bear", [box(5, 5, 8, 8)]),
+            annotation(3, 1, "cat", [box(0, 0, 4, 4)]),
+            annotation(4, 2, "cup", [box(1, 1, 3, 3)]),
+            annotation(5, 2, "cat", [box(0, 0, 4, 4)]),
+            annotation(6, 3, "cat", [box(0, 0, 4, 4)]),
+        ],
+    )
+    found = read(tmp_path, content)
+    assert [record.image_id for record in found.records] == ["1"]
+    assert found.records[0].labels == (BEAR,)
+    assert found.records[0].uncertain == (CUP,)
+    assert found.skipped == {coco.HIDDEN: ("2",), coco.NO_SOURCE: ("3", "4")}
+    assert found.dropped == {coco.HIDDEN_LABELS: 1}
+    assert len(read(tmp_path, content, min_pixels=0).records) == 2
+    assert not read(tmp_path, content, min_pixels=10).records
+
+
+def test_pictures_with_a_target_can_be_left_out_as_in_the_paper(tmp_path):
+    crowd = np.ones((8, 8), bool)
+    content = document(
+        {1: (8, 8), 2: (8, 8), 3: (8, 8)},
+        [
+            annotation(1, 1, "cup", [box(0, 0, 4, 4)]),
+            annotation(2, 2, "cup", [box(0, 0, 4, 4)]),
+            annotation(3, 2, "cat", [box(6, 6, 8, 8)]),
+            annotation(4, 3, "cup", [box(0, 0, 4, 4)]),
+            annotation(5, 3, "cat", runs_of(crowd), crowd=1),
+        ],
+    )
+    found = read(tmp_path, content, exclude_images_with_target=True)
+    assert [record.image_id for record in found.records] == ["1"]
+    assert found.skipped == {coco.WITH_TARGET: ("2", "3")}
+    kept = read(tmp_path, content, min_pixels=0)
+    assert [record.image_id for record in kept.records] == ["1", "2", "3"]
+
+
+def test_nothing_of_a_target_reaches_a_source_record(tmp_path):
+    """Every pixel of random targets is ignore, and no label is a target."""
+    generator = np.random.default_rng(0)
+    sizes, annotations, targets = {}, [], {}
+    for image in range(1, 21):
+        width, height = generator.integers(12, 40, 2).tolist()
+        sizes[image] = (width, height)
+        covered = np.zeros((height, width), bool)
+        for name in ("cup", "cat", "teddy bear", "cat", "lamp"):
+            mask = np.zeros((height, width), bool)
+            top, left = generator.integers(0, 10, 2)
+            mask[top : top + 9, left : left + 9] = True
+            crowd = int(generator.random() < 0.3)
+            entry = annotation(
+                len(annotations) + 1, image, name, runs_of(mask), crowd
+            )
+            annotations.append(entry)
+            if name == "cat":
+                covered |= mask
+        targets[str(image)] = covered
+    found = read(tmp_path, document(sizes, annotations))
+    assert len(found.records) > 10
+    for record in found.records:
+        assert set(record.labels) <= set(SPLIT.source_ids)
+        mask = record.mask.read()
+        assert np.all(mask[targets[record.image_id]] == IGNORE)
+        values = set(np.unique(mask).tolist()) - {0, IGNORE}
+        assert values == set(record.labels)
+
+
+@pytest.mark.parametrize("name", ["mini60", "mini75"])
+def test_nothing_of_a_target_reaches_a_record_of_real_pictures(mini_dir, name):
+    split = SPLITS[name]
+    path = mini_dir / "source" / "instances.json"
+    found = read_coco(path, mini_dir / "source" / "images", split)
+    assert len(found.records) == {"mini60": 469, "mini75": 482}[name]
+    content = json.loads(path.read_text())
+    names = {entry["id"]: entry["name"] for entry in content["categories"]}
+    targets: dict[int, list] = {}
+    for entry in content["annotations"]:
+        if split.find(names[entry["category_id"]]) in split.target_ids:
+            targets.setdefault(entry["image_id"], []).append(entry)
+    images = {entry["id"]: entry for entry in content["images"]}
+    checked = 0
+    for record in found.records[::2]:
+        assert set(record.labels) <= set(split.source_ids)
+        mask = record.mask.read()
+        assert set(record.labels) == set(np.unique(mask)) - {0, IGNORE}
+        image = images[int(record.image_id)]
+        for entry in targets.get(image["id"], ()):
+            pixels = reference_mask(entry["segmentation"], image)
+            assert np.all(mask[pixels] == IGNORE)
+            checked += 1
+    assert checked > 10
+
+
+def reference_mask(segmentation, image) -> np.ndarray:
+    size = image["height"], image["width"]
+    code = segmentation
+    if isinstance(code, list):
+        code = coco_mask.merge(coco_mask.frPyObjects(code, *size))
+    elif isinstance(code["counts"], list):
+        code = coco_mask.frPyObjects(code, *size)
+    return coco_mask.decode(code).astype(bool)
+
+
+def test_records_are_ordered_by_id_and_named_by_file(tmp_path):
+    content = document(
+        {9: (4, 4), 2: (4, 4)},
+        [
+            annotation(1, 9, "cup", [box(0, 0, 4, 4)]),
+            annotation(2, 2, "cup", [box(0, 0, 4, 4)]),
+        ],
+    )
+    names = [record.image_id for record in read(tmp_path, content).records]
+    assert names == ["2", "9"]
+
+
+def test_missing_pictures_are_named_or_counted(tmp_path):
+    content = document(
+        {1: (4, 4), 2: (4, 4)},
+        [annotation(i, i, "cup", [box(0, 0, 4, 4)]) for i in (1, 2)],
+    )
+    path, images = write_coco(tmp_path, content)
+    (images / "2.png").unlink()
+    with pytest.raises(DataError, match=r"2\.png: no such file.*image 2"):
+        read_coco(path, images, SPLIT)
+    found = read_coco(path, images, SPLIT, skip_missing=True)
+    assert found.skipped == {coco.MISSING: ("2",)}
+
+
+def test_a_file_without_source_categories_is_refused(tmp_path):
+    content = document({1: (4, 4)}, [])
+    content["categories"] = [{"id": 1, "name": "cups"}]
+    with pytest.raises(DataError, match=r"'cup' is not, closest known: cups"):
+        read(tmp_path, content)
+
+
+def test_file_names_that_differ_in_their_ending_only(tmp_path):
+    content = document({1: (4, 4), 2: (4, 4)}, [])
+    content["images"][1]["file_name"] = "1.jpg"
+    content["annotations"] = [
+        annotation(i, i, "cup", [box(0, 0, 4, 4)]) for i in (1, 2)
+    ]
+    with pytest.raises(DataError, match="differ only in their ending"):
+        read(tmp_path, content)
+
+
+def test_compressed_and_plain_runs_give_the_same_mask():
+    generator = np.random.default_rng(1)
+    for _ in range(50):
+        height, width = generator.integers(1, 40, 2)
+        mask = generator.random((height, width)) < generator.random() ** 2
+        code = coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))
+        text = code["counts"].decode()
+        assert expand_counts(text) == runs_of(mask)["counts"]
+        for counts in (text, runs_of(mask)["counts"]):
+            runs, problem = checked_runs(
+                {"size": [int(height), int(width)], "counts": counts},
+                height,
+                width,
+            )
+            assert problem is None
+            np.testing.assert_array_equal(decode((), runs, height, width), mask)
+
+
+def fault(path: str, value):
+    """Sets content[a][b]... = value; the last step may delete."""
+
+    def apply(content):
+        *steps, last = path.split("/")
+        for step in steps:
+            content = content[int(step) if step.isdigit() else step]
+        if value is fault:
+            del content[last]
+        else:
+            content[last] = value
+
+    return apply
+
+
+POLYGON = "annotations/0/segmentation"
+FAULTS = [
+    ("images/0/id", "7", r"images\[0\].*'7'.*an integer"),
+    ("images/0/id", True, r"images\[0\].*True"),
+    ("images/0/width", 0, '"width" is 0'),
+    ("images/0/height", 2.5, '"height" is 2.5'),
+    ("images/0/file_name", fault, '"file_name" is missing'),
+    ("images/0/file_name", "../1.png", r"leads out of its folder"),
+    ("images/0/file_name", "/etc/passwd", "leads out of its folder"),
+    ("images/0/file_name", "C:\\1.png", "leads out of its folder"),
+    ("images/0/file_name", "a\\..\\..\\1.png", "leads out of its folder"),
+    ("images/0/file_name", "2.png", "listed twice"),
+    ("images/0/id", 2, "its id is taken twice"),
+    ("images/0/width", 10**8, "limit of"),
+    ("categories/0/id", 0, "0 is the background"),
+    ("categories/0/id", 47, "id 47 is taken twice"),
+    ("categories/0/name", "cup", "'cup' is taken twice"),
+    ("categories/0/name", "", '"name" is'),
+    ("annotations/0/id", fault, '"id" is missing'),
+    ("annotations/0/id", 2, "annotation 2.*taken twice"),
+    ("annotations/0/image_id", 99, "image_id 99"),
+    ("annotations/0/category_id", 3, "category_id 3"),
+    ("annotations/0/category_id", 0, "0 is the background"),
+    ("annotations/0/iscrowd", 2, "iscrowd is 2"),
+    (POLYGON, fault, '"segmentation" is missing'),
+    (POLYGON, None, "a list of polygons"),
+    (POLYGON, [], "segmentation is empty"),
+    (POLYGON, [[1, 1, 2, 2]], "2 points; it needs three"),
+    (POLYGON, [[1, 1, 2, 2, 3, 3, 4]], "list of x, y"),
+    (POLYGON, [[1, 1, 2, 2, 3, "3"]], "holds '3'"),
+    (POLYGON, [[1, 1, 2, 2, 3, float("nan")]], "holds nan"),
+    (POLYGON, [[1, 1, 2, 2, 1e300, 3]], "holds 1e"),
+    (POLYGON, [[1, 1, 2, 2, 9e8, 3]], "x = 900000000.0"),
+    (POLYGON, {"size": [8, 10], "counts": [80]}, r"\[8, 10\].*\[10, 8\]"),
+    (POLYGON, {"size": [10, 8], "counts": [79]}, "covers 79 pixels"),
+    (POLYGON, {"size": [10, 8], "counts": [90, -10]}, "negative run -10"),
+    (POLYGON, {"size": [10, 8], "counts": [80.0]}, "list of integers"),
+    (POLYGON, {"size": [10, 8], "counts": "é"}, "list of integers"),
+    (POLYGON, {"size": [10, 8], "counts": "ooooooooooo"}, "list of integ"),
+    (POLYGON, {"size": [10, 8], "counts": ""}, "covers 0 pixels"),
+    (POLYGON, {"counts": [80]}, "has size None"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), FAULTS)
+def test_planted_faults_are_named(tmp_path, path, value, words):
+    content = document(
+        {1: (8, 10), 2: (8, 10)},
+        [
+            annotation(1, 1, "cup", [box(0, 0, 4, 4)]),
+            annotation(2, 2, "cup", [box(0, 0, 4, 4)]),
+        ],
+    )
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content))
+    assert len(read_coco_file(file).images) == 2
+    fault(path, value)(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=words) as caught:
+        read_coco_file(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    # Collecting goes on, and leaves the faulty entry out.
+    problems = []
+    rest = read_coco_file(file, problems.append)
+    assert problems
+    assert len(rest.images) + len(rest.instances) < 4 or len(
+        rest.categories
+    ) < len(content["categories"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "line 1 column 2: not JSON"),
+        ("[]", '"images" is missing'),
+        ('{"images": [], "annotations": {}}', '"annotations" is missing'),
+        ("[" * 100_000, "not a COCO instances file"),
+        ('{"images": [' + "9" * 5000 + "]}", "not a COCO instances file"),
+    ],
+)
+def test_what_is_no_coco_file_is_refused(tmp_path, text, words):
+    path = tmp_path / "instances.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_coco_file(path)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.json: no such file"):
+        read_coco_file(tmp_path / "gone.json")
+    path = tmp_path / "binary.json"
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_coco_file(path)
+
+
+def test_slightly_outside_is_clipped(tmp_path):
+    content = document(
+        {1: (8, 8)}, [annotation(1, 1, "cup", [box(-2, -2, 9.5, 4)])]
+    )
+    mask = read(tmp_path, content).records[0].mask.read()
+    assert np.all(mask[:4] == CUP)
+    assert not mask[4:].any()
