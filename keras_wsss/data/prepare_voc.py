@@ -141,11 +141,11 @@ def sbd_mask(path: Path) -> np.ndarray:
             f"{path}: reading SBD's MATLAB files needs SciPy; run "
             "pip install 'keras-wsss[prepare]'."
         ) from None
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; unpack SBD again.")
     try:
         content = loadmat(path, variable_names=["GTcls"])
         mask = np.asarray(content["GTcls"]["Segmentation"][0, 0])
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; unpack SBD again.") from None
     except Exception as error:  # SciPy raises many kinds for damaged files
         raise DataError(
             f"{path}: not an SBD mask ({error}); unpack SBD again."

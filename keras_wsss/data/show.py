@@ -22,6 +22,7 @@ TILE = 240  # pixels, longest side of a picture on the sheet
 _GAP, _LINE, _LINES, _HEADING = 12, 18, 3, 34
 _PAPER, _INK, _PALE = (255, 255, 255), (25, 25, 25), (120, 120, 120)
 _OPACITY = 0.55
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _HATCH = 8  # pixels between the lines over ignored pixels
 
 
@@ -88,7 +89,9 @@ def contact_sheet(
     """
     cell_height = TILE + (1 + _LINES) * _LINE + _GAP
     rows = [-(-len(part.records) // columns) for part in parts]
-    width = columns * (TILE + _GAP) + _GAP
+    headings = [_font(20).getlength(part.heading) for part in parts]
+    width = max(columns * (TILE + _GAP) - _GAP, *map(round, headings), TILE)
+    width += 2 * _GAP
     height = sum(_HEADING + count * cell_height for count in rows) + _GAP
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -205,8 +208,9 @@ def _draw_record(
     place = (left + (TILE - size[0]) // 2, top + TILE - size[1])
     sheet.paste(Image.fromarray(image), place)
     top += TILE + 4
-    name = _fitting(draw, record.image_id, TILE)
-    draw.text((left, top), name, _PALE, _font(12))
+    small = _font(12)
+    name = _fitting(draw, record.image_id, TILE, small)
+    draw.text((left, top), name, _PALE, small)
     names = [(split.name_of(int(label)), int(label)) for label in labels]
     _draw_names(draw, (left, top + _LINE), names)
 
@@ -221,10 +225,11 @@ def _draw_names(
     left, top = corner
     x, line = left, 0
     for index, (name, label) in enumerate(names):
+        name = _fitting(draw, name, TILE - chip - 4, font)
         width = chip + 4 + round(draw.textlength(name, font)) + 8
         rest = f"+{len(names) - index}"
         room = TILE - (draw.textlength(rest, font) + 4) * (line == _LINES - 1)
-        if x > left and x + width > left + room:
+        if x > left and x + width - 8 > left + room:
             line, x = line + 1, left
         if line == _LINES:
             # No room: say how many more there are.
@@ -239,14 +244,16 @@ def _draw_names(
         x += width
 
 
-def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
+def _fitting(
+    draw: ImageDraw.ImageDraw, text: str, width: int, font: _Font
+) -> str:
     """The end of a text that fits, marked when it was cut."""
     shown = text
-    while draw.textlength(shown, _font(12)) > width:
+    while draw.textlength(shown, font) > width:
         text = text[1:]
         shown = "…" + text
     return shown
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> _Font:
     return ImageFont.load_default(size)

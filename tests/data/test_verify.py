@@ -1,0 +1,261 @@
+"""`verify` counts everything and lists every planted fault."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from small_data import (
+    SPLIT,
+    annotation,
+    box,
+    document,
+    write_coco,
+    write_tags,
+    write_voc,
+)
+
+from keras_wsss.categories import SPLITS
+from keras_wsss.data.locations import Locations
+from keras_wsss.data.verify import verify
+
+
+@pytest.fixture
+def locations(tmp_path):
+    """Three faultless parts."""
+    content = document(
+        {1: (8, 8), 2: (8, 8), 3: (6, 4)},
+        [
+            annotation(1, 1, "cup", [box(0, 0, 4, 4)]),
+            annotation(2, 1, "cat", [box(3, 0, 8, 8)]),
+            annotation(3, 2, "cup", [box(0, 0, 8, 2)]),
+            annotation(4, 2, "teddy bear", [box(0, 4, 8, 8)]),
+            annotation(5, 3, "cat", [box(0, 0, 4, 4)]),
+        ],
+    )
+    annotations, images = write_coco(tmp_path / "source", content)
+    root = tmp_path / "voc"
+    mask = np.array([[0, 1, 1], [2, 255, 3]], np.uint8)
+    write_voc(root, {"v1": mask, "v2": mask[:, :2], "v3": mask})
+    (root / "classes.txt").write_text("cat\ndog\nlamp\n")
+    lines = ["a,cat dog", "b,dog", "c,cup", "d,cat cup"]
+    names = [f"{name}.png" for name in "abcd"]
+    tags, tagged = write_tags(tmp_path, lines, names)
+    return Locations(
+        SPLIT, annotations, images, root, tags=tags, tag_images=tagged
+    )
+
+
+def kinds(findings) -> dict[str, list[str]]:
+    """Problem kind -> last part of the faulty files' names."""
+    found: dict[str, list[str]] = {}
+    for problem in findings.problems:
+        name = problem.path.rsplit("/", 1)[-1]
+        found.setdefault(problem.kind, []).append(name)
+    return found
+
+
+def edit_json(locations, edit) -> None:
+    content = json.loads(locations.coco_annotations.read_text())
+    edit(content)
+    locations.coco_annotations.write_text(json.dumps(content))
+
+
+def test_faultless_data_are_counted(locations):
+    findings = verify(locations)
+    assert findings.problems == []
+    source = findings.counts["source"]
+    assert (source.images, source.pairs) == (2, 3)
+    assert source.pictures == {"cup": 2, "teddy bear": 1}
+    # 5 x 8 pixels of the cat are ignored, one column of the cup with them.
+    assert source.pixels == {
+        "background": 64 - 12 - 40 + 64 - 16 - 32,
+        "cup": 12 + 16,
+        "teddy bear": 32,
+        "ignore": 40,
+    }
+    assert source.skipped == {"no source category in the picture": 1}
+    target = findings.counts["target"]
+    assert (target.images, target.pairs) == (3, 4)
+    assert target.pictures == {"cat": 2, "dog": 2}
+    assert target.pixels == {}
+    assert sum(target.skipped.values()) == 1
+    assert sum(target.dropped.values()) == 2
+    evaluation = findings.counts["evaluation"]
+    assert (evaluation.images, evaluation.pairs) == (3, 6)
+    assert evaluation.pixels == {
+        "background": 3 + 2,
+        "cat": 5,
+        "dog": 3,
+        "ignore": 3,
+    }
+    assert "lamp" in evaluation.notes[0]
+    assert "No problem found." in findings.text()
+    json.dumps(findings.as_dict())
+
+
+def test_every_fault_of_the_source_is_listed(locations):
+    def edit(content):
+        content["annotations"] += [
+            annotation(11, 1, "cup", [[1, 2, 3, 4]]),
+            annotation(12, 1, "cup", {"size": [8, 8], "counts": [63]}),
+            annotation(13, 1, 999, [box(0, 0, 2, 2)]),
+            annotation(14, 77, "cup", [box(0, 0, 2, 2)]),
+        ]
+        for number, (name, side) in {
+            4: ("gone.png", 8),
+            5: ("../../secret.png", 8),
+            6: ("cut.jpg", 30),
+            7: ("other_size.png", 8),
+        }.items():
+            content["images"].append(
+                {"id": number, "file_name": name, "width": side, "height": 8}
+            )
+
+    edit_json(locations, edit)
+    folder = locations.coco_images
+    colours = np.random.default_rng(0).integers(0, 255, (8, 30, 3), np.uint8)
+    Image.fromarray(colours).save(folder / "cut.jpg")
+    data = (folder / "cut.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(data[:-30])
+    Image.new("RGB", (9, 8)).save(folder / "other_size.png")
+    findings = verify(locations)
+    assert kinds(findings) == {
+        "bad polygon": ["instances.json"],
+        "bad RLE": ["instances.json"],
+        "unknown category": ["instances.json"],
+        "missing image": ["instances.json", "gone.png"],
+        "path leaving the root": ["instances.json"],
+        "unreadable image": ["cut.jpg"],
+        "size mismatch": ["other_size.png"],
+    }
+    assert findings.counts["source"].images == 2
+    assert "8 problems." in findings.text()
+
+
+def test_every_fault_of_the_evaluation_is_listed(locations):
+    root = locations.voc_root
+    folder = root / "SegmentationClass"
+    good = np.array([[0, 1, 1], [2, 255, 3]], np.uint8)
+    extra = {
+        "grey": good,
+        "rgb": good,
+        "range": good * 0 + 9,
+        "gone": good,
+        "no_mask": good,
+        "small": good,
+    }
+    write_voc(root, {"v1": good, **extra})
+    path = folder / "grey.png"
+    cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    Image.new("RGB", (3, 2)).save(folder / "rgb.png")
+    (root / "JPEGImages" / "gone.jpg").unlink()
+    (folder / "no_mask.png").unlink()
+    Image.new("L", (2, 2)).save(folder / "small.png")
+    path = root / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_text(path.read_text() + "../up\nv1\n")
+    findings = verify(locations)
+    assert kinds(findings) == {
+        "path leaving the root": ["val.txt"],
+        "duplicate name": ["val.txt"],
+        "palette read as grey": ["grey.png"],
+        "unreadable mask": ["rgb.png", "no_mask.png"],
+        "label out of range": ["range.png"],
+        "missing image": ["val.txt"],
+        "size mismatch": ["small.png"],
+    }
+    assert findings.counts["evaluation"].images == 1
+
+
+def test_every_fault_of_the_tags_is_listed(locations):
+    with locations.tags.open("a") as stream:
+        stream.write("e,unicorn\nf,cat\n../g,cat\na,cat\na.png,cat\nh,dog\n")
+    (locations.tag_images / "h.jpg").write_bytes(b"no picture")
+    findings = verify(locations)
+    assert kinds(findings) == {
+        "unknown category": ["tags.csv"],
+        "missing image": ["tags.csv"],
+        "path leaving the root": ["tags.csv"],
+        "duplicate image": ["tags.csv", "tags.csv"],
+        "unreadable image": ["h.jpg"],
+    }
+
+
+def test_pictures_in_train_and_val_are_found_by_content_and_name(locations):
+    validation = locations.voc_root / "JPEGImages"
+    copy = (validation / "v1.jpg").read_bytes()
+    # Another name and even another ending: the content tells.
+    (locations.tag_images / "b.png").write_bytes(copy)
+    Image.new("RGB", (5, 5)).save(locations.tag_images / "v2.png")
+    with locations.tags.open("a") as stream:
+        stream.write("v2,cat\n")
+    findings = verify(locations)
+    assert kinds(findings) == {
+        "same image in train and val": ["b.png", "v2.png"]
+    }
+    assert "(by content)" in findings.problems[0].text
+    assert "(by name)" in findings.problems[1].text
+
+
+def test_source_pictures_are_compared_by_content_only(locations):
+    source = locations.coco_images
+    validation = locations.voc_root / "JPEGImages"
+    (validation / "v3.jpg").rename(validation / "1.jpg")
+    mask = locations.voc_root / "SegmentationClass" / "v3.png"
+    mask.rename(mask.with_name("1.png"))
+    path = locations.voc_root / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_text("v1\nv2\n1\n")
+    assert verify(locations).problems == []
+    edit_json(
+        locations,
+        lambda content: content["images"][0].update(width=3, height=2),
+    )
+    edit_json(locations, lambda content: content["annotations"].clear())
+    edit_json(
+        locations,
+        lambda content: content["annotations"].append(
+            annotation(1, 1, "cup", [box(0, 0, 2, 2)])
+        ),
+    )
+    (source / "1.png").write_bytes((validation / "v1.jpg").read_bytes())
+    assert kinds(verify(locations)) == {
+        "same image in train and val": ["1.png"]
+    }
+
+
+def test_an_exif_orientation_is_suspected(locations):
+    image = Image.new("RGB", (6, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(locations.coco_images / "3.png", exif=exif)
+    problems = verify(locations).problems
+    assert [problem.kind for problem in problems] == ["size mismatch"]
+    assert "EXIF orientation" in problems[0].text
+
+
+def test_an_unusable_file_does_not_hide_the_other_parts(locations):
+    locations.coco_annotations.write_text("{")
+    locations.tags.write_text("nothing\n")
+    findings = verify(locations)
+    assert kinds(findings) == {
+        "unreadable file": ["instances.json", "tags.csv"]
+    }
+    assert findings.problems[0].path == str(locations.coco_annotations)
+    assert findings.counts["evaluation"].images == 3
+
+
+def test_real_pictures_have_no_problem(mini_dir):
+    target = mini_dir / "target"
+    findings = verify(
+        Locations(
+            SPLITS["mini75"],
+            voc_root=target,
+            tags=target / "train_tags.csv",
+            tag_images=target / "JPEGImages",
+        )
+    )
+    assert findings.problems == []
+    assert findings.counts["target"].images == 1236
+    assert findings.counts["evaluation"].images == 225
+    assert findings.counts["target"].pictures["cat"] == 250
