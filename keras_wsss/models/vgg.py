@@ -64,8 +64,8 @@ ARCHITECTURES = {
     # activations near [0, 1] itself.
     "vgg_small": Architecture(
         (
-            Block(16, 2),
-            Block(32, 2),
+            Block(16, 1),
+            Block(32, 1),
             Block(64, 2),
             Block(128, 2),
             Block(160, 2),
