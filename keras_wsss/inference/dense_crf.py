@@ -57,7 +57,7 @@ def load_pydensecrf() -> ModuleType:
             "Refinement 'dense_crf' needs pydensecrf2, which cannot be "
             f"imported ({error}); install it with `pip install "
             "'keras-wsss[crf]'` (it builds with a C++ compiler), or use "
-            "refinement 'local_crf'."
+            "refinement 'guided'."
         ) from error
     return densecrf
 
