@@ -298,10 +298,15 @@ class ConstantEncodings:
         return Encoding(
             np.full(self.features_shape, value, np.float16),
             tuple(np.full(s, view, np.uint8) for s in self.switch_shapes),
-            VIEWS.whole(mirror=bool(view % 2)),
+            self.view(view, height, width),
             height,
             width,
         )
+
+    def view(self, number, height, width):
+        if number < 2:
+            return VIEWS.whole(mirror=bool(number))
+        return VIEWS.draw(number, height, width)
 
 
 def test_cached_encodings_replace_pictures(records):
@@ -325,10 +330,11 @@ def test_cached_encodings_replace_pictures(records):
             seen.add(view)
             assert (batch["features"][row] == 10 * index + view).all()
             assert (batch["switches"][0][row] == view).all()
+            window = ConstantEncodings().view(view, *SIZES[index])
             mask = preprocess.square_mask(
-                tf.constant(records[index].mask.mask), SIZE
-            ).numpy()
-            columns = slice(None, None, -1) if view % 2 else slice(None)
+                tf.constant(records[index].mask.mask), window.base
+            ).numpy()[window.top :, window.left :][:SIZE, :SIZE]
+            columns = slice(None, None, -1) if window.mirror else slice(None)
             np.testing.assert_array_equal(batch["mask"][row], mask[:, columns])
     assert seen == {0, 1, 2, 3}
 

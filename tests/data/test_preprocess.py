@@ -136,6 +136,32 @@ def test_scaled_window_is_resized():
     np.testing.assert_array_equal(got_mask, expected_mask)
 
 
+@pytest.mark.parametrize("min_scale", [1.0, 0.4])
+def test_valid_tells_padding_at_the_centre_of_cells(min_scale):
+    spec = ViewSpec(64, resize_size=72, min_scale=min_scale)
+    rng = np.random.default_rng(3)
+    compared = []
+    for seed in range(40):
+        height, width = (int(side) for side in rng.integers(20, 200, 2))
+        view = spec.draw(seed, height, width)
+        window = (view.top, view.left, view.size, view.mirror, 64)
+        zeros = tf.zeros([height, width], tf.uint8)
+        square = preprocess.square_mask(zeros, view.base)
+        picture = preprocess.view_mask(square, *window).numpy() == 0
+        valid = preprocess.view_valid(
+            height, width, view.base, *window, 16
+        ).numpy()
+        # The 4 x 4 pixels about each centre, where they agree.
+        centres = picture.reshape(4, 16, 4, 16)[:, 6:10, :, 6:10]
+        share = centres.mean(axis=(1, 3))
+        edge = 3 if view.mirror else 0  # column that counts in any case
+        share[0], share[:, edge] = valid[0], valid[:, edge]
+        clear = (share == 0) | (share == 1)
+        np.testing.assert_array_equal(valid[clear], share[clear])
+        compared.append(valid[1:, 1:3])
+    assert 0.2 < np.mean(compared) < 0.98
+
+
 def test_valid_of_a_very_long_picture_is_not_empty():
     valid = preprocess.whole_valid(4, 400, 64, 16).numpy()
     np.testing.assert_array_equal(valid, [[1] * 4, [0] * 4, [0] * 4, [0] * 4])

@@ -324,6 +324,26 @@ def test_batches_from_the_cache(make_cache, encoder, records):
             np.testing.assert_array_equal(maps[row], expected)
 
 
+def test_the_cache_changes_nothing_but_the_time(make_cache, encoder, records):
+    views = ViewSpec(32, resize_size=32, mirror=False)
+    sampler = PairSampler(records, seed=3)
+    batches = []
+    for cache in (None, make_cache(views=views)):
+        stream = Stream(sampler, 4, views, num_categories=2, cache=cache)
+        (batch,) = list(iterate(make_batches(source=stream, num_steps=1)))
+        batches.append(batch["source"])
+    plain, cached = batches
+    features, *switches = encoder(plain.pop("image"), training=False)
+    np.testing.assert_allclose(
+        cached.pop("features"), features, rtol=1e-3, atol=1e-4
+    )
+    for maps, expected in zip(cached.pop("switches"), switches, strict=True):
+        np.testing.assert_array_equal(maps, expected)
+    assert plain.keys() == cached.keys()
+    for name, value in plain.items():
+        np.testing.assert_array_equal(value, cached[name])
+
+
 def test_a_missing_entry_is_made_while_batches_are_read(make_cache, records):
     cache = make_cache()
     stream = Stream(
