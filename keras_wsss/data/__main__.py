@@ -2,7 +2,7 @@
 
     python -m keras_wsss.data verify --help
 
-No verb but `shapes` needs TensorFlow, and no `--help` imports it.
+None of them needs TensorFlow.
 """
 
 import argparse
@@ -175,7 +175,14 @@ def _shapes(flags: argparse.Namespace) -> int:
     from keras_wsss.data.shapes import write_shapes
 
     write_shapes(flags.out, seed=flags.seed)
-    print(f"Written: {flags.out}")
+    source, target = flags.out / "source", flags.out / "target"
+    print(
+        f"Written: {flags.out}. Look at it with\n"
+        "  python -m keras_wsss.data show --out sheet.png --split shapes \\\n"
+        f"    --coco_annotations {source / 'instances.json'} \\\n"
+        f"    --coco_images {source / 'images'} --voc_root {target} \\\n"
+        f"    --tags {target / 'train_tags.csv'}"
+    )
     return 0
 
 

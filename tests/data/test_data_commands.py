@@ -102,6 +102,11 @@ def test_coco_spellings_work_in_own_splits(tmp_path, capsys):
     assert "target: 1 pictures" in capsys.readouterr().out
 
 
+def test_shapes_does_not_overwrite(tmp_path):
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        main(["shapes", "--out", str(tmp_path)])
+
+
 @pytest.mark.parametrize("verb", ["verify", "show", "prepare", "shapes"])
 def test_help_needs_no_tensorflow(verb):
     program = (
