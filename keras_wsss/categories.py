@@ -44,7 +44,7 @@ COCO_ALIASES = {
 
 # Silhouettes of the embedded data set, `keras_wsss.data.shapes`.
 SHAPES_SOURCE = (
-    "disc", "ring", "square", "triangle", "cross", "hexagon", "crescent",
+    "disc", "ring", "square", "triangle", "cross", "hourglass", "crescent",
     "bar", "drop", "half disc", "corner", "tee", "zigzag", "arch",
 )  # fmt: skip
 SHAPES_TARGET = ("arrow", "clover", "fish", "heart", "mushroom", "star")

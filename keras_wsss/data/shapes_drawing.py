@@ -10,6 +10,7 @@ import numpy as np
 from keras_wsss.data.shapes_outlines import Outline
 
 _SUPERSAMPLING = 2  # for soft edges
+_FULL = 252  # halves and quarters of it are exact
 _SUBPIXEL_BITS = 4  # fixed-point coordinates of cv2.fillPoly
 _LARGEST_OVERLAP = 0.25  # of a thing that lies under another one
 _SMALLEST_INSIDE = 0.85  # part of a thing that must lie in the picture
@@ -55,11 +56,11 @@ class Instance:
     def whole(self) -> bool:
         """Whether nothing covers or cuts it, so that its outline is true."""
         height, width = self.drawn.shape
-        inside = all(
+        uncut = all(
             (part > 0).all() and (part < (width, height)).all()
             for part in self.outline.parts
         )
-        return inside and bool((self.drawn == self.visible).all())
+        return uncut and bool((self.drawn == self.visible).all())
 
 
 def draw_scene(
@@ -85,7 +86,7 @@ def draw_scene(
         if placed is None:
             continue
         outline, alpha = placed
-        drawn = alpha >= 0.5
+        drawn = inside(alpha)
         for instance in instances:
             instance.visible &= ~drawn
         _paint(rng, picture, alpha, drawn)
@@ -104,12 +105,23 @@ def silhouette(outline: Outline, size: int) -> np.ndarray:
     # A pixel's centre is half a pixel right of and below its corner.
     centre = 2 ** (_SUBPIXEL_BITS - 1)
     canvas = np.zeros((size * _SUPERSAMPLING,) * 2, np.uint8)
-    for polygons, value in ((outline.parts, 255), (outline.holes, 0)):
+    for polygons, value in ((outline.parts, _FULL), (outline.holes, 0)):
         for polygon in polygons:
             points = np.round(polygon * scale - centre).astype(np.int32)
             cv2.fillPoly(canvas, [points], value, shift=_SUBPIXEL_BITS)
     coverage = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return coverage.astype(np.float32) / 255
+    return coverage.astype(np.float32) / _FULL
+
+
+def inside(coverage: np.ndarray) -> np.ndarray:
+    """Pixels of a silhouette, bool [S, S].
+
+    cv2.fillPoly also fills the pixels that a border crosses. With two
+    samples a pixel and side, "more than half" makes up for that, and areas
+    come out right on average; "half or more" would add half a pixel all
+    around.
+    """
+    return coverage > 0.5
 
 
 def varied(rng: np.random.Generator, outline: Outline) -> Outline:
@@ -176,11 +188,11 @@ def _place(
         centre = rng.uniform(margin, size - margin, 2)
         placed = outline.moved(lambda p, c=centre: p * thing.radius + c)
         points = np.concatenate(placed.parts)
-        inside = ((points >= 0) & (points <= size)).all(axis=1).mean()
-        if inside < _SMALLEST_INSIDE:
+        within = ((points >= 0) & (points <= size)).all(axis=1).mean()
+        if within < _SMALLEST_INSIDE:
             continue
         alpha = silhouette(placed, size)
-        drawn = alpha >= 0.5
+        drawn = inside(alpha)
         free = all(
             np.count_nonzero(instance.visible & ~drawn)
             >= (1 - _LARGEST_OVERLAP) * np.count_nonzero(instance.drawn)

@@ -156,7 +156,12 @@ OUTLINES = {
     "cross": Outline(
         (rectangle(-0.28, -0.9, 0.28, 0.9), rectangle(-0.9, -0.28, 0.9, 0.28))
     ),
-    "hexagon": Outline((regular(6, 0.92),)),
+    "hourglass": Outline(
+        (
+            _polygon((-0.7, -0.85), (0.7, -0.85), (0.15, 0.0), (-0.15, 0.0)),
+            _polygon((-0.15, 0.0), (0.15, 0.0), (0.7, 0.85), (-0.7, 0.85)),
+        )
+    ),
     "crescent": Outline((_crescent(),)),
     "bar": Outline((rectangle(-1.0, -0.26, 1.0, 0.26),)),
     "drop": Outline((_drop(),)),

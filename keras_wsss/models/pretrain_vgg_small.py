@@ -41,7 +41,7 @@ _STEPS = flags.DEFINE_integer(
     "steps", 2200, "Number of updates over both stages.", lower_bound=2
 )
 _PICTURES = flags.DEFINE_integer(
-    "pictures", 16000, "Number of pictures to draw.", lower_bound=64
+    "pictures", 12000, "Number of pictures to draw.", lower_bound=64
 )
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of pictures and weights.")
 

@@ -160,7 +160,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     assert weights_digest(model) == before
     one_layer = {"block1_conv1": small.get_layer("block1_conv1").get_weights()}
     write_layer_weights(path, one_layer)
-    with pytest.raises(ConfigError, match="no weights for layer 'block1_conv2"):
+    with pytest.raises(ConfigError, match="no weights for layer 'block2_conv1"):
         load_encoder_weights(small, "vgg_small", path)
 
 
