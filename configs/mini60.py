@@ -1,0 +1,66 @@
+"""TransferNet on the mini set, protocol mini60, for two CPU cores.
+
+Masks of the 60 COCO categories that VOC lacks, tags of the 20 VOC categories;
+scored on cat, cow, dog, horse, sheep, person and background. Not VOC: the
+figures can be compared with each other only. They stand in docs/results.md.
+
+    python train.py --phase decoder --config configs/mini60.py \
+        --workdir runs/mini60/decoder --encoder_weights VGG16_WEIGHTS
+    python train.py --phase transfer --config configs/mini60.py \
+        --workdir runs/mini60/transfer --init_from runs/mini60/decoder
+    python evaluate.py --workdir runs/mini60/transfer
+"""
+
+import os
+
+from keras_wsss.config import default_config
+
+
+def get_config():
+    """Returns the config."""
+    config = default_config()
+    config.name = "mini60"
+    config.split.name = "mini60"
+
+    # The folder of the mini set: see docs/data.md.
+    root = os.environ.get("KERAS_WSSS_MINI", "../shared/data/mini")
+    config.data.source_annotations = f"{root}/source/instances.json"
+    config.data.source_images = f"{root}/source/images"
+    config.data.target_tags = f"{root}/target/train_tags.csv"
+    config.data.target_images = f"{root}/target/JPEGImages"
+    config.data.eval_root = f"{root}/target"
+    # 482 source pictures: too few to throw away those with persons.
+    config.data.exclude_images_with_target = False
+
+    # Chosen for two CPU cores: VGG-16 at 224 pixels costs 0.25 s a picture,
+    # once; the decoder is most of a step.
+    config.image.size = 224
+    config.image.resize = 224
+    config.feature_cache = "runs/cache"
+
+    config.model.attention = "conv"
+    config.model.attention_units = 256
+    config.model.attention_gain = 270.0
+    config.model.classifier_gain = 30.0
+    config.model.judge = "tagger"
+    config.model.normalization = "max"
+    config.model.decoder_width = 0.25
+    config.model.output_stride = 2
+    config.model.initializer = "he"
+    config.train.last_classifier_multiplier = 1.0
+
+    config.train.checkpoint_every = 100
+    config.train.heldout_every = 200
+    for phase, steps, source, target in (
+        ("attention", 500, 8, 8),
+        ("decoder", 1200, 8, 8),
+        ("transfer", 800, 8, 8),
+    ):
+        config[phase].steps = steps
+        config[phase].source_pairs = source
+        config[phase].target_pairs = target
+        config[phase].learning_rate = 1e-3
+        config[phase].final_learning_rate = 1e-4
+    config.decoder.target_pairs = 0
+    config.decoder.warmup_steps = 400
+    return config

@@ -1,0 +1,205 @@
+"""The configuration of a run: every field, its default and its meaning."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import write_json
+
+PHASES = ("attention", "decoder", "transfer")
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """The published TransferNet recipe (spec 4.2), without data locations.
+
+    A file in `configs/` calls this and changes what it needs; any field can
+    be overridden on the command line, e.g. `--config.train.seed=1`.
+    """
+    config = ml_collections.ConfigDict()
+    config.name = "transfernet"
+
+    # --- Categories: see keras_wsss.categories.
+    config.split = ml_collections.ConfigDict()
+    config.split.name = "coco60_voc20"
+    config.split.source = ()  # category names, for a split of your own
+    config.split.target = ()
+    config.split.scored = ()
+
+    # --- Data. Relative paths are relative to the current folder.
+    config.data = ml_collections.ConfigDict()
+    config.data.source_annotations = ""  # COCO instances JSON
+    config.data.source_images = ""  # its folder of pictures
+    config.data.target_tags = ""  # CSV: image,labels
+    config.data.target_images = ""  # its folder of pictures
+    config.data.eval_root = ""  # VOC layout with masks, for evaluate.py
+    config.data.eval_set = "val"
+    config.data.eval_masks = "SegmentationClass"
+    # Share of the source pictures that is held out of training, to watch
+    # and choose by. No target mask is ever used for that.
+    config.data.heldout = 0.1
+    # The published protocol uses source pictures without any target
+    # category (spec 2.1). False keeps the others too, ignoring the pixels.
+    config.data.exclude_images_with_target = True
+    config.data.max_pixels = 50_000_000
+    config.data.skip_bad_images = False
+    config.data.memory_mb = 1000.0  # decoded pictures kept in memory
+
+    # --- Views of pictures (spec 2.4).
+    config.image = ml_collections.ConfigDict()
+    config.image.size = 320
+    config.image.resize = 330  # a random window of `size` is cut from this
+    config.image.min_scale = 1.0  # below 1: random windows, an extension
+    config.image.mirror = True
+
+    # --- Model.
+    config.model = ml_collections.ConfigDict()
+    config.model.encoder = "vgg16"
+    config.model.encoder_weights = ""  # file; "" uses the usual places
+    config.model.attention = "dense"  # published; or "conv"
+    config.model.attention_units = 1024
+    config.model.classifier_units = 512
+    config.model.normalization = "none"  # of densified attention; or "max"
+    config.model.decoder_width = 1.0
+    config.model.output_stride = 1
+    config.model.initializer = "published"  # of the decoder; or "he"
+    config.model.tagger_units = 512
+    config.model.attention_gain = 1.0  # for "conv", see LabelAttention
+    config.model.classifier_gain = 1.0  # of features before the classifiers
+    # Who judges the attended feature: its own classifier (published), or
+    # the tagger, which learns from plain tags and cannot be bribed.
+    config.model.judge = "classifier"  # or "tagger"
+
+    # --- The frozen encoder's outputs on disk; "" encodes at every step.
+    config.feature_cache = ""
+    config.cache_windows = 1  # windows per picture; 1 is the whole picture
+
+    # --- Training, all phases.
+    config.train = ml_collections.ConfigDict()
+    config.train.seed = 0
+    config.train.labels_per_image = 1
+    # Absent labels asked per picture, with "absent" as the answer; 0 is the
+    # published method.
+    config.train.absent_per_image = 0
+    config.train.bias_multiplier = 2.0
+    config.train.last_classifier_multiplier = 10.0
+    config.train.mask_weight = 1.0  # lambda; effective value of spec 4.1
+    config.train.tag_weight = 1.0  # of the tagger's loss
+    config.train.log_every = 50
+    config.train.checkpoint_every = 500
+    config.train.keep_checkpoints = 2
+    config.train.heldout_every = 500
+    config.train.deterministic = False
+
+    # --- One group per phase: steps, learning rate, pairs per update.
+    for phase, steps, rate in (
+        ("attention", 15_000, 1e-3),
+        ("decoder", 15_000, 5e-4),
+        ("transfer", 15_000, 5e-4),
+    ):
+        group = ml_collections.ConfigDict()
+        group.steps = steps
+        group.learning_rate = rate
+        group.final_learning_rate = rate  # cosine between the two
+        group.source_pairs = 32
+        group.target_pairs = 32
+        # Steps at the beginning without the mask loss, so that attention
+        # means something before the decoder learns to read it.
+        group.warmup_steps = 0
+        group.warmup_learning_rate = 1e-3
+        config[phase] = group
+    config.decoder.target_pairs = 0
+    config.decoder.warmup_steps = 3_000
+
+    # --- Inference (spec 5).
+    config.inference = ml_collections.ConfigDict()
+    config.inference.tag_threshold = 0.6
+    config.inference.background_factor = 0.5
+    config.inference.mask_threshold = 0.5
+    config.inference.scales = (1.0,)  # of test-time augmentation
+    config.inference.batch_size = 8
+    return config
+
+
+def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as plain JSON values."""
+    return json.loads(config.to_json_best_effort())
+
+
+def save_config(path: Path, config: ml_collections.ConfigDict) -> None:
+    """Writes a config as JSON, atomically."""
+    write_json(path, to_json(config))
+
+
+def load_config(path: Path) -> ml_collections.ConfigDict:
+    """Reads what `save_config` wrote, on top of the defaults.
+
+    Raises:
+        ConfigError: missing or damaged file, or unknown fields.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); is its folder the "
+            "--workdir of a training run?"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: not valid JSON ({error}); train again or restore it."
+        ) from error
+    config = default_config()
+    unknown = sorted(_unknown(values, config.to_dict()))
+    if unknown:
+        raise ConfigError(
+            f"{path}: unknown fields {', '.join(unknown)}; it was written by "
+            "another version."
+        )
+    with config.unlocked():
+        config.update(_tuples(values))
+    return config
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
+    """Sentences about the fields in which two configs (JSON) differ."""
+    found = []
+    for key in sorted({*first, *second}):
+        a, b = first.get(key), second.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key} is {a!r} there and {b!r} here")
+    return found
+
+
+def _unknown(values: Mapping, known: Mapping, prefix: str = ""):
+    for key, value in values.items():
+        if key not in known:
+            yield prefix + key
+        elif isinstance(value, Mapping) and isinstance(known[key], Mapping):
+            yield from _unknown(value, known[key], f"{prefix}{key}.")
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseSettings:
+    """A phase's group of the config, as numbers."""
+
+    steps: int
+    learning_rate: float
+    final_learning_rate: float
+    source_pairs: int
+    target_pairs: int
+    warmup_steps: int
+    warmup_learning_rate: float

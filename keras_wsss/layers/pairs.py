@@ -1,0 +1,56 @@
+"""Between pictures with several labels and a flat batch of pairs."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class RepeatForLabels(keras.layers.Layer):
+    """Repeats what belongs to a picture for each of its labels.
+
+    Call arguments:
+        values: any dtype [batch, ...].
+        labels: int [batch, labels]; only its second size counts.
+
+    Returns:
+        [batch * labels, ...], the labels of a picture side by side.
+    """
+
+    def call(self, values, labels):
+        count = labels.shape[1] or ops.shape(labels)[1]
+        return values if count == 1 else ops.repeat(values, count, axis=0)
+
+    def compute_output_spec(self, values, labels):
+        return keras.KerasTensor((None, *values.shape[1:]), values.dtype)
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class MergePairs(keras.layers.Layer):
+    """[batch, labels, ...] to [batch * labels, ..., 1], one map a pair."""
+
+    def call(self, maps):
+        shape = ops.shape(maps)
+        return ops.reshape(maps, (-1, shape[2], shape[3], 1))
+
+    def compute_output_spec(self, maps):
+        return keras.KerasTensor((None, *maps.shape[2:], 1), maps.dtype)
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class SplitPairs(keras.layers.Layer):
+    """The reverse: [batch * labels, ...] to [batch, labels, ...].
+
+    Call arguments:
+        values: float [batch * labels, height, width, channels].
+        labels: int [batch, labels], gives the sizes.
+    """
+
+    def call(self, values, labels):
+        shape = ops.shape(values)
+        count = labels.shape[1] or ops.shape(labels)[1]
+        return ops.reshape(values, (-1, count, *shape[1:]))
+
+    def compute_output_spec(self, values, labels):
+        return keras.KerasTensor(
+            (None, labels.shape[1], *values.shape[1:]), values.dtype
+        )

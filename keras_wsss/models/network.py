@@ -1,0 +1,103 @@
+"""From a run's config to its network, and its weights by name."""
+
+from collections.abc import Iterable, Mapping
+
+import keras
+import numpy as np
+
+from keras_wsss.categories import Split
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.models.transfernet import (
+    TransferNet,
+    TransferNetConfig,
+    build_transfernet,
+)
+
+# Parts that training changes; the encoder is frozen.
+TRAINED_PARTS = ("attention", "decoder", "tagger")
+
+
+def build_network(config, split: Split) -> TransferNet:
+    """Builds the network of a config, with random weights.
+
+    Raises:
+        ConfigError: a field that no network can have.
+    """
+    model = config.model
+    try:
+        return build_transfernet(
+            TransferNetConfig(
+                num_categories=split.num_categories,
+                encoder=model.encoder,
+                image_size=config.image.size,
+                attention=model.attention,
+                attention_units=model.attention_units,
+                classifier_units=model.classifier_units,
+                absent_class=config.train.absent_per_image > 0,
+                judge=model.judge,
+                attention_gain=model.attention_gain,
+                classifier_gain=model.classifier_gain,
+                normalization=model.normalization,
+                decoder_width=model.decoder_width,
+                output_stride=model.output_stride,
+                initializer=model.initializer,
+                tagger_units=model.tagger_units,
+            )
+        )
+    except ValueError as error:
+        raise ConfigError(f"config.model: {error}.") from error
+
+
+def named_variables(
+    net: TransferNet, parts: Iterable[str]
+) -> dict[str, keras.Variable]:
+    """The variables of parts of a network, by "part/layer/variable".
+
+    A variable that two parts share stands under the first.
+    """
+    named: dict[str, keras.Variable] = {}
+    seen: set[int] = set()
+    for part in parts:
+        for variable in getattr(net, part).variables:
+            if id(variable) in seen:
+                continue
+            seen.add(id(variable))
+            name = f"{part}/{variable.path}"
+            if name in named:
+                raise AssertionError(f"two variables are called {name}")
+            named[name] = variable
+    return named
+
+
+def read_arrays(
+    variables: Mapping[str, keras.Variable],
+) -> dict[str, np.ndarray]:
+    """The values of variables as NumPy arrays."""
+    return {
+        name: np.asarray(keras.ops.convert_to_numpy(variable))
+        for name, variable in variables.items()
+    }
+
+
+def assign_arrays(
+    variables: Mapping[str, keras.Variable],
+    arrays: Mapping[str, np.ndarray],
+    origin: str,
+) -> None:
+    """Gives every variable its array.
+
+    Raises:
+        DataError: an array is missing or of another shape.
+    """
+    for name, variable in variables.items():
+        if name not in arrays:
+            raise DataError(
+                f"{origin}: holds no '{name}'; it belongs to another network."
+            )
+        if tuple(arrays[name].shape) != tuple(variable.shape):
+            raise DataError(
+                f"{origin}: '{name}' has shape {tuple(arrays[name].shape)}, "
+                f"{tuple(variable.shape)} is needed; it was made with another "
+                "config."
+            )
+        variable.assign(arrays[name])

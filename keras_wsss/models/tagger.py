@@ -1,0 +1,80 @@
+"""The tagger: which categories are in the picture (spec 5.3)."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class MeanOverPositions(keras.layers.Layer):
+    """Mean of a map over its positions: [B, h, w, C] to [B, C], float32."""
+
+    def call(self, maps):
+        return ops.mean(ops.cast(maps, "float32"), axis=(1, 2))
+
+    def compute_output_spec(self, maps):
+        return keras.KerasTensor((maps.shape[0], maps.shape[-1]), "float32")
+
+
+def build_tagger(
+    features_shape: tuple[int | None, int | None, int],
+    num_categories: int,
+    units: int = 512,
+    feature_gain: float = 1.0,
+) -> keras.Model:
+    """Builds the multi-label head on the frozen encoder.
+
+    Evidence for every category is computed at every position and averaged
+    over the picture. As the last layer is linear, the maps of evidence are
+    class activation maps (Zhou et al., CVPR 2016): the baseline that
+    TransferNet has to beat comes from the same head.
+
+    Args:
+        features_shape: [g, g, D] of the encoder's features.
+        num_categories: C.
+        units: width of the hidden 1 x 1 layer; 0 leaves it out.
+        feature_gain: constant factor on the features.
+
+    Returns:
+        Model from features float [B, g, g, D] to a dict of "tag_logits"
+        float32 [B, C] (sigmoid of them: is the category present?) and
+        "class_maps" float [B, g, g, C], whose mean over the positions they
+        are.
+    """
+    features = keras.Input(features_shape, name="features")
+    layers = [keras.layers.Rescaling(feature_gain, name="tagger_gain")]
+    if units:
+        layers.append(
+            keras.layers.Dense(
+                units,
+                activation="relu",
+                kernel_initializer="he_normal",
+                name="tagger_hidden",
+            )
+        )
+    layers.append(keras.layers.Dense(num_categories, name="tagger_logits"))
+    maps = _apply(layers, features)
+    logits = MeanOverPositions(name="tagger_mean")(maps)
+    return keras.Model(
+        features, {"tag_logits": logits, "class_maps": maps}, name="tagger"
+    )
+
+
+def tagger_evidence(tagger: keras.Model, features):
+    """The tagger's evidence for every category in single features.
+
+    Args:
+        tagger: a model of `build_tagger`; its layers are shared.
+        features: float [..., D].
+
+    Returns:
+        float [..., C].
+    """
+    names = ("tagger_gain", "tagger_hidden", "tagger_logits")
+    known = {layer.name: layer for layer in tagger.layers}
+    return _apply([known[name] for name in names if name in known], features)
+
+
+def _apply(layers, x):
+    for layer in layers:
+        x = layer(x)
+    return x

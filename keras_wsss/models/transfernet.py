@@ -1,0 +1,239 @@
+"""TransferNet as functional Keras models that share their layers."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
+from keras_wsss.layers.densify import AttendedFeature, DensifiedAttention
+from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
+from keras_wsss.models.decoder import build_decoder, unpooled_levels
+from keras_wsss.models.tagger import build_tagger, tagger_evidence
+from keras_wsss.models.vgg import STRIDE, architecture, build_encoder
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferNetConfig:
+    """What decides the variables of a TransferNet.
+
+    Attributes:
+        num_categories: C, source and target categories together.
+        encoder: "vgg16" or "vgg_small".
+        image_size: input side S in pixels, a multiple of 16.
+        attention: "dense" (published, fixed S) or "conv".
+        attention_units: width of the attention's embeddings (1024).
+        classifier_units: width of the classifier's hidden layer (512).
+        absent_class: whether the classifier has one more output, "the label
+            asked for is not in the picture" (an extension).
+        judge: what classifies the attended feature: "classifier", a head of
+            its own (published), or "tagger", the multi-label head, which
+            learns from plain tags (an extension; see docs/method.md).
+        attention_gain: constant factor on the features that the `conv`
+            attention reads, see `LabelAttention`.
+        classifier_gain: constant factor on the features that classifier and
+            tagger read. 1 is published; features near 0.01 need a larger one
+            to learn at a good pace.
+        normalization: of the densified attention, "none" or "max".
+        decoder_width: multiplier of the decoder's channels.
+        output_stride: 1, 2 or 4; side of the mask logits is S / stride.
+        initializer: of the decoder, "published" or "he".
+        tagger_units: width of the tagger's hidden layer.
+    """
+
+    num_categories: int
+    encoder: str = "vgg16"
+    image_size: int = 320
+    attention: str = "dense"
+    attention_units: int = 1024
+    classifier_units: int = 512
+    absent_class: bool = False
+    judge: str = "classifier"
+    attention_gain: float = 1.0
+    classifier_gain: float = 1.0
+    normalization: str = "none"
+    decoder_width: float = 1.0
+    output_stride: int = 1
+    initializer: str = "published"
+    tagger_units: int = 512
+
+    @property
+    def grid(self) -> int:
+        """Side of the feature map and of the attention."""
+        return self.image_size // STRIDE
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the mask logits."""
+        return self.image_size // self.output_stride
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values from which `TransferNetConfig(**values)` is equal."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferNet:
+    """A TransferNet and its parts. All parts share their variables.
+
+    With B pictures, K labels a picture, C categories, g = S / 16, D feature
+    channels and m = S / output stride:
+
+    Attributes:
+        config: what it was built from.
+        encoder: image float32 [B, S, S, 3] (BGR, mean subtracted) to
+            [features [B, g, g, D], switches of pools 1 to 4]. Frozen.
+        attention: [features, labels int32 [B, K]] to a dict of
+            "attention" float32 [B, K, g, g], "attended" [B, K, D],
+            "class_logits" [B, K, C (+ 1)] and
+            "densified_attention" [B, K, g, g].
+        decoder: [densified [P, g, g, 1], switches 4, 3, ... [P, ...]] to
+            mask logits [P, m, m, 2].
+        masks: [densified [B, K, g, g], labels, switches 4, 3, ...] to
+            mask logits [B, K, m, m, 2]; repeats the switches per label.
+        tagger: features to a dict of "tag_logits" [B, C] and "class_maps"
+            [B, g, g, C].
+        model: [image, labels] to the dict of all of these: the whole
+            network; the encoder runs once a picture.
+    """
+
+    config: TransferNetConfig
+    encoder: keras.Model
+    attention: keras.Model
+    decoder: keras.Model
+    masks: keras.Model
+    tagger: keras.Model
+    model: keras.Model
+
+    @property
+    def used_switches(self) -> tuple[int, ...]:
+        """Pools whose switches the decoder takes, 4 first."""
+        return unpooled_levels(self.config.output_stride)
+
+    def select_switches(self, switches):
+        """From the switches of pools 1 to 4, what `masks` takes."""
+        return [switches[pool - 1] for pool in self.used_switches]
+
+
+def build_transfernet(config: TransferNetConfig) -> TransferNet:
+    """Builds the network; the encoder's weights are not loaded.
+
+    Raises:
+        ConfigError: unknown encoder, or a size that does not fit.
+    """
+    encoder = build_encoder(config.encoder, config.image_size)
+    features_shape = encoder.outputs[0].shape[1:]
+    switch_shapes = [output.shape[1:] for output in encoder.outputs[1:]]
+    tagger = build_tagger(
+        features_shape,
+        config.num_categories,
+        config.tagger_units,
+        config.classifier_gain,
+    )
+    attention = _build_attention(config, features_shape, tagger)
+    decoder = build_decoder(
+        config.grid,
+        switch_channels=[shape[-1] for shape in switch_shapes],
+        convolutions=[
+            block.convolutions
+            for block in architecture(config.encoder).blocks[:4]
+        ],
+        width=config.decoder_width,
+        output_stride=config.output_stride,
+        initializer=config.initializer,
+    )
+    used = unpooled_levels(config.output_stride)
+    masks = _build_masks(decoder, config.grid, used, switch_shapes)
+
+    image = keras.Input(encoder.input_shape[1:], name="image")
+    labels = keras.Input((None,), dtype="int32", name="labels")
+    features, *switches = encoder(image, training=False)
+    outputs = dict(attention([features, labels]))
+    outputs["mask_logits"] = masks(
+        [
+            outputs["densified_attention"],
+            labels,
+            *(switches[pool - 1] for pool in used),
+        ]
+    )
+    outputs["tag_logits"] = tagger(features)["tag_logits"]
+    model = keras.Model([image, labels], outputs, name="transfernet")
+    return TransferNet(
+        config, encoder, attention, decoder, masks, tagger, model
+    )
+
+
+def _build_attention(
+    config: TransferNetConfig, features_shape, tagger: keras.Model
+) -> keras.Model:
+    features = keras.Input(features_shape, name="features")
+    labels = keras.Input((None,), dtype="int32", name="labels")
+    attention = LabelAttention(
+        config.num_categories,
+        config.attention_units,
+        config.attention,
+        config.attention_gain,
+        name="att",
+    )(features, labels)  # (B, K, g, g)
+    attended = AttendedFeature(name="attended_feature")(
+        features, attention
+    )  # (B, K, D)
+    if config.judge == "tagger":
+        class_logits = tagger_evidence(tagger, attended)  # (B, K, C)
+    elif config.judge == "classifier":
+        class_logits = _classifier(config, attended)  # (B, K, C (+ 1))
+    else:
+        raise ValueError(
+            f"judge must be classifier or tagger, not {config.judge!r}"
+        )
+    densified = DensifiedAttention(
+        config.normalization, name="densified_attention"
+    )(features, attended)  # (B, K, g, g)
+    return keras.Model(
+        [features, labels],
+        {
+            "attention": attention,
+            "attended": attended,
+            "class_logits": class_logits,
+            "densified_attention": densified,
+        },
+        name="attention",
+    )
+
+
+def _classifier(config: TransferNetConfig, attended):
+    scaled = keras.layers.Rescaling(config.classifier_gain, name="gain")(
+        attended
+    )
+    hidden = keras.layers.Dense(
+        config.classifier_units,
+        activation="relu",
+        kernel_initializer=fan_in_uniform(),
+        name="classifier_hidden",
+    )(scaled)
+    return keras.layers.Dense(
+        config.num_categories + int(config.absent_class),
+        kernel_initializer=fan_in_uniform(),
+        name="classifier_logits",
+    )(hidden)
+
+
+def _build_masks(
+    decoder: keras.Model, grid: int, used, switch_shapes
+) -> keras.Model:
+    densified = keras.Input((None, grid, grid), name="densified")
+    labels = keras.Input((None,), dtype="int32", name="labels")
+    switches = [
+        keras.Input(
+            switch_shapes[pool - 1], dtype="uint8", name=f"switches{pool}"
+        )
+        for pool in used
+    ]
+    pairs = MergePairs(name="merge_pairs")(densified)
+    repeated = [
+        RepeatForLabels(name=f"repeat{pool}")(switch, labels)
+        for pool, switch in zip(used, switches, strict=True)
+    ]
+    logits = decoder([pairs, *repeated])
+    split = SplitPairs(name="split_pairs")(logits, labels)
+    return keras.Model([densified, labels, *switches], split, name="masks")

@@ -1,0 +1,125 @@
+"""Checkpoints: arrays and a description in one file, verified on reading."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_wsss.errors import DataError
+from keras_wsss.files import atomic_path
+
+_NAME = re.compile(r"step_(\d{9})\.npz")
+_META = "meta.json"
+_DIGEST = "sha256"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: updates done.
+        arrays: name to array: weights ("model/...") and the optimizer's
+            variables ("optimizer/...").
+        meta: JSON values: config, phase, versions.
+    """
+
+    step: int
+    arrays: Mapping[str, np.ndarray]
+    meta: Mapping[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, checkpoint: Checkpoint, keep: int = 2
+) -> Path:
+    """Writes a checkpoint atomically, then removes the oldest ones.
+
+    The file is an uncompressed NumPy archive of plain arrays (no pickle). Its
+    SHA-256 covers all of them, so that damage is noticed.
+
+    Args:
+        folder: where checkpoints lie.
+        checkpoint: what to save.
+        keep: newest files to keep, at least 1.
+
+    Returns:
+        Path of the new file.
+    """
+    path = folder / f"step_{checkpoint.step:09d}.npz"
+    meta = json.dumps({**checkpoint.meta, "step": checkpoint.step})
+    digest = _digest(checkpoint.arrays, meta)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            **{f"array/{key}": a for key, a in checkpoint.arrays.items()},
+            **{_META: np.array(meta), _DIGEST: np.array(digest)},
+        )
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint files in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if _NAME.fullmatch(p.name))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads and verifies a checkpoint.
+
+    Raises:
+        DataError: missing, truncated, changed, or not a checkpoint.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {
+                key.removeprefix("array/"): archive[key]
+                for key in archive.files
+                if key.startswith("array/")
+            }
+            meta, digest = str(archive[_META]), str(archive[_DIGEST])
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such checkpoint.") from error
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path}: damaged checkpoint ({error}).") from error
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: damaged checkpoint ({error}).") from error
+    if _digest(arrays, meta) != digest:
+        raise DataError(
+            f"{path}: damaged checkpoint (its content does not match its "
+            "SHA-256)."
+        )
+    values = json.loads(meta)
+    return Checkpoint(values.pop("step"), arrays, values)
+
+
+def load_latest(folder: Path, report=print) -> Checkpoint | None:
+    """The newest sound checkpoint of a folder, or None if there is none.
+
+    A damaged one is passed over, and said so.
+    """
+    for path in reversed(list_checkpoints(folder)):
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return load_checkpoint(path)
+            except DataError as error:
+                report(f"{error} Using the one before.")
+    return None
+
+
+def _digest(arrays: Mapping[str, np.ndarray], meta: str) -> str:
+    digest = hashlib.sha256(meta.encode())
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key}{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,73 @@
+"""Strategies: one device, or a mirrored copy on every GPU."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from keras_wsss.errors import ConfigError
+
+STRATEGIES = ("auto", "one", "mirrored")
+
+
+def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
+    """The distribution strategy called `name`.
+
+    Args:
+        name: "one" device; "mirrored" over all GPUs, or over all logical CPU
+            devices without any; "auto" is mirrored when there are several
+            GPUs and one device otherwise.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    if name not in STRATEGIES:
+        raise ConfigError(
+            f"Unknown strategy '{name}'; use one of {', '.join(STRATEGIES)}."
+        )
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "one" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def check_divisible(strategy: tf.distribute.Strategy, pairs: int, field: str):
+    """Refuses a batch that replicas cannot share evenly.
+
+    Raises:
+        ConfigError: `pairs` is not a multiple of the number of replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if pairs % replicas:
+        raise ConfigError(
+            f"config.{field} is {pairs}, which {replicas} devices cannot share "
+            f"evenly; use a multiple of {replicas}."
+        )
+
+
+def share(
+    strategy: tf.distribute.Strategy, batch: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Gives every replica its rows of a batch.
+
+    Args:
+        strategy: one or several replicas.
+        batch: nested structure of tensors whose first axis is the batch.
+
+    Returns:
+        The batch itself for one replica, else per-replica values.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batch
+
+    def rows(context):
+        def part(tensor):
+            size = tensor.shape[0] // replicas
+            first = context.replica_id_in_sync_group * size
+            return tensor[first : first + size]
+
+        return tf.nest.map_structure(part, batch)
+
+    return strategy.experimental_distribute_values_from_function(rows)

@@ -1,0 +1,132 @@
+"""Watching on held-out source pictures: the only masks to choose by."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.categories import Split
+from keras_wsss.data.failures import iterate
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.pipeline import evaluation_batches
+from keras_wsss.data.records import Record
+from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.training.losses import binary_masks
+
+_BATCH = 4
+
+
+class HeldOut:
+    """Scores a network on source pictures that training never sees.
+
+    The encoder's outputs are computed once and kept, as it is frozen.
+
+    Args:
+        net: the network.
+        split: categories.
+        records: held-out source pictures.
+        pictures: reads them.
+        limit: pictures that are used at most, the first ones.
+    """
+
+    def __init__(
+        self,
+        net: TransferNet,
+        split: Split,
+        records: Sequence[Record],
+        pictures: PictureStore,
+        limit: int = 200,
+    ):
+        self.net = net
+        self.split = split
+        self._encoded = []
+        if not records:
+            return
+        batches = evaluation_batches(
+            records[:limit],
+            net.config.image_size,
+            _BATCH,
+            with_mask=True,
+            pictures=pictures,
+        )
+        for batch in iterate(batches):
+            features, *switches = net.encoder(batch["image"], training=False)
+            self._encoded.append(
+                {
+                    "features": tf.cast(features, tf.float16),
+                    "switches": net.select_switches(switches),
+                    **{
+                        key: batch[key]
+                        for key in ("labels", "weights", "mask", "valid")
+                    },
+                }
+            )
+        self._function = tf.function(self._counts, reduce_retracing=True)
+
+    def scores(self) -> dict[str, float]:
+        """Mask IoU, and where attention goes.
+
+        Returns:
+            "mask_iou": mean over categories of the intersection over union of
+            the pairs' binary masks at the decoder's resolution, all pairs of
+            a category together; "attention_on_object" and
+            "attention_on_padding": mean attention mass. Empty without
+            held-out pictures.
+        """
+        if not self._encoded:
+            return {}
+        count = self.split.num_categories + 1
+        intersections, unions = np.zeros(count), np.zeros(count)
+        on_object, on_padding, pairs = 0.0, 0.0, 0.0
+        for batch in self._encoded:
+            values = [value.numpy() for value in self._function(batch)]
+            labels, used, common, union, inside, padding = values
+            np.add.at(intersections, labels, common * used)
+            np.add.at(unions, labels, union * used)
+            on_object += (inside * used).sum()
+            on_padding += (padding * used).sum()
+            pairs += used.sum()
+        seen = unions > 0
+        return {
+            "mask_iou": float((intersections[seen] / unions[seen]).mean()),
+            "attention_on_object": float(on_object / pairs),
+            "attention_on_padding": float(on_padding / pairs),
+        }
+
+    def _counts(self, batch):
+        outputs = self.net.attention(
+            [tf.cast(batch["features"], tf.float32), batch["labels"]],
+            training=False,
+        )
+        logits = self.net.masks(
+            [
+                outputs["densified_attention"],
+                batch["labels"],
+                *batch["switches"],
+            ],
+            training=False,
+        )
+        stride = self.net.config.output_stride
+        truth, counted = binary_masks(batch["mask"], batch["labels"], stride)
+        truth = tf.cast(truth > 0.5, tf.float32) * counted
+        found = tf.cast(logits[..., 1] > logits[..., 0], tf.float32) * counted
+        common = tf.reduce_sum(tf.minimum(truth, found), axis=(2, 3))
+        union = tf.reduce_sum(tf.maximum(truth, found), axis=(2, 3))
+        cells, _ = binary_masks(
+            batch["mask"],
+            batch["labels"],
+            self.net.config.image_size // self.net.config.grid,
+        )
+        attention = outputs["attention"]
+        inside = tf.reduce_sum(attention * cells, axis=(2, 3))
+        padding = tf.reduce_sum(
+            attention * (1.0 - batch["valid"][:, None]), axis=(2, 3)
+        )
+        return (
+            batch["labels"],
+            batch["weights"],
+            common,
+            union,
+            inside,
+            padding,
+        )

@@ -1,0 +1,220 @@
+"""From a config to the records and streams that training reads."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import keras
+
+from keras_wsss.categories import Split, get_split
+from keras_wsss.data.coco import read_coco
+from keras_wsss.data.pictures import PictureStore, drop_bad_images
+from keras_wsss.data.pipeline import Stream
+from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.sampling import PairSampler
+from keras_wsss.data.tags import read_tags
+from keras_wsss.data.views import ViewSpec
+from keras_wsss.errors import ConfigError
+from keras_wsss.training.feature_cache import FeatureCache
+
+# Seeds of the domains' samplers; they must differ.
+_SOURCE_SEED, _TARGET_SEED = 0, 1
+
+
+def split_of(config) -> Split:
+    """The split that a config names."""
+    return get_split(
+        config.split.name,
+        source=tuple(config.split.source),
+        target=tuple(config.split.target),
+        scored=tuple(config.split.scored),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """The pictures of a run.
+
+    Attributes:
+        split: categories.
+        source: pictures with masks, for training.
+        heldout: pictures with masks, held out of training.
+        target: pictures with tags; empty when the phase uses none.
+        counts: what was read and what was left out, for results.json.
+    """
+
+    split: Split
+    source: tuple[Record, ...]
+    heldout: tuple[Record, ...]
+    target: tuple[Record, ...]
+    counts: dict
+
+
+def read_training_data(config, with_target: bool) -> TrainingData:
+    """Reads the records of source and target pictures, no pixel yet.
+
+    Raises:
+        DataError: a file that cannot be used.
+        ConfigError: a missing location.
+    """
+    split = split_of(config)
+    data = config.data
+    for field in ("source_annotations", "source_images"):
+        _require(data, field)
+    source = read_coco(
+        Path(data.source_annotations),
+        Path(data.source_images),
+        split,
+        exclude_images_with_target=data.exclude_images_with_target,
+        skip_missing=data.skip_bad_images,
+        max_pixels=data.max_pixels,
+    )
+    target = Dataset(())
+    if with_target:
+        for field in ("target_tags", "target_images"):
+            _require(data, field)
+        target = read_tags(
+            Path(data.target_tags),
+            Path(data.target_images),
+            split,
+            skip_missing=data.skip_bad_images,
+        )
+    if data.skip_bad_images:
+        source, target = drop_bad_images(source), drop_bad_images(target)
+    _check_disjoint(source, target, split)
+    held = [r for r in source.records if _is_held_out(r, data.heldout)]
+    kept = [r for r in source.records if not _is_held_out(r, data.heldout)]
+    counts = {
+        "source_pictures": len(kept),
+        "source_pairs": sum(len(r.labels) for r in kept),
+        "heldout_pictures": len(held),
+        "target_pictures": len(target.records),
+        "target_pairs": sum(len(r.labels) for r in target.records),
+        "source_left_out": {k: len(v) for k, v in source.skipped.items()},
+        "target_left_out": {k: len(v) for k, v in target.skipped.items()},
+    }
+    return TrainingData(split, tuple(kept), tuple(held), target.records, counts)
+
+
+def _require(data, field: str) -> None:
+    if not data[field]:
+        raise ConfigError(
+            f"config.data.{field} is empty; set it in the config file or with "
+            f"--config.data.{field}=PATH."
+        )
+
+
+def _is_held_out(record: Record, share: float) -> bool:
+    """A choice by name, so that it is the same in every run and phase."""
+    digest = hashlib.sha256(record.image_id.encode()).digest()
+    return int.from_bytes(digest[:4], "big") < share * 2**32
+
+
+def _check_disjoint(source: Dataset, target: Dataset, split: Split) -> None:
+    """Nothing known of target pixels may come in with the records."""
+    for record in source.records:
+        if not set(record.labels) <= set(split.source_ids):
+            raise AssertionError(f"{record.image_id}: target label in source")
+    for record in target.records:
+        if record.mask is not None:
+            raise AssertionError(f"{record.image_id}: target record with mask")
+
+
+def make_streams(
+    config,
+    data: TrainingData,
+    source_pairs: int,
+    target_pairs: int,
+    pictures: PictureStore,
+    caches: dict[str, FeatureCache],
+) -> dict[str, Stream | None]:
+    """The two domains' streams for `make_batches`.
+
+    Args:
+        config: the run's config.
+        data: its records.
+        source_pairs: source pictures per update; each brings
+            `labels_per_image` pairs at most.
+        target_pairs: target pictures per update, may be 0.
+        pictures: reads the pictures.
+        caches: "source" and "target" caches, or empty.
+    """
+    views = training_views(config)
+
+    def stream(domain: str, records, size, ids, seed) -> Stream | None:
+        if not size:
+            return None
+        return Stream(
+            PairSampler(
+                records,
+                pairs_per_image=config.train.labels_per_image,
+                seed=2 * config.train.seed + seed,
+                absent_per_image=config.train.absent_per_image,
+                absent_ids=ids,
+            ),
+            size,
+            views,
+            data.split.num_categories,
+            pictures,
+            caches.get(domain),
+            with_mask=domain == "source",
+        )
+
+    return {
+        "source": stream(
+            "source",
+            data.source,
+            source_pairs,
+            data.split.source_ids,
+            _SOURCE_SEED,
+        ),
+        "target": stream(
+            "target",
+            data.target,
+            target_pairs,
+            data.split.target_ids,
+            _TARGET_SEED,
+        ),
+    }
+
+
+def training_views(config) -> ViewSpec:
+    """How training pictures are cut and mirrored."""
+    return ViewSpec(
+        image_size=config.image.size,
+        resize_size=config.image.resize,
+        min_scale=config.image.min_scale,
+        mirror=config.image.mirror,
+    )
+
+
+def build_caches(
+    config,
+    data: TrainingData,
+    encoder: keras.Model,
+    switches: tuple[int, ...],
+    pictures: PictureStore,
+    report,
+) -> dict[str, FeatureCache]:
+    """Builds what is missing of the feature cache; empty if none is set."""
+    if not config.feature_cache:
+        return {}
+    caches = {}
+    for domain, records, kept in (
+        ("source", data.source, tuple(sorted(switches))),
+        # Target pictures never reach the decoder in training.
+        ("target", data.target, ()),
+    ):
+        if not records:
+            continue
+        caches[domain] = FeatureCache(
+            config.feature_cache,
+            encoder,
+            training_views(config),
+            crops=config.cache_windows - 1,
+            seed=0,
+            switches=kept,
+            pictures=pictures,
+        )
+        caches[domain].build(records, report=report)
+    return caches

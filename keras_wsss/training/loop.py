@@ -1,0 +1,238 @@
+"""The training loop, one for all phases and strategies."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.config import PhaseSettings
+from keras_wsss.data.failures import iterate
+from keras_wsss.data.pipeline import Stream, make_batches
+from keras_wsss.errors import UserError
+from keras_wsss.models.network import (
+    TRAINED_PARTS,
+    assign_arrays,
+    named_variables,
+    read_arrays,
+)
+from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.training.checkpoints import (
+    Checkpoint,
+    load_latest,
+    save_checkpoint,
+)
+from keras_wsss.training.devices import share
+from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.optimizer import MultiplierAdam
+from keras_wsss.training.schedule import learning_rate
+from keras_wsss.training.update import Update
+
+
+class NotFiniteError(UserError):
+    """A loss became infinite or not a number."""
+
+
+@dataclasses.dataclass
+class Loop:
+    """Everything a run repeats until its last step.
+
+    Attributes:
+        net: the network, built under the strategy's scope.
+        optimizer: its optimizer.
+        warmup: the update of the first `settings.warmup_steps` steps.
+        update: the update of all others.
+        settings: steps and learning rates of the phase.
+        streams: "source" and "target" streams of `make_batches`.
+        strategy: distribution strategy.
+        heldout: scores on held-out source pictures.
+        folder: where checkpoints are.
+        writer: TensorBoard writer.
+        meta: what identifies the run; kept in every checkpoint.
+        report: called with progress lines.
+        log_every: steps between two progress lines.
+        checkpoint_every: steps between two checkpoints.
+        heldout_every: steps between two scores on held-out pictures.
+        keep_checkpoints: newest checkpoints to keep.
+    """
+
+    net: TransferNet
+    optimizer: MultiplierAdam
+    warmup: Update
+    update: Update
+    settings: PhaseSettings
+    streams: Mapping[str, Stream | None]
+    strategy: tf.distribute.Strategy
+    heldout: HeldOut
+    folder: Path
+    writer: tf.summary.SummaryWriter
+    meta: Mapping
+    report: Callable[[str], None]
+    log_every: int
+    checkpoint_every: int
+    heldout_every: int
+    keep_checkpoints: int
+
+    def run(self) -> dict:
+        """Trains up to the last step, from the newest checkpoint if any.
+
+        Returns:
+            Figures for results.json.
+
+        Raises:
+            NotFiniteError: a loss is not finite; nothing of it is saved.
+        """
+        first = self._resume()
+        progress = _Progress(self, first)
+        batches = iterate(
+            make_batches(
+                **self.streams,
+                first_step=first,
+                num_steps=self.settings.steps - first,
+            )
+        )
+        pending = None
+        for step, batch in zip(
+            range(first, self.settings.steps), batches, strict=True
+        ):
+            if step == self.settings.warmup_steps:
+                self._restart_optimizer()
+            rate = learning_rate(self.settings, step)
+            warm = step < self.settings.warmup_steps
+            update = self.warmup if warm else self.update
+            values = update(share(self.strategy, batch), rate)
+            # Look at the losses one step late, so that the device never
+            # waits for the host.
+            if pending is not None:
+                progress.add(*pending)
+            pending = (step, values, batch, rate)
+            done = step + 1
+            if done % self.checkpoint_every == 0 or done == self.settings.steps:
+                progress.add(*pending)
+                pending = None
+                self._save(done)
+            if done % self.heldout_every == 0 and done < self.settings.steps:
+                progress.heldout(done, self.heldout.scores())
+        scores = self.heldout.scores()
+        progress.heldout(self.settings.steps, scores)
+        return {**progress.results(), "heldout": scores}
+
+    def _variables(self) -> dict:
+        named = {
+            f"model/{name}": variable
+            for name, variable in named_variables(
+                self.net, TRAINED_PARTS
+            ).items()
+        }
+        for index, variable in enumerate(self.optimizer.variables):
+            named[f"optimizer/{index:04d}/{variable.path}"] = variable
+        return named
+
+    def _resume(self) -> int:
+        checkpoint = load_latest(self.folder, self.report)
+        if checkpoint is None:
+            return 0
+        assign_arrays(self._variables(), checkpoint.arrays, str(self.folder))
+        self.report(f"Resuming after step {checkpoint.step}.")
+        return checkpoint.step
+
+    def _save(self, step: int) -> None:
+        save_checkpoint(
+            self.folder,
+            Checkpoint(step, read_arrays(self._variables()), self.meta),
+            self.keep_checkpoints,
+        )
+
+    def _restart_optimizer(self) -> None:
+        """Moments and step count begin anew, as in a new run (spec 4.2)."""
+        for variable in self.optimizer.variables:
+            variable.assign(tf.zeros(variable.shape, variable.dtype))
+
+
+class _Progress:
+    """Collects what updates return; prints and writes it now and then."""
+
+    def __init__(self, loop: Loop, first: int):
+        self._loop = loop
+        self._first = first
+        self._seen: list[dict[str, float]] = []
+        self._last: dict[str, float] = {}
+        self._start = self._window = time.perf_counter()
+        self._pairs = 0
+        self._done = first
+
+    def add(self, step: int, values, batch, rate: float) -> None:
+        numbers = {name: float(value) for name, value in values.items()}
+        bad = [n for n, v in numbers.items() if not np.isfinite(v)]
+        if bad:
+            raise NotFiniteError(self._not_finite(step, bad[0], batch))
+        self._seen.append(numbers)
+        self._pairs += sum(
+            int((np.asarray(part["weights"]) > 0).sum())
+            for part in batch.values()
+        )
+        self._done = step + 1
+        every = self._loop.log_every
+        if self._done % every == 0 or self._done == self._loop.settings.steps:
+            self._write(rate)
+
+    def _write(self, rate: float) -> None:
+        now = time.perf_counter()
+        names = self._seen[-1]
+        means = {
+            name: float(np.mean([v[name] for v in self._seen if name in v]))
+            for name in names
+        }
+        pairs_per_second = self._pairs / max(now - self._window, 1e-9)
+        with self._loop.writer.as_default(step=self._done):
+            for name, value in means.items():
+                tf.summary.scalar(f"train/{name}", value)
+            tf.summary.scalar("train/learning_rate", rate)
+            tf.summary.scalar("speed/pairs_per_second", pairs_per_second)
+        total = self._loop.settings.steps
+        per_step = (now - self._start) / (self._done - self._first)
+        left = per_step * (total - self._done)
+        shown = "  ".join(f"{k} {v:.3f}" for k, v in sorted(means.items()))
+        self._loop.report(
+            f"step {self._done}/{total}  {shown}  "
+            f"{pairs_per_second:.1f} pairs/s  {left / 60:.1f} min left"
+        )
+        self._last = means | {"pairs_per_second": pairs_per_second}
+        self._seen, self._pairs, self._window = [], 0, now
+
+    def heldout(self, step: int, scores: Mapping[str, float]) -> None:
+        with self._loop.writer.as_default(step=step):
+            for name, value in scores.items():
+                tf.summary.scalar(f"heldout_source/{name}", value)
+        self._loop.writer.flush()
+        if scores:
+            shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items())
+            self._loop.report(f"step {step}  held-out source: {shown}")
+        # The time it took is not training time.
+        self._window = time.perf_counter()
+
+    def results(self) -> dict:
+        seconds = time.perf_counter() - self._start
+        steps = self._done - self._first
+        return {
+            "steps": self._done,
+            "resumed_after_step": self._first,
+            "train_minutes": seconds / 60,
+            "seconds_per_step": seconds / steps if steps else None,
+            "last": self._last,
+        }
+
+    def _not_finite(self, step: int, name: str, batch) -> str:
+        pairs = []
+        for domain, part in batch.items():
+            records = self._loop.streams[domain].sampler.records
+            for row, index in enumerate(np.asarray(part["record"])):
+                labels = [int(v) for v in np.asarray(part["labels"][row]) if v]
+                pairs.append(f"{records[index].image_path} {labels}")
+        return (
+            f"{name} is not finite at step {step}. The pairs of this update: "
+            f"{'; '.join(pairs)}. Lower the learning rate or look at these "
+            "pictures; the last checkpoint is sound."
+        )

@@ -1,0 +1,312 @@
+"""A whole training run: from a config to a run folder."""
+
+import platform
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_wsss
+from keras_wsss.config import (
+    PhaseSettings,
+    differences,
+    load_config,
+    save_config,
+    to_json,
+)
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import write_json
+from keras_wsss.models.network import (
+    TRAINED_PARTS,
+    assign_arrays,
+    build_network,
+    named_variables,
+    read_arrays,
+)
+from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.models.vgg import load_encoder_weights
+from keras_wsss.training.checkpoints import (
+    Checkpoint,
+    load_latest,
+    save_checkpoint,
+)
+from keras_wsss.training.devices import check_divisible, make_strategy
+from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.inputs import (
+    build_caches,
+    make_streams,
+    read_training_data,
+)
+from keras_wsss.training.loop import Loop
+from keras_wsss.training.phases import Phase, get_phase
+from keras_wsss.training.update import Objective, Update, make_optimizer
+
+CONFIG_FILE = "config.json"
+PHASE_FILE = "phase.json"
+RESULTS_FILE = "results.json"
+CHECKPOINTS = "checkpoints"
+ENCODER = "encoder"
+
+# Fields that may differ between a run and its resumption, or between a run
+# and the one it starts from: they do not change what is computed.
+_FREE_FIELDS = ("data.memory_mb", "feature_cache", "train.log_every", "name")
+# Fields that decide the variables: a later phase must keep them.
+_NETWORK_FIELDS = ("model.", "image.size", "split.")
+
+
+def train(
+    config,
+    phase_name: str,
+    workdir: str | Path,
+    init_from: str | Path | None = None,
+    strategy_name: str = "auto",
+    report: Callable[[str], None] = print,
+) -> dict:
+    """Trains one phase, or goes on where an interrupted run stopped.
+
+    Args:
+        config: see `keras_wsss.config.default_config`.
+        phase_name: "attention", "decoder" or "transfer".
+        workdir: run folder; gets config.json, checkpoints, TensorBoard
+            events and, at the end, results.json.
+        init_from: run folder of the phase that this one starts from.
+        strategy_name: see `make_strategy`.
+        report: called with progress lines.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        UserError: something that the user can mend.
+    """
+    start = time.perf_counter()
+    workdir = Path(workdir)
+    phase = get_phase(phase_name, str(init_from) if init_from else None)
+    settings = _settings(config, phase)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(config.train.seed)
+    data = read_training_data(config, with_target=settings.target_pairs > 0)
+    strategy = make_strategy(strategy_name)
+    for field in ("source_pairs", "target_pairs"):
+        check_divisible(
+            strategy, getattr(settings, field), f"{phase.name}.{field}"
+        )
+    _begin(config, phase, workdir, init_from)
+    with strategy.scope():
+        net = build_network(config, data.split)
+        optimizer = make_optimizer(config)
+        optimizer.build(
+            [
+                variable
+                for variable in named_variables(net, TRAINED_PARTS).values()
+                if variable.trainable
+            ]
+        )
+    _load_encoder(config, net, workdir, init_from)
+    if init_from:
+        load_trained_parts(net, Path(init_from))
+    pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
+    switches = net.used_switches if phase.masks else ()
+    caches = build_caches(config, data, net.encoder, switches, pictures, report)
+
+    def update(mask_weight: float) -> Update:
+        objective = Objective(
+            mask_weight,
+            config.train.tag_weight,
+            config.train.labels_per_image,
+        )
+        return Update(net, data.split, optimizer, objective, strategy)
+
+    loop = Loop(
+        net=net,
+        optimizer=optimizer,
+        warmup=update(0.0),
+        update=update(config.train.mask_weight if phase.masks else 0.0),
+        settings=settings,
+        streams=make_streams(
+            config,
+            data,
+            settings.source_pairs,
+            settings.target_pairs,
+            pictures,
+            caches,
+        ),
+        strategy=strategy,
+        heldout=HeldOut(net, data.split, data.heldout, pictures),
+        folder=workdir / CHECKPOINTS,
+        writer=tf.summary.create_file_writer(str(workdir / "events")),
+        meta={"phase": phase.name, "config": to_json(config)},
+        report=report,
+        log_every=config.train.log_every,
+        checkpoint_every=config.train.checkpoint_every,
+        heldout_every=config.train.heldout_every,
+        keep_checkpoints=config.train.keep_checkpoints,
+    )
+    results = {
+        **loop.run(),
+        "phase": phase.name,
+        "name": config.name,
+        "split": data.split.name,
+        "seed": config.train.seed,
+        "data": data.counts,
+        "cache": {name: cache.results() for name, cache in caches.items()},
+        "versions": versions(),
+        "devices": strategy.num_replicas_in_sync,
+    }
+    results["minutes"] = (time.perf_counter() - start) / 60
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    results["peak_memory_gb"] = peak / 1e6
+    write_json(workdir / RESULTS_FILE, results)
+    return results
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    return {
+        "keras_wsss": keras_wsss.__version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def load_trained_parts(net: TransferNet, run: Path) -> int:
+    """Loads attention, decoder and tagger of a run folder.
+
+    Returns:
+        The step of the checkpoint.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+        DataError: damaged, or of another network.
+    """
+    checkpoint = load_latest(run / CHECKPOINTS)
+    if checkpoint is None:
+        raise ConfigError(
+            f"{run} holds no sound checkpoint; it must be the --workdir of a "
+            "training run."
+        )
+    arrays = {
+        name.removeprefix("model/"): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith("model/")
+    }
+    assign_arrays(named_variables(net, TRAINED_PARTS), arrays, str(run))
+    return checkpoint.step
+
+
+def load_run_encoder(net: TransferNet, run: Path) -> None:
+    """Loads the encoder that a run was trained with from its folder.
+
+    Raises:
+        ConfigError: the folder holds no encoder.
+    """
+    found = load_latest(run / ENCODER)
+    if found is None:
+        raise ConfigError(
+            f"{run} holds no encoder weights; it must be the --workdir of a "
+            "training run."
+        )
+    assign_arrays(named_variables(net, [ENCODER]), found.arrays, str(run))
+
+
+def _settings(config, phase: Phase) -> PhaseSettings:
+    settings = PhaseSettings(**config[phase.name].to_dict())
+    if not phase.target and settings.target_pairs:
+        # "decoder" may use target tags when asked to, by its config.
+        return settings
+    if phase.target and not settings.target_pairs:
+        raise ConfigError(
+            f"config.{phase.name}.target_pairs is 0, but --phase {phase.name} "
+            "learns from target tags; give it a positive number."
+        )
+    return settings
+
+
+def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
+    """Writes the config, or checks that the folder belongs to this run."""
+    here = to_json(config)
+    identity = {
+        "phase": phase.name,
+        "init_from": str(init_from) if init_from else None,
+    }
+    if init_from:
+        _check_start(here, phase, Path(init_from))
+    path = workdir / CONFIG_FILE
+    if path.exists():
+        there = to_json(load_config(path))
+        changed = [
+            text
+            for text in differences(there, here)
+            if not text.startswith(_FREE_FIELDS)
+        ]
+        if (known := _read_phase(workdir)) != identity:
+            changed += differences(known, identity)
+        if changed:
+            raise ConfigError(
+                f"{workdir} holds a run with another configuration: "
+                f"{'; '.join(changed)}. Choose another --workdir, or repeat "
+                "that run's own command to resume it."
+            )
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / PHASE_FILE, identity)
+    save_config(path, config)
+
+
+def _read_phase(run: Path) -> dict:
+    import json
+
+    try:
+        return json.loads((run / PHASE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{run / PHASE_FILE}: cannot be read ({error}); is the folder a "
+            "training run?"
+        ) from error
+
+
+def _check_start(here: dict, phase: Phase, run: Path) -> None:
+    """The run to start from is of a fitting phase and network."""
+    found = _read_phase(run)["phase"]
+    if found not in phase.starts_from:
+        raise ConfigError(
+            f"{run} is a run of --phase {found}; --phase {phase.name} starts "
+            f"from {' or '.join(phase.starts_from)}."
+        )
+    changed = [
+        text
+        for text in differences(to_json(load_config(run / CONFIG_FILE)), here)
+        if text.startswith(_NETWORK_FIELDS)
+        and not text.startswith("model.encoder_weights")
+    ]
+    if changed:
+        raise ConfigError(
+            f"The network of {run} differs from this config's: "
+            f"{'; '.join(changed)}."
+        )
+
+
+def _load_encoder(config, net, workdir: Path, init_from) -> None:
+    """Encoder from the run to start from, or its weights file; kept here."""
+    if init_from:
+        load_run_encoder(net, Path(init_from))
+    elif (workdir / ENCODER).exists():
+        load_run_encoder(net, workdir)
+        return
+    else:
+        load_encoder_weights(
+            net.encoder,
+            config.model.encoder,
+            config.model.encoder_weights or None,
+        )
+    if not (workdir / ENCODER).exists():
+        arrays = read_arrays(named_variables(net, [ENCODER]))
+        save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))

@@ -1,0 +1,248 @@
+"""One update of the weights, the same on one device and on many."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from keras_wsss.categories import Split
+from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.training import losses
+from keras_wsss.training.optimizer import MultiplierAdam
+
+Batch = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What an update minimises.
+
+    Attributes:
+        mask_weight: weight of the mask loss; 0 leaves the decoder out.
+        tag_weight: weight of the tagger's loss.
+        present_labels: queried labels of a picture that are present; the
+            columns after them are queries for absent ones.
+    """
+
+    mask_weight: float
+    tag_weight: float
+    present_labels: int
+
+
+def make_optimizer(config) -> MultiplierAdam:
+    """The optimizer of a run, with the multipliers of spec 4.2."""
+    last = config.train.last_classifier_multiplier
+    return MultiplierAdam(
+        multipliers=(
+            (r"bias$", config.train.bias_multiplier),
+            (r"classifier_logits/", last),
+        ),
+        beta_1=0.9,
+        beta_2=0.999,
+    )
+
+
+class Update:
+    """Computes losses and gradients of a batch and applies them.
+
+    Args:
+        net: the network, built under the strategy's scope.
+        split: categories; says what each domain's tags know.
+        optimizer: built under the strategy's scope.
+        objective: weights of the losses.
+        strategy: distribution strategy.
+    """
+
+    def __init__(
+        self,
+        net: TransferNet,
+        split: Split,
+        optimizer: MultiplierAdam,
+        objective: Objective,
+        strategy: tf.distribute.Strategy,
+    ):
+        self.net = net
+        self.optimizer = optimizer
+        self.objective = objective
+        self.strategy = strategy
+        self._known = {
+            domain: tf.reduce_max(
+                tf.one_hot([i - 1 for i in ids], split.num_categories), 0
+            )[None]
+            for domain, ids in (
+                ("source", split.source_ids),
+                ("target", split.target_ids),
+            )
+            if ids
+        }
+        self._tagger_variables = list(net.tagger.trainable_variables)
+        own = {id(variable) for variable in self._tagger_variables}
+        parts = [*net.attention.trainable_variables]
+        if objective.mask_weight:
+            parts += net.decoder.trainable_variables
+        self._variables = [v for v in parts if id(v) not in own]
+        self._function = tf.function(self._distributed)
+
+    def __call__(
+        self, batch: Batch, learning_rate: float
+    ) -> dict[str, tf.Tensor]:
+        """Makes one update.
+
+        Args:
+            batch: "source" and "target" parts of `make_batches`, per replica
+                values when there are several.
+            learning_rate: of this update.
+
+        Returns:
+            Scalars: the losses before the update, accuracies.
+        """
+        return self._function(batch, tf.constant(learning_rate, tf.float32))
+
+    def _distributed(self, batch, learning_rate):
+        values = self.strategy.run(self._replica, (batch, learning_rate))
+        # Every replica holds the same, already summed values.
+        return {
+            name: self.strategy.experimental_local_results(value)[0]
+            for name, value in values.items()
+        }
+
+    def _replica(self, batch: Batch, learning_rate: tf.Tensor):
+        self.optimizer.learning_rate.assign(learning_rate)
+        with tf.GradientTape(persistent=True) as tape:
+            terms = self._terms(batch)
+            means = _means_over_replicas(terms)
+            tag = self.objective.tag_weight * means["tag_loss"]
+            total = sum(
+                (means[name] for name in means if name.startswith("class_")),
+                tf.constant(0.0),
+            )
+            if self.objective.mask_weight:
+                total += self.objective.mask_weight * means["mask_loss"]
+        # The tagger learns from plain tags alone. Where it judges the
+        # attended feature, this is what keeps it from being bribed.
+        gradients = [
+            *tape.gradient(
+                total, self._variables, unconnected_gradients="zero"
+            ),
+            *tape.gradient(tag, self._tagger_variables),
+        ]
+        del tape
+        self.optimizer.apply(
+            gradients, [*self._variables, *self._tagger_variables]
+        )
+        return _sums_over_replicas(means)
+
+    def _terms(self, batch: Batch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Every loss and measure as (sum, count)."""
+        domains = list(batch)
+        encoded = {name: self._encode(batch[name]) for name in domains}
+        features = _join([encoded[name][0] for name in domains])
+        joined = {
+            key: _join([batch[name][key] for name in domains])
+            for key in ("labels", "weights", "present", "tags")
+        }
+        outputs = self.net.attention(
+            [features, joined["labels"]], training=True
+        )
+        terms = _classification_terms(outputs["class_logits"], joined)
+        terms |= _accuracies(outputs["class_logits"], batch, domains)
+        known = _join(
+            [
+                tf.repeat(
+                    self._known[name], tf.shape(batch[name]["tags"])[0], axis=0
+                )
+                for name in domains
+            ]
+        )
+        tag_logits = self.net.tagger(features, training=True)["tag_logits"]
+        terms["tag_loss"] = losses.tag_loss(tag_logits, joined["tags"], known)
+        if self.objective.mask_weight:
+            # Only the source domain has masks, and it comes first.
+            source, columns = batch["source"], self.objective.present_labels
+            rows = tf.shape(source["labels"])[0]
+            densified = outputs["densified_attention"][:rows, :columns]
+            labels = source["labels"][:, :columns]
+            logits = self.net.masks(
+                [densified, labels, *encoded["source"][1]], training=True
+            )
+            weights = source["weights"][:, :columns]
+            terms["mask_loss"] = losses.mask_loss(
+                logits, source["mask"], labels, weights
+            )
+            terms["mask_accuracy"] = losses.mask_accuracy(
+                logits, source["mask"], labels, weights
+            )
+        return terms
+
+    def _encode(self, part: Mapping[str, Any]) -> tuple[tf.Tensor, list]:
+        """Features and the decoder's switches, cached or computed."""
+        used = self.net.used_switches
+        if "features" in part:
+            # A cache keeps its switches in ascending order of the pools.
+            kept = list(part["switches"])[::-1]
+            return tf.cast(part["features"], tf.float32), kept
+        features, *switches = self.net.encoder(part["image"], training=False)
+        return features, [switches[pool - 1] for pool in used]
+
+
+def _join(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+
+
+def _classification_terms(logits, joined):
+    """Losses of present and of absent queries, each a mean over its own."""
+    weights, present = joined["weights"], joined["present"]
+    terms = {
+        "class_loss": losses.classification_loss(
+            logits, joined["labels"], weights * present
+        )
+    }
+    categories = joined["tags"].shape[1]
+    if logits.shape[-1] > categories:
+        absent = tf.fill(tf.shape(joined["labels"]), categories + 1)
+        terms["class_absent_loss"] = losses.classification_loss(
+            logits, absent, weights * (1.0 - present)
+        )
+    return terms
+
+
+def _accuracies(logits, batch: Batch, domains: list[str]):
+    """Share of present queries that the classifier answers right."""
+    terms, first = {}, 0
+    for name in domains:
+        part = batch[name]
+        count = tf.shape(part["labels"])[0]
+        answer = tf.argmax(
+            logits[first : first + count], axis=-1, output_type=tf.int32
+        )
+        right = tf.cast(tf.equal(answer + 1, part["labels"]), tf.float32)
+        weights = part["weights"] * part["present"]
+        terms[f"{name}_accuracy"] = (
+            tf.reduce_sum(right * weights),
+            tf.reduce_sum(weights),
+        )
+        first += count
+    return terms
+
+
+def _means_over_replicas(terms):
+    """Own sum over everyone's count: summed gradients are then right."""
+    context = tf.distribute.get_replica_context()
+    names = sorted(terms)
+    counts = context.all_reduce(
+        tf.distribute.ReduceOp.SUM, [terms[name][1] for name in names]
+    )
+    return {
+        name: tf.math.divide_no_nan(terms[name][0], count)
+        for name, count in zip(names, counts, strict=True)
+    }
+
+
+def _sums_over_replicas(means):
+    context = tf.distribute.get_replica_context()
+    names = sorted(means)
+    sums = context.all_reduce(
+        tf.distribute.ReduceOp.SUM, [means[name] for name in names]
+    )
+    return dict(zip(names, sums, strict=True))

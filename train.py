@@ -1,0 +1,95 @@
+"""Trains one phase: `python train.py --phase decoder --config ... --workdir ...`.
+
+Repeating the command resumes an interrupted run.
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from keras_wsss.cli import exit_with
+
+PHASE = flags.DEFINE_enum(
+    "phase",
+    None,
+    ["decoder", "transfer", "attention"],
+    "What to train: 'decoder' on pictures with masks, then 'transfer' to the "
+    "categories that have tags only; or 'attention', then 'transfer', as "
+    "published.",
+    required=True,
+)
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "File in configs/. Any field can be overridden: --config.train.seed=1.",
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Run folder: config, checkpoints, TensorBoard events, results.json.",
+    required=True,
+)
+INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Run folder of the phase that this one starts from."
+)
+ENCODER_WEIGHTS = flags.DEFINE_string(
+    "encoder_weights",
+    None,
+    "File with the encoder's weights; see README for where they come from.",
+)
+FEATURE_CACHE = flags.DEFINE_string(
+    "feature_cache",
+    None,
+    "Folder for the frozen encoder's outputs; several runs may share it.",
+)
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "one", "mirrored"],
+    "'one' device, 'mirrored' on all GPUs, or 'auto': mirrored if there are "
+    "several.",
+)
+SKIP_BAD_IMAGES = flags.DEFINE_bool(
+    "skip_bad_images",
+    False,
+    "Leave out pictures that cannot be read, and count them, instead of "
+    "stopping.",
+)
+
+
+def main(argv: list[str]) -> None:
+    """Parsed flags in, a run folder out."""
+    exit_with(lambda: run(argv))
+
+
+def run(argv: list[str]) -> int:
+    """Trains; user errors are raised."""
+    from keras_wsss.errors import ConfigError
+    from keras_wsss.training.run import train
+
+    if len(argv) > 1:
+        raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
+    if CONFIG.value is None:
+        raise ConfigError("Give a configuration: --config configs/NAME.py.")
+    config = CONFIG.value
+    if ENCODER_WEIGHTS.value is not None:
+        config.model.encoder_weights = ENCODER_WEIGHTS.value
+    if FEATURE_CACHE.value is not None:
+        config.feature_cache = FEATURE_CACHE.value
+    if SKIP_BAD_IMAGES.value:
+        config.data.skip_bad_images = True
+    results = train(
+        config,
+        PHASE.value,
+        WORKDIR.value,
+        INIT_FROM.value,
+        STRATEGY.value,
+        report=lambda line: print(line, flush=True),
+    )
+    print(
+        f"Done: {WORKDIR.value}/results.json, {results['minutes']:.1f} minutes."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)
