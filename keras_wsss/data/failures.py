@@ -3,32 +3,60 @@
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_wsss.errors import UserError
 
-# TensorFlow keeps of a Python exception only its text. The text therefore
-# carries a number under which the exception itself is kept here.
+# An exception inside a tf.data thread reaches the iterating thread as text
+# only, after TensorFlow has printed a traceback. So the thread returns a text
+# in place of raising, a graph operation fails with it, and the text has a
+# number under which the exception itself is kept here.
 _MARK = re.compile(r"\[user error (\d+)\]")
 _numbers = itertools.count()
 _kept: dict[int, UserError] = {}
 
+Signature = Sequence[tuple[tf.DType, Sequence[int | None]]]
 
-def carrying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a function for `tf.numpy_function` so its user errors survive."""
 
-    def wrapped(*arguments: Any) -> Any:
+def call_numpy(
+    function: Callable[..., Sequence[np.ndarray]],
+    inputs: Sequence[tf.Tensor],
+    signature: Signature,
+) -> list[tf.Tensor]:
+    """`tf.numpy_function` whose user errors reach `user_errors`.
+
+    Args:
+        function: from arrays to arrays; may raise `UserError`.
+        inputs: its arguments.
+        signature: types and static shapes of what it returns.
+
+    Returns:
+        What `function` returns.
+    """
+    types = [kind for kind, _ in signature]
+
+    # AutoGraph would translate the function, and make it many times slower.
+    @tf.autograph.experimental.do_not_convert
+    def call(*arguments: np.ndarray) -> tuple[np.ndarray | bytes, ...]:
         try:
-            return function(*arguments)
+            return b"", *function(*arguments)
         except UserError as error:
             number = next(_numbers)
             _kept[number] = error
-            raise RuntimeError(f"{error} [user error {number}]") from None
+            nothing = [np.zeros(0, kind.as_numpy_dtype) for kind in types]
+            return f"[user error {number}] {error}".encode(), *nothing
 
-    return wrapped
+    problem, *values = tf.numpy_function(call, inputs, [tf.string, *types])
+    passed = tf.debugging.Assert(tf.equal(problem, ""), [problem])
+    with tf.control_dependencies([passed]):
+        values = [tf.identity(value) for value in values]
+    for value, (_, shape) in zip(values, signature, strict=True):
+        value.set_shape(shape)
+    return values
 
 
 @contextlib.contextmanager

@@ -126,11 +126,7 @@ class ViewReader:
             and the entries by name.
         """
         signature = [*self.signature(), *entries.values()]
-        values = tf.numpy_function(
-            failures.carrying(load), [number], [kind for kind, _ in signature]
-        )
-        for value, (_, shape) in zip(values, signature, strict=True):
-            value.set_shape(shape)
+        values = failures.call_numpy(load, [number], signature)
         element = dict(
             zip(entries, values[len(values) - len(entries) :], strict=True)
         )

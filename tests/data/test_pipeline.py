@@ -221,6 +221,14 @@ def test_a_bad_picture_is_named_in_one_sentence(records):
         list(dataset)
 
 
+def test_tensorflow_prints_no_traceback_of_a_user_error(records):
+    # What TensorFlow logs is the status that it raises, word for word.
+    records[2].image_path.unlink()
+    with pytest.raises(tf.errors.OpError, match=r"2\.png") as caught:
+        list(make_batches(source=_stream(records), num_steps=9))
+    assert "Traceback" not in str(caught.value)
+
+
 def test_a_mask_of_another_size_is_named(records):
     records[1].mask.mask = np.zeros((5, 6), np.uint8)
     with pytest.raises(DataError, match=r"'1' is 6 x 5 .* 30 x 48"):

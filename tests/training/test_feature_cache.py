@@ -58,8 +58,9 @@ def _expected(encoder, record, view):
     return [x.numpy()[0] for x in encoder(inputs[None], training=False)]
 
 
-@pytest.mark.parametrize("switches", [(1, 2, 3, 4), (2, 3, 4), ()])
-@pytest.mark.parametrize("crops", [0, 2])
+@pytest.mark.parametrize(
+    ("switches", "crops"), [((1, 2, 3, 4), 2), ((2, 3, 4), 0), ((), 1)]
+)
 def test_entries_are_the_encoders_outputs(
     make_cache, encoder, records, switches, crops
 ):
