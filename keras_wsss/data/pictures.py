@@ -51,8 +51,13 @@ class PictureStore:
         self._kept: dict[tuple, Square | np.ndarray] = {}
         self._lock = threading.Lock()
 
-    def image(self, record: Record, size: int) -> Square:
+    def image(self, record: Record, size: int, keep: bool = True) -> Square:
         """The record's picture as a square of `size` pixels.
+
+        Args:
+            record: the picture.
+            size: side of the square.
+            keep: whether it is worth memory, i.e. will be read again.
 
         Raises:
             DataError: the file is missing, damaged, too large, or of another
@@ -65,7 +70,8 @@ class PictureStore:
             square = _on_cpu(preprocess.square_image, image, size)
             return Square(square, height, width)
 
-        return self._once(("image", str(record.image_path), size), read)
+        key = ("image", str(record.image_path), size)
+        return self._once(key, read, keep)
 
     def mask(
         self, record: Record, size: int, height: int, width: int
@@ -102,10 +108,17 @@ class PictureStore:
         key = ("mask", record.image_id, str(record.image_path), size)
         return self._once(key, read)
 
-    def _once(self, key: tuple, read: Callable[[], Square | np.ndarray]):
+    def _once(
+        self,
+        key: tuple,
+        read: Callable[[], Square | np.ndarray],
+        keep: bool = True,
+    ):
         value = self._kept.get(key)
         if value is None:
             value = read()
+            if not keep:
+                return value
             array = value.image if isinstance(value, Square) else value
             with self._lock:
                 if array.nbytes <= self._free and key not in self._kept:

@@ -1,8 +1,10 @@
 """Which views a feature cache holds, and under which names."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from keras_wsss.data.views import View, ViewSpec
 from keras_wsss.errors import DataError
 from keras_wsss.files import sha256
 from keras_wsss.training.cache_entry import SUFFIX
+
+_LEFTOVER_SECONDS = 600
 
 
 class CacheIndex:
@@ -89,6 +93,18 @@ class CacheIndex:
         """File of the entry with this key, whether it exists or not."""
         name = key.hex()
         return self.folder / name[:2] / (name + SUFFIX)
+
+    def remove_leftovers(self) -> None:
+        """Removes what a killed build left unfinished, but not of others.
+
+        A file that another worker may still be writing is left alone.
+        """
+        oldest = time.time() - _LEFTOVER_SECONDS
+        for path in self.folder.glob(f"??/.*{SUFFIX}"):
+            # Where it is gone, its writer has just finished.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def _window(self, number: int) -> tuple[int, bool]:
         if not 0 <= number < self.num_views:

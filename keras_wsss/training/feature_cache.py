@@ -19,7 +19,6 @@ from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.training.cache_entry import (
-    SUFFIX,
     DamagedEntryError,
     Entry,
     looks_complete,
@@ -35,7 +34,6 @@ from keras_wsss.training.encoding_function import (
 )
 
 ALL_SWITCHES = (1, 2, 3, 4)
-_LEFTOVER_SECONDS = 600
 
 
 class FeatureCache:
@@ -169,7 +167,7 @@ class FeatureCache:
             index: this worker; it encodes its share of the pictures.
             count: number of workers that share the folder.
             threads: threads that read pictures and write entries.
-            report: called with a progress line now and then.
+            report: called with a progress line now and then, and a summary.
             report_seconds: time between two lines.
 
         Raises:
@@ -198,7 +196,7 @@ class FeatureCache:
         report_seconds: float,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._remove_leftovers()
+        self._index.remove_leftovers()
         with futures.ThreadPoolExecutor(threads) as pool:
             missing = self._missing(records, pool)
             total = sum(len(views) for _, views in missing)
@@ -215,6 +213,16 @@ class FeatureCache:
             for write in writes:
                 write.result()
         self.statistics.add(built=progress.done, build_seconds=progress.seconds)
+        report(f"feature cache {self.folder}: {self._summary()}")
+
+    def _summary(self) -> str:
+        found = self.results()
+        return (
+            f"{found['entries']} views, {found['bytes'] / 1e6:.0f} MB; "
+            f"{found['hits']} were there ({found['hit_rate']:.0%}), "
+            f"{found['built']} built ({found['built_per_second']:.1f} a "
+            f"second), {found['damaged']} damaged"
+        )
 
     def _load(self, record: Record, view: int) -> Entry:
         key = self._index.key(record, view)
@@ -265,7 +273,7 @@ class FeatureCache:
         for number in views:
             base = self._index.base_size(number)
             if base not in squares:
-                squares[base] = self._pictures.image(record, base)
+                squares[base] = self._pictures.image(record, base, keep=False)
             square = squares[base]
             view = self._index.view(record, number, square.height, square.width)
             with tf.device("/CPU:0"):
@@ -324,16 +332,6 @@ class FeatureCache:
                 f"more and its disk has {free / 1e9:.1f} GB left; choose "
                 "another folder or leave out --feature_cache."
             )
-
-    def _remove_leftovers(self) -> None:
-        """Removes what a killed build left unfinished, but not of others."""
-        oldest = time.time() - _LEFTOVER_SECONDS
-        for path in self.folder.glob(f"??/.*{SUFFIX}"):
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-            except FileNotFoundError:
-                pass  # its writer has finished
 
 
 def _batches(items: Iterator, size: int) -> Iterator[list]:

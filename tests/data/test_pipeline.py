@@ -201,6 +201,9 @@ def test_memory_limit_is_kept(records):
     store = PictureStore(memory_mb=2 * 36 * 36 * 3 / 1e6)  # two pictures
     squares = [store.image(record, 36) for record in records]
     again = [store.image(record, 36) for record in records]
+    fresh = PictureStore(memory_mb=1)
+    first = fresh.image(records[0], 36, keep=False)
+    assert fresh.image(records[0], 36) is not first
     assert [a is b for a, b in zip(squares, again, strict=True)] == [
         True,
         True,

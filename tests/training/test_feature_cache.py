@@ -95,7 +95,8 @@ def test_second_build_finds_everything(make_cache, records):
     lines = []
     first = make_cache()
     first.build(records, report=lines.append, report_seconds=0)
-    assert lines[-1].startswith("feature cache: 10/10 views")
+    assert lines[-2].startswith("feature cache: 10/10 views")
+    assert "10 views, 0 MB; 0 were there (0%), 10 built" in lines[-1]
     results = first.results()
     assert (results["built"], results["hit_rate"]) == (10, 0)
     sizes = [path.stat().st_size for path in _entries(first)]
@@ -103,7 +104,8 @@ def test_second_build_finds_everything(make_cache, records):
     assert results["bytes"] == sum(sizes)
     assert results["built_per_second"] > 0
     second = make_cache()
-    second.build(records, report=_quiet)
+    second.build(records, report=lines.append)
+    assert "10 were there (100%), 0 built (0.0 a second)" in lines[-1]
     results = second.results()
     assert (results["built"], results["hit_rate"]) == (0, 1)
 
