@@ -4,7 +4,8 @@ All work on batches with dynamic sizes, in float32, on [B, h, w, K] arrays
 whose K channels never mix.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -74,41 +75,52 @@ def appearance_evidence(
     kernel = tf.exp(tf.minimum(exponent, 0.0))
     kernel /= tf.reduce_sum(kernel, -1, keepdims=True)
     start = tf.reshape(logits, [batch, -1, labels])  # (B, N, K)
-    evidence = tf.zeros_like(start)
-    for _ in range(iterations):
+
+    def step(evidence: tf.Tensor) -> tf.Tensor:
         foreground = tf.sigmoid(start + evidence)
         mean = tf.reduce_mean(foreground, 1, keepdims=True)
         share = tf.matmul(kernel, foreground)
-        evidence = weight * (
+        return weight * (
             tf.math.log(share + EVIDENCE_FLOOR)
             - tf.math.log(mean + EVIDENCE_FLOOR)
             - tf.math.log(1.0 - share + EVIDENCE_FLOOR)
             + tf.math.log(1.0 - mean + EVIDENCE_FLOOR)
         )
+
+    evidence = _repeat(step, tf.zeros_like(start), iterations)
     return tf.reshape(evidence, shape)
 
 
 def _offsets(steps: Sequence[int]) -> list[tuple[int, int]]:
     """The 8 neighbours at each step size, as (down, right)."""
-    directions = [
-        (y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)
-    ]
+    around = itertools.product((-1, 0, 1), repeat=2)
+    directions = [offset for offset in around if offset != (0, 0)]
     return [(step * y, step * x) for step in steps for y, x in directions]
 
 
 def _neighbours(values: tf.Tensor, steps: Sequence[int]) -> tf.Tensor:
-    """The neighbours' values, 0 outside: [B, h, w, C] -> [8S, B, h, w, C]."""
+    """The neighbours' values, 0 outside: [B, C, h, w] -> [8S, B, C, h, w]."""
     reach = max(steps)
-    height, width = tf.shape(values)[1], tf.shape(values)[2]
-    padded = tf.pad(values, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
-    return tf.stack(
-        [
-            padded[
-                :, reach + y : reach + y + height, reach + x : reach + x + width
-            ]
-            for y, x in _offsets(steps)
-        ]
+    height, width = tf.shape(values)[2], tf.shape(values)[3]
+    padded = tf.pad(values, [[0, 0], [0, 0], [reach, reach], [reach, reach]])
+    shifted = []
+    for y, x in _offsets(steps):
+        top, left = reach + y, reach + x
+        shifted.append(padded[:, :, top : top + height, left : left + width])
+    return tf.stack(shifted)
+
+
+def _repeat(
+    step: Callable[[tf.Tensor], tf.Tensor], start: tf.Tensor, times: int
+) -> tf.Tensor:
+    """Applies `step` some times; one loop in a graph, however many times."""
+    (result,) = tf.while_loop(
+        lambda _: True,
+        lambda values: (tf.ensure_shape(step(values), start.shape),),
+        (start,),
+        maximum_iterations=times,
     )
+    return result
 
 
 def local_mean_field(
@@ -137,19 +149,25 @@ def local_mean_field(
     Returns:
         float32 [B, h, w, K]; log odds of foreground.
     """
-    inside = _neighbours(tf.ones_like(image[..., :1]), steps)
+    # Channels first: the affinities are shared by the channels, and ops run
+    # over long rows instead of a few channels.
+    image = tf.transpose(image, [0, 3, 1, 2])
+    logits = tf.transpose(logits, [0, 3, 1, 2])
+    inside = _neighbours(tf.ones_like(image[:, :1]), steps)
     difference = _neighbours(image, steps) - image[None]
-    squares = tf.reduce_sum(difference**2, -1, keepdims=True)
+    squares = tf.reduce_sum(difference**2, 2, keepdims=True)
     affinity = inside * tf.exp(-squares / (2.0 * rgb_std**2))
     # The small term leaves a cell alone that resembles no neighbour.
     total = tf.reduce_sum(affinity, 0, keepdims=True) + 1e-6
-    affinity *= weight / total  # (8S, B, h, w, 1)
-    refined = logits
-    for _ in range(iterations):
+    affinity *= weight / total  # (8S, B, 1, h, w)
+
+    def step(refined: tf.Tensor) -> tf.Tensor:
         # tanh(l / 2) = p - (1 - p): the difference of the two labels.
         beliefs = _neighbours(tf.tanh(0.5 * refined), steps)
-        refined = logits + tf.reduce_sum(affinity * beliefs, 0)
-    return refined
+        return logits + tf.reduce_sum(affinity * beliefs, 0)
+
+    refined = _repeat(step, logits, iterations)
+    return tf.transpose(refined, [0, 2, 3, 1])
 
 
 def _box_mean(values: tf.Tensor, radius: int) -> tf.Tensor:
