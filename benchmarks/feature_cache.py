@@ -1,6 +1,6 @@
 """How much the feature cache saves: training input with and without it.
 
-    python benchmarks/feature_cache.py --encoder vgg16 --image_size 224
+    python -m benchmarks.feature_cache --encoder vgg16 --image_size 224
 
 Makes pictures of its own and uses random weights: neither changes the time.
 """
