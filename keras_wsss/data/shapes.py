@@ -75,7 +75,8 @@ def write_shapes(
         size: how much to draw.
 
     Raises:
-        ConfigError: `folder` exists, or a size is too small.
+        ConfigError: `folder` exists, a size is too small, or the seed is
+            negative.
     """
     size = size or ShapesSize()
     if size.image_size < 64:
@@ -83,6 +84,8 @@ def write_shapes(
             f"image_size {size.image_size} is too small to draw shapes; use "
             "64 or more."
         )
+    if seed < 0:
+        raise ConfigError(f"seed {seed} is negative; use 0 or more.")
     for name in ("source", "target", "val"):
         if getattr(size, name) < 1:
             raise ConfigError(

@@ -14,6 +14,7 @@ Batch normalisation helps while learning; afterwards it is folded into the
 convolutions, which makes the plain VGG that `keras_wsss.models.vgg` builds.
 """
 
+import argparse
 import dataclasses
 import time
 from pathlib import Path
@@ -21,7 +22,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from keras_wsss.categories import SHAPES_TARGET
 from keras_wsss.cli import exit_with
@@ -33,17 +33,6 @@ from keras_wsss.data.shapes_outlines import OUTLINES, Outline
 from keras_wsss.errors import ConfigError
 from keras_wsss.models.layer_weights import write_layer_weights
 from keras_wsss.models.vgg import ARCHITECTURES, build_encoder
-
-_OUT = flags.DEFINE_string(
-    "out", None, "Weights file to write; ends in .weights.h5."
-)
-_STEPS = flags.DEFINE_integer(
-    "steps", 2200, "Number of updates over both stages.", lower_bound=2
-)
-_PICTURES = flags.DEFINE_integer(
-    "pictures", 12000, "Number of pictures to draw.", lower_bound=64
-)
-_SEED = flags.DEFINE_integer("seed", 1, "Seed of pictures and weights.")
 
 NUM_GLYPHS = 60
 LIKENESS = 0.75  # intersection over union from which silhouettes look alike
@@ -275,26 +264,66 @@ def encoder_weights(
     }
 
 
-def main() -> None:
-    """Draws pictures, learns from their tags and writes the weights."""
-    if not _OUT.value:
-        raise ConfigError("--out is missing; give the weights file to write.")
-    if not Path(_OUT.value).name.endswith(".weights.h5"):
-        raise ConfigError(f"--out {_OUT.value} must end in .weights.h5.")
-    seed = _SEED.value
-    keras.utils.set_random_seed(seed)
+def main(arguments: list[str] | None = None) -> None:
+    """Draws pictures, learns from their tags and writes the weights.
+
+    Args:
+        arguments: command line; the one of the process when None.
+
+    Raises:
+        ConfigError: a flag that cannot be used.
+    """
+    flags = _parser().parse_args(arguments)
+    if not flags.out.name.endswith(".weights.h5"):
+        raise ConfigError(
+            f"--out {flags.out} must end in .weights.h5, as Keras wants."
+        )
+    if flags.steps < 1 or flags.pictures < 1:
+        raise ConfigError("--steps and --pictures must be at least 1.")
+    if flags.seed < 0:
+        raise ConfigError(f"--seed {flags.seed} is negative; use 0 or more.")
+    keras.utils.set_random_seed(flags.seed)
     target = [OUTLINES[name] for name in SHAPES_TARGET]
-    outlines = glyphs(seed, NUM_GLYPHS, target, LIKENESS)
+    outlines = glyphs(flags.seed, NUM_GLYPHS, target, LIKENESS)
     model = build_classifier(NUM_GLYPHS)
     for stage in STAGES:
-        count = max(1, round(stage.pictures * _PICTURES.value))
+        count = max(1, round(stage.pictures * flags.pictures))
         print(f"Drawing {count} pictures", flush=True)
-        pictures, tags = draw_pictures(stage, count, seed, outlines)
-        steps = max(1, round(stage.share * _STEPS.value))
-        learn(model, stage, pictures, tags, steps, seed)
-        write_layer_weights(_OUT.value, encoder_weights(model, pictures[:256]))
-        print(f"Wrote {_OUT.value}", flush=True)
+        pictures, tags = draw_pictures(stage, count, flags.seed, outlines)
+        steps = max(1, round(stage.share * flags.steps))
+        learn(model, stage, pictures, tags, steps, flags.seed)
+        write_layer_weights(flags.out, encoder_weights(model, pictures[:256]))
+        print(f"Wrote {flags.out}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_wsss.models.pretrain_vgg_small",
+        description="Learn the weights of vgg_small from image-level tags.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="Weights file to write, ending in .weights.h5; written after "
+        "each of the two stages.",
+    )
+    for name, default, text in (
+        ("steps", 2200, "Number of updates over both stages"),
+        ("pictures", 12000, "Number of pictures to draw"),
+        ("seed", 1, "Seed of pictures, weights and order"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=int,
+            default=default,
+            metavar="N",
+            help=f"{text} (default: {default}).",
+        )
+    return parser
 
 
 if __name__ == "__main__":
-    app.run(lambda _: exit_with(main))
+    exit_with(main)

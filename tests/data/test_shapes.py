@@ -201,6 +201,11 @@ def test_sizes_that_cannot_be_drawn_are_refused(tmp_path, size):
     assert not list(tmp_path.iterdir())
 
 
+def test_negative_seed_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="seed -1"):
+        write_shapes(tmp_path / "set", seed=-1, size=SIZE)
+
+
 def test_nothing_is_left_of_a_failed_run(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")

@@ -1,5 +1,7 @@
 """Encoders against keras.applications, and their weights files."""
 
+import itertools
+
 import h5py
 import keras
 import numpy as np
@@ -20,11 +22,13 @@ from keras_wsss.models.vgg import (
 
 
 @pytest.fixture(scope="module")
-def random_vgg16_weights():
-    generator = np.random.default_rng(3)
+def other_vgg16_weights():
+    """Weights of the right shapes; each array holds its own number."""
+    numbers = itertools.count(1)
     return {
         layer.name: [
-            0.01 * generator.normal(size=v.shape) for v in layer.weights
+            np.full(tuple(variable.shape), 1e-4 * next(numbers), np.float32)
+            for variable in layer.weights
         ]
         for layer in build_encoder("vgg16").layers
         if layer.weights
@@ -139,10 +143,10 @@ def test_digest_follows_the_values():
 
 
 def test_other_vgg16_weights_are_refused_unless_wanted(
-    tmp_path, random_vgg16_weights
+    tmp_path, other_vgg16_weights
 ):
     path = tmp_path / "mine.weights.h5"
-    write_layer_weights(path, random_vgg16_weights)
+    write_layer_weights(path, other_vgg16_weights)
     model = build_encoder("vgg16")
     with pytest.raises(ConfigError, match=r"mine.*published"):
         load_encoder_weights(model, "vgg16", path)
@@ -173,9 +177,9 @@ def test_unreadable_files_are_refused(tmp_path, content):
         load_encoder_weights(build_encoder("vgg16"), "vgg16", path)
 
 
-def test_truncated_files_are_refused(tmp_path, random_vgg16_weights):
+def test_truncated_files_are_refused(tmp_path, other_vgg16_weights):
     path = tmp_path / "cut.weights.h5"
-    write_layer_weights(path, random_vgg16_weights)
+    write_layer_weights(path, other_vgg16_weights)
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(ConfigError, match=r"cut\.weights\.h5"):
         load_encoder_weights(build_encoder("vgg16"), "vgg16", path)
@@ -214,15 +218,15 @@ def test_offline_without_a_file_says_what_to_do(monkeypatch, no_variable):
 
 
 def test_downloaded_weights_are_copied_by_name(
-    monkeypatch, no_variable, random_vgg16_weights
+    monkeypatch, no_variable, other_vgg16_weights
 ):
     published = keras.applications.VGG16(include_top=False, weights=None)
-    for name, arrays in random_vgg16_weights.items():
+    for name, arrays in other_vgg16_weights.items():
         published.get_layer(name).set_weights(arrays)
     monkeypatch.setattr(keras.applications, "VGG16", lambda **_: published)
     model = build_encoder("vgg16")
     load_encoder_weights(model, "vgg16", check_statistics=False)
-    for name, arrays in random_vgg16_weights.items():
+    for name, arrays in other_vgg16_weights.items():
         for one, two in zip(
             model.get_layer(name).get_weights(), arrays, strict=True
         ):
