@@ -1,7 +1,11 @@
-"""Trains one phase: `python train.py --phase decoder --config ... --workdir ...`.
+"""Trains one phase of a config into a run folder.
+
+    python train.py --phase decoder --config configs/mini60.py --workdir DIR
 
 Repeating the command resumes an interrupted run.
 """
+
+import os
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -54,6 +58,10 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
     "Leave out pictures that cannot be read, and count them, instead of "
     "stopping.",
 )
+
+
+# TensorFlow's own messages would stand between ours; an outer setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def main(argv: list[str]) -> None:

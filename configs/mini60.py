@@ -32,6 +32,8 @@ def get_config():
     # 482 source pictures: too few to throw away those with persons.
     config.data.exclude_images_with_target = False
 
+    config.data.min_pixels = 100
+
     # Chosen for two CPU cores: VGG-16 at 224 pixels costs 0.25 s a picture,
     # once; the decoder is most of a step.
     config.image.size = 224

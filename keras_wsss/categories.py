@@ -1,7 +1,7 @@
 """Category names and ids, source/target splits, and the mask palette."""
 
 import dataclasses
-from typing import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 

@@ -1,7 +1,8 @@
 """What every command of the project shares: errors without tracebacks."""
 
 import sys
-from typing import Callable, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from keras_wsss.errors import UserError
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import ml_collections
 
+from keras_wsss.categories import Split, get_split
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 
@@ -45,6 +46,8 @@ def default_config() -> ml_collections.ConfigDict:
     # The published protocol uses source pictures without any target
     # category (spec 2.1). False keeps the others too, ignoring the pixels.
     config.data.exclude_images_with_target = True
+    # A label with fewer visible pixels than this is not asked for.
+    config.data.min_pixels = 1
     config.data.max_pixels = 50_000_000
     config.data.skip_bad_images = False
     config.data.memory_mb = 1000.0  # decoded pictures kept in memory
@@ -123,6 +126,16 @@ def default_config() -> ml_collections.ConfigDict:
     config.inference.scales = (1.0,)  # of test-time augmentation
     config.inference.batch_size = 8
     return config
+
+
+def split_of(config) -> Split:
+    """The split that a config names."""
+    return get_split(
+        config.split.name,
+        source=tuple(config.split.source),
+        target=tuple(config.split.target),
+        scored=tuple(config.split.scored),
+    )
 
 
 def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:

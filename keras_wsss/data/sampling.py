@@ -177,7 +177,7 @@ class PairSampler:
         """Slot `number` of the whole run (from 0), as a batch of one."""
         epoch, position = divmod(number, len(self._chunks))
         record, present = self._chunks[self._order(epoch)[position]]
-        absent = self._absent(number, self.records[record].labels)
+        absent = self._absent(number, self.records[record])
         labels = np.zeros(self.queries, np.int32)
         labels[: len(present)] = present
         first = self.pairs_per_image
@@ -195,10 +195,12 @@ class PairSampler:
         words = self._words(len(self._chunks), _EPOCH_ORDER, epoch)
         return np.argsort(words, kind="stable")
 
-    def _absent(self, number: int, labels: tuple[int, ...]) -> np.ndarray:
+    def _absent(self, number: int, record: Record) -> np.ndarray:
         if not self.absent_per_image:
             return self._absent_ids[:0]
-        candidates = np.setdiff1d(self._absent_ids, labels)
+        # What may be there unseen (in a crowd, say) is not asked for.
+        maybe = (*record.labels, *record.uncertain)
+        candidates = np.setdiff1d(self._absent_ids, maybe)
         words = self._words(len(candidates), _ABSENT_LABELS, number)
         order = np.argsort(words, kind="stable")
         return candidates[order[: self.absent_per_image]]

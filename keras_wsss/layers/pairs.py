@@ -17,8 +17,9 @@ class RepeatForLabels(keras.layers.Layer):
     """
 
     def call(self, values, labels):
-        count = labels.shape[1] or ops.shape(labels)[1]
-        return values if count == 1 else ops.repeat(values, count, axis=0)
+        if labels.shape[1] == 1:
+            return values
+        return ops.repeat(values, ops.shape(labels)[1], axis=0)
 
     def compute_output_spec(self, values, labels):
         return keras.KerasTensor((None, *values.shape[1:]), values.dtype)
@@ -47,7 +48,7 @@ class SplitPairs(keras.layers.Layer):
 
     def call(self, values, labels):
         shape = ops.shape(values)
-        count = labels.shape[1] or ops.shape(labels)[1]
+        count = ops.shape(labels)[1]
         return ops.reshape(values, (-1, count, *shape[1:]))
 
     def compute_output_spec(self, values, labels):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import keras
 
-from keras_wsss.categories import Split, get_split
+from keras_wsss.categories import Split
+from keras_wsss.config import split_of
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pipeline import Stream
@@ -19,16 +20,6 @@ from keras_wsss.training.feature_cache import FeatureCache
 
 # Seeds of the domains' samplers; they must differ.
 _SOURCE_SEED, _TARGET_SEED = 0, 1
-
-
-def split_of(config) -> Split:
-    """The split that a config names."""
-    return get_split(
-        config.split.name,
-        source=tuple(config.split.source),
-        target=tuple(config.split.target),
-        scored=tuple(config.split.scored),
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +57,7 @@ def read_training_data(config, with_target: bool) -> TrainingData:
         Path(data.source_images),
         split,
         exclude_images_with_target=data.exclude_images_with_target,
+        min_pixels=data.min_pixels,
         skip_missing=data.skip_bad_images,
         max_pixels=data.max_pixels,
     )
@@ -92,6 +84,8 @@ def read_training_data(config, with_target: bool) -> TrainingData:
         "target_pairs": sum(len(r.labels) for r in target.records),
         "source_left_out": {k: len(v) for k, v in source.skipped.items()},
         "target_left_out": {k: len(v) for k, v in target.skipped.items()},
+        "source_labels_dropped": dict(source.dropped),
+        "target_labels_dropped": dict(target.dropped),
     }
     return TrainingData(split, tuple(kept), tuple(held), target.records, counts)
 

@@ -8,6 +8,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_wsss.checkpoints import (
+    Checkpoint,
+    load_latest,
+    save_checkpoint,
+)
 from keras_wsss.config import PhaseSettings
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import Stream, make_batches
@@ -19,11 +24,6 @@ from keras_wsss.models.network import (
     read_arrays,
 )
 from keras_wsss.models.transfernet import TransferNet
-from keras_wsss.training.checkpoints import (
-    Checkpoint,
-    load_latest,
-    save_checkpoint,
-)
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.optimizer import MultiplierAdam

@@ -1,7 +1,8 @@
 """Adam whose learning rate is scaled per layer."""
 
+import math
 import re
-from typing import Sequence
+from collections.abc import Sequence
 
 import keras
 
@@ -35,17 +36,22 @@ class MultiplierAdam(keras.optimizers.Adam):
         super().__init__(learning_rate=learning_rate, epsilon=epsilon, **kwargs)
         self.multipliers = tuple((str(p), float(f)) for p, f in multipliers)
 
-    def multiplier(self, variable: keras.Variable) -> float:
+    def build(self, variables):
+        """Makes the moments, and looks up every variable's factor."""
+        super().build(variables)
+        self._factors = [self.multiplier(v.path) for v in variables]
+
+    def multiplier(self, path: str) -> float:
         """The factor of a variable's learning rate, by its path."""
-        factor = 1.0
-        for pattern, value in self.multipliers:
-            if re.search(pattern, variable.path):
-                factor *= value
-        return factor
+        return math.prod(
+            factor
+            for pattern, factor in self.multipliers
+            if re.search(pattern, path)
+        )
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable with its own learning rate."""
-        factor = self.multiplier(variable)
+        factor = self._factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):

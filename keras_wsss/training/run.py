@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_wsss
+from keras_wsss.checkpoints import Checkpoint, save_checkpoint
 from keras_wsss.config import (
     PhaseSettings,
     differences,
@@ -23,17 +24,20 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.models.network import (
     TRAINED_PARTS,
-    assign_arrays,
     build_network,
     named_variables,
     read_arrays,
 )
-from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.models.vgg import load_encoder_weights
-from keras_wsss.training.checkpoints import (
-    Checkpoint,
-    load_latest,
-    save_checkpoint,
+from keras_wsss.run_folder import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    ENCODER,
+    PHASE_FILE,
+    RESULTS_FILE,
+    load_run_encoder,
+    load_trained_parts,
+    read_phase,
 )
 from keras_wsss.training.devices import check_divisible, make_strategy
 from keras_wsss.training.heldout import HeldOut
@@ -45,12 +49,6 @@ from keras_wsss.training.inputs import (
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
 from keras_wsss.training.update import Objective, Update, make_optimizer
-
-CONFIG_FILE = "config.json"
-PHASE_FILE = "phase.json"
-RESULTS_FILE = "results.json"
-CHECKPOINTS = "checkpoints"
-ENCODER = "encoder"
 
 # Fields that may differ between a run and its resumption, or between a run
 # and the one it starts from: they do not change what is computed.
@@ -177,46 +175,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def load_trained_parts(net: TransferNet, run: Path) -> int:
-    """Loads attention, decoder and tagger of a run folder.
-
-    Returns:
-        The step of the checkpoint.
-
-    Raises:
-        ConfigError: the folder holds no checkpoint.
-        DataError: damaged, or of another network.
-    """
-    checkpoint = load_latest(run / CHECKPOINTS)
-    if checkpoint is None:
-        raise ConfigError(
-            f"{run} holds no sound checkpoint; it must be the --workdir of a "
-            "training run."
-        )
-    arrays = {
-        name.removeprefix("model/"): array
-        for name, array in checkpoint.arrays.items()
-        if name.startswith("model/")
-    }
-    assign_arrays(named_variables(net, TRAINED_PARTS), arrays, str(run))
-    return checkpoint.step
-
-
-def load_run_encoder(net: TransferNet, run: Path) -> None:
-    """Loads the encoder that a run was trained with from its folder.
-
-    Raises:
-        ConfigError: the folder holds no encoder.
-    """
-    found = load_latest(run / ENCODER)
-    if found is None:
-        raise ConfigError(
-            f"{run} holds no encoder weights; it must be the --workdir of a "
-            "training run."
-        )
-    assign_arrays(named_variables(net, [ENCODER]), found.arrays, str(run))
-
-
 def _settings(config, phase: Phase) -> PhaseSettings:
     settings = PhaseSettings(**config[phase.name].to_dict())
     if not phase.target and settings.target_pairs:
@@ -247,7 +205,7 @@ def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
             for text in differences(there, here)
             if not text.startswith(_FREE_FIELDS)
         ]
-        if (known := _read_phase(workdir)) != identity:
+        if (known := read_phase(workdir)) != identity:
             changed += differences(known, identity)
         if changed:
             raise ConfigError(
@@ -261,21 +219,9 @@ def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
     save_config(path, config)
 
 
-def _read_phase(run: Path) -> dict:
-    import json
-
-    try:
-        return json.loads((run / PHASE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{run / PHASE_FILE}: cannot be read ({error}); is the folder a "
-            "training run?"
-        ) from error
-
-
 def _check_start(here: dict, phase: Phase, run: Path) -> None:
     """The run to start from is of a fitting phase and network."""
-    found = _read_phase(run)["phase"]
+    found = read_phase(run)["phase"]
     if found not in phase.starts_from:
         raise ConfigError(
             f"{run} is a run of --phase {found}; --phase {phase.name} starts "

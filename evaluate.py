@@ -1,0 +1,98 @@
+"""Scores a trained run: `python evaluate.py --workdir DIR`.
+
+Writes DIR/evaluation/results.json and results.md.
+"""
+
+import os
+from pathlib import Path
+
+from absl import app, flags
+
+from keras_wsss.cli import exit_with
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run folder of train.py.", required=True
+)
+OUT = flags.DEFINE_string(
+    "out", None, "Where results go; WORKDIR/evaluation if not given."
+)
+EVAL_ROOT = flags.DEFINE_string(
+    "eval_root",
+    None,
+    "Folder in VOC layout with pictures and masks, if not the one of the "
+    "run's config.",
+)
+EVAL_SET = flags.DEFINE_string(
+    "eval_set", None, "List in ImageSets/Segmentation, e.g. val."
+)
+AUGMENT = flags.DEFINE_bool(
+    "augment", True, "Also average over scales and mirrored pictures."
+)
+REFINE = flags.DEFINE_bool(
+    "refine", True, "Also let masks follow the picture's colours and edges."
+)
+CRF = flags.DEFINE_bool(
+    "crf", False, "Also the published dense CRF (pip install '.[crf]'; slow)."
+)
+BASELINES = flags.DEFINE_bool(
+    "baselines", True, "Also class activation maps and other baselines."
+)
+LIMIT = flags.DEFINE_integer("limit", 0, "First pictures only; 0 is all.")
+
+
+# TensorFlow's own messages would stand between ours; an outer setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def main(argv: list[str]) -> None:
+    """Parsed flags in, tables out."""
+    exit_with(lambda: run(argv))
+
+
+def run(argv: list[str]) -> int:
+    """Evaluates; user errors are raised."""
+    from keras_wsss.data.voc import read_voc
+    from keras_wsss.errors import ConfigError
+    from keras_wsss.evaluation.evaluate import evaluate
+    from keras_wsss.evaluation.summary import summary
+    from keras_wsss.files import write_json, write_text
+    from keras_wsss.inference.predictor import Predictor
+
+    if len(argv) > 1:
+        raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
+    predictor = Predictor.from_workdir(WORKDIR.value)
+    data = predictor.config.data
+    root = EVAL_ROOT.value or data.eval_root
+    if not root:
+        raise ConfigError(
+            "There is nothing to evaluate on: set config.data.eval_root when "
+            "training, or give --eval_root FOLDER (VOC layout with masks)."
+        )
+    dataset = read_voc(
+        root,
+        EVAL_SET.value or data.eval_set,
+        predictor.split,
+        masks=data.eval_masks,
+        max_pixels=data.max_pixels,
+    )
+    records = dataset.records[: LIMIT.value or None]
+    results = evaluate(
+        predictor,
+        records,
+        augment=AUGMENT.value,
+        refine=REFINE.value,
+        crf=CRF.value,
+        baselines=BASELINES.value,
+        report=lambda line: print(line, flush=True),
+    )
+    results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
+    out = Path(OUT.value or Path(WORKDIR.value) / "evaluation")
+    write_json(out / "results.json", results)
+    write_text(out / "results.md", summary(results))
+    print(summary(results))
+    print(f"Written: {out}/results.json and results.md")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,49 @@
+"""The results of an evaluation as a Markdown page."""
+
+from collections.abc import Mapping
+
+from keras_wsss.evaluation.table import (
+    markdown_table,
+    per_class_table,
+    results_table,
+)
+
+
+def summary(results: Mapping) -> str:
+    """Tables of what `evaluate` returned: methods, classes, tagger."""
+    rows = results["rows"]
+    tagging = results["tagging"]
+    per_class = {
+        " ".join(str(row[key]) for key in ("tags", "inference") if key in row)
+        or row["method"]: {
+            name: scores["iou"] for name, scores in row["per_class"].items()
+        }
+        for row in rows
+        if row["method"] == "TransferNet"
+    }
+    tagger = markdown_table(
+        [
+            {"category": name, **scores}
+            for name, scores in tagging["per_category"].items()
+        ],
+        {
+            "category": "category",
+            "precision": "precision",
+            "recall": "recall",
+            "average precision": "average_precision",
+            "pictures": "positives",
+        },
+    )
+    return "\n".join(
+        [
+            f"# Results on {results['pictures']} pictures",
+            "",
+            results_table(rows),
+            "## IoU per class",
+            "",
+            per_class_table(per_class),
+            f"## Tagger, threshold {tagging['threshold']}",
+            "",
+            tagger,
+        ]
+    )

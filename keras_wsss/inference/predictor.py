@@ -1,0 +1,361 @@
+"""From a picture (and perhaps its tags) to a mask: one way for everyone."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.categories import Split
+from keras_wsss.config import load_config, split_of
+from keras_wsss.data import preprocess
+from keras_wsss.data.images import read_image
+from keras_wsss.errors import ConfigError
+from keras_wsss.inference.merge import foreground_probability, merge_labels
+from keras_wsss.layers.refinement import ImageGuidedRefinement
+from keras_wsss.models.network import (
+    TRAINED_PARTS,
+    assign_arrays,
+    build_network,
+    named_variables,
+    read_arrays,
+)
+from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.run_folder import (
+    CONFIG_FILE,
+    load_run_encoder,
+    load_trained_parts,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One look at a picture for test-time augmentation.
+
+    Attributes:
+        scale: factor of the network's input size.
+        mirror: whether the picture is mirrored.
+    """
+
+    scale: float = 1.0
+    mirror: bool = False
+
+
+RAW = (View(),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture of H x W pixels.
+
+    Attributes:
+        mask: uint8 [H, W], 0 background or category ids.
+        tags: ids of the categories looked for, ascending.
+        tag_scores: float32 [C], the tagger's probability of every category.
+        probabilities: float32 [K, H, W], foreground probability of each tag.
+    """
+
+    mask: np.ndarray
+    tags: tuple[int, ...]
+    tag_scores: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A picture seen in several views, encoder outputs and more.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        views: the views.
+        features: per view float32 [1, g, g, D].
+        switches: per view the switches that the decoder takes.
+    """
+
+    image: np.ndarray
+    views: tuple[View, ...]
+    features: tuple[tf.Tensor, ...]
+    switches: tuple[list[tf.Tensor], ...]
+
+
+class Predictor:
+    """Segments pictures with a trained TransferNet.
+
+    Example:
+        predictor = Predictor.from_workdir("runs/transfer")
+        prediction = predictor("cat.jpg")
+        prediction.mask  # uint8 [H, W]
+
+    Args:
+        net: a trained network.
+        split: its categories.
+        config: the run's config; `inference` gives the thresholds.
+    """
+
+    def __init__(self, net: TransferNet, split: Split, config):
+        self.net = net
+        self.split = split
+        self.config = config
+        self._networks = {1.0: net}
+        self._refine = ImageGuidedRefinement()
+        self._encode_functions: dict[float, Callable] = {}
+        self._probability_functions: dict[float, Callable] = {}
+        self._tag = tf.function(self._tag_graph, reduce_retracing=True)
+        self._resize = tf.function(
+            _to_picture,
+            input_signature=[
+                tf.TensorSpec([None, None, None], tf.float32),
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.bool),
+            ],
+        )
+        self._refined = tf.function(
+            self._refine_graph,
+            input_signature=[
+                tf.TensorSpec([None, None, 3], tf.uint8),
+                tf.TensorSpec([None, None, None], tf.float32),
+            ],
+        )
+
+    @classmethod
+    def from_workdir(cls, workdir: str | Path) -> "Predictor":
+        """Loads a run of `train.py`, its newest checkpoint.
+
+        Raises:
+            ConfigError: not a run folder, or nothing saved in it yet.
+            DataError: damaged weights.
+        """
+        workdir = Path(workdir)
+        config = load_config(workdir / CONFIG_FILE)
+        split = split_of(config)
+        net = build_network(config, split)
+        load_run_encoder(net, workdir)
+        load_trained_parts(net, workdir)
+        return cls(net, split, config)
+
+    def __call__(
+        self,
+        image: np.ndarray | str | Path,
+        tags: Sequence[int | str] | None = None,
+        views: Sequence[View] = RAW,
+        refine: bool = False,
+    ) -> Prediction:
+        """Segments one picture.
+
+        Args:
+            image: uint8 [H, W, 3], RGB, or a JPEG or PNG file.
+            tags: what is in the picture: names or ids. None asks the tagger
+                for the target categories.
+            views: test-time augmentation; probabilities are averaged.
+            refine: let masks follow the picture's colours and edges.
+
+        Raises:
+            DataError: a picture that cannot be read.
+            ConfigError: an unknown tag.
+        """
+        if not isinstance(image, np.ndarray):
+            image = read_image(Path(image), self.config.data.max_pixels)
+        encoded = self.encode(image, views)
+        scores = self.tag_scores(encoded)
+        ids = self.choose_tags(scores) if tags is None else self._ids(tags)
+        probabilities = self.probabilities(encoded, ids)
+        if refine:
+            probabilities = self.refine(image, probabilities)
+        mask = self.merge(probabilities, ids)
+        return Prediction(mask, ids, scores, probabilities)
+
+    def encode(self, image: np.ndarray, views: Sequence[View] = RAW) -> Encoded:
+        """Runs the encoder, once per view."""
+        outputs = [
+            self._encode_function(view.scale)(image, view.mirror)
+            for view in views
+        ]
+        return Encoded(
+            image,
+            tuple(views),
+            tuple(features for features, _ in outputs),
+            tuple(switches for _, switches in outputs),
+        )
+
+    def tag_scores(self, encoded: Encoded) -> np.ndarray:
+        """The tagger's probabilities, float32 [C], mean over the views."""
+        scores = [self._tag(features).numpy() for features in encoded.features]
+        return np.mean(scores, axis=0)
+
+    def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
+        """Target categories with a probability over the threshold.
+
+        The most probable one where none is (spec 5.3).
+        """
+        ids = np.array(self.split.scored_ids)
+        own = scores[ids - 1]
+        chosen = ids[own >= self.config.inference.tag_threshold]
+        if not len(chosen):
+            chosen = ids[[own.argmax()]]
+        return tuple(int(i) for i in chosen)
+
+    def probabilities(self, encoded: Encoded, ids: Sequence[int]) -> np.ndarray:
+        """Foreground probability of each label at the picture's own size.
+
+        Returns:
+            float32 [K, H, W], mean over the views.
+        """
+        height, width = encoded.image.shape[:2]
+        if not ids:
+            return np.zeros((0, height, width), np.float32)
+        labels = tf.constant([list(ids)], tf.int32)
+        total = np.zeros((len(ids), height, width), np.float32)
+        for view, features, switches in zip(
+            encoded.views, encoded.features, encoded.switches, strict=True
+        ):
+            function = self._probability_function(view.scale)
+            square = function(features, switches, labels)
+            total += self._resize(square, height, width, view.mirror).numpy()
+        return total / len(encoded.views)
+
+    def densified(self, encoded: Encoded, ids: Sequence[int]) -> dict:
+        """Attention maps of the first view, for pictures and baselines.
+
+        Returns:
+            "attention" and "densified_attention", float32 [K, g, g], and
+            "class_maps" of the tagger, float32 [K, g, g].
+        """
+        features = encoded.features[0]
+        outputs = self.net.attention(
+            [features, tf.constant([list(ids)], tf.int32)], training=False
+        )
+        maps = self.net.tagger(features, training=False)["class_maps"]
+        rows = np.array(ids, int) - 1
+        return {
+            "attention": outputs["attention"][0].numpy(),
+            "densified_attention": outputs["densified_attention"][0].numpy(),
+            "class_maps": maps[0].numpy().transpose(2, 0, 1)[rows],
+        }
+
+    def refine(
+        self, image: np.ndarray, probabilities: np.ndarray
+    ) -> np.ndarray:
+        """Refined probabilities, same shape; see `ImageGuidedRefinement`."""
+        if not len(probabilities):
+            return probabilities
+        return self._refined(image, probabilities).numpy()
+
+    def merge(
+        self, probabilities: np.ndarray, ids: Sequence[int]
+    ) -> np.ndarray:
+        """The index mask, uint8 [H, W]; see `merge_labels`."""
+        if not len(ids):
+            return np.zeros(probabilities.shape[1:], np.uint8)
+        return merge_labels(
+            probabilities,
+            list(ids),
+            [True] * len(ids),
+            threshold=self.config.inference.mask_threshold,
+        ).numpy()
+
+    def square_to_picture(
+        self, maps: np.ndarray, height: int, width: int
+    ) -> np.ndarray:
+        """Maps of the padded square, [K, g, g], at the picture's own size."""
+        maps = tf.constant(maps, tf.float32)
+        return self._resize(maps, height, width, False).numpy()
+
+    def _ids(self, tags: Sequence[int | str]) -> tuple[int, ...]:
+        ids = set()
+        for tag in tags:
+            found = self.split.find(tag) if isinstance(tag, str) else int(tag)
+            if found is None or not 1 <= found <= self.split.num_categories:
+                raise ConfigError(
+                    f"Unknown tag '{tag}'; this model knows "
+                    f"{', '.join(self.split.categories)}."
+                )
+            ids.add(found)
+        return tuple(sorted(ids))
+
+    def _network(self, scale: float) -> TransferNet:
+        """The same network for another input size."""
+        if scale not in self._networks:
+            if self.net.config.attention == "dense":
+                raise ConfigError(
+                    "Dense attention has a fixed input size, so "
+                    "config.inference.scales must be (1.0,); 'conv' attention "
+                    "takes others."
+                )
+            config = self.config.copy_and_resolve_references()
+            with config.unlocked():
+                config.image.size = 16 * round(config.image.size * scale / 16)
+            net = build_network(config, self.split)
+            parts = ("encoder", *TRAINED_PARTS)
+            arrays = read_arrays(named_variables(self.net, parts))
+            assign_arrays(named_variables(net, parts), arrays, "scale")
+            self._networks[scale] = net
+        return self._networks[scale]
+
+    def _encode_function(self, scale: float) -> Callable:
+        if scale not in self._encode_functions:
+            net = self._network(scale)
+
+            @tf.function(
+                input_signature=[
+                    tf.TensorSpec([None, None, 3], tf.uint8),
+                    tf.TensorSpec([], tf.bool),
+                ]
+            )
+            def encode(image, mirror):
+                size = net.config.image_size
+                square = preprocess.square_image(image, size)
+                square = preprocess.mirror(square, mirror)
+                inputs = preprocess.to_encoder_input(square)[None]
+                inputs = tf.ensure_shape(inputs, [1, size, size, 3])
+                features, *switches = net.encoder(inputs, training=False)
+                return features, net.select_switches(switches)
+
+            self._encode_functions[scale] = encode
+        return self._encode_functions[scale]
+
+    def _probability_function(self, scale: float) -> Callable:
+        if scale not in self._probability_functions:
+            net = self._network(scale)
+            factor = self.config.inference.background_factor
+
+            def probabilities(features, switches, labels):
+                outputs = net.attention([features, labels], training=False)
+                logits = net.masks(
+                    [outputs["densified_attention"], labels, *switches],
+                    training=False,
+                )
+                return foreground_probability(logits[0], factor)
+
+            self._probability_functions[scale] = tf.function(
+                probabilities, reduce_retracing=True
+            )
+        return self._probability_functions[scale]
+
+    def _tag_graph(self, features):
+        outputs = self.net.tagger(features, training=False)
+        return tf.sigmoid(outputs["tag_logits"][0])
+
+    def _refine_graph(self, image, probabilities):
+        last = tf.transpose(probabilities, [1, 2, 0])[None]  # (1, H, W, K)
+        refined = self._refine(tf.cast(image, tf.float32)[None], last)
+        return tf.transpose(refined[0], [2, 0, 1])
+
+
+def _to_picture(maps, height, width, mirror):
+    """[K, g, g] maps of the padded square to [K, H, W] of the picture."""
+    last = tf.transpose(maps, [1, 2, 0])
+    last = preprocess.mirror(last, mirror)
+    last = preprocess.restore(last, height, width)
+    return tf.transpose(last, [2, 0, 1])
+
+
+def augmented_views(scales: Sequence[float]) -> tuple[View, ...]:
+    """Every scale, as it is and mirrored."""
+    if not all(scale > 0 and math.isfinite(scale) for scale in scales):
+        raise ConfigError(
+            f"config.inference.scales is {tuple(scales)}; scales are positive."
+        )
+    return tuple(View(s, m) for s in scales for m in (False, True))

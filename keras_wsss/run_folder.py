@@ -1,0 +1,74 @@
+"""What a run folder holds, and how a network is read from it."""
+
+import json
+from pathlib import Path
+
+from keras_wsss.checkpoints import load_latest
+from keras_wsss.errors import ConfigError
+from keras_wsss.models.network import (
+    TRAINED_PARTS,
+    assign_arrays,
+    named_variables,
+)
+from keras_wsss.models.transfernet import TransferNet
+
+CONFIG_FILE = "config.json"
+PHASE_FILE = "phase.json"
+RESULTS_FILE = "results.json"
+CHECKPOINTS = "checkpoints"
+ENCODER = "encoder"
+
+
+def read_phase(run: Path) -> dict:
+    """Phase and start of a run, as `train.py` noted them.
+
+    Raises:
+        ConfigError: the folder is not that of a run.
+    """
+    try:
+        return json.loads((run / PHASE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{run / PHASE_FILE}: cannot be read ({error}); is the folder a "
+            "training run?"
+        ) from error
+
+
+def load_trained_parts(net: TransferNet, run: Path) -> int:
+    """Loads attention, decoder and tagger of a run folder.
+
+    Returns:
+        The step of the checkpoint.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+        DataError: damaged, or of another network.
+    """
+    checkpoint = load_latest(run / CHECKPOINTS)
+    if checkpoint is None:
+        raise ConfigError(
+            f"{run} holds no sound checkpoint; it must be the --workdir of a "
+            "training run."
+        )
+    arrays = {
+        name.removeprefix("model/"): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith("model/")
+    }
+    assign_arrays(named_variables(net, TRAINED_PARTS), arrays, str(run))
+    return checkpoint.step
+
+
+def load_run_encoder(net: TransferNet, run: Path) -> None:
+    """Loads the encoder that a run was trained with from its folder.
+
+    Raises:
+        ConfigError: the folder holds no encoder.
+    """
+    found = load_latest(run / ENCODER)
+    if found is None:
+        raise ConfigError(
+            f"{run} holds no encoder weights; it must be the --workdir of a "
+            "training run."
+        )
+    assign_arrays(named_variables(net, [ENCODER]), found.arrays, str(run))
