@@ -1,0 +1,45 @@
+# make demo: trains and scores TransferNet on the embedded data set.
+# make test: all tests.  make lint: ruff.  make clean: removes .venv and demo.
+#
+# Needs Python 3.11 or 3.12 and a package index, nothing else.
+
+VENV ?= .venv
+OUT ?= demo
+# The first of these that runs and can make an environment; PYTHON=... decides.
+PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
+	$$name -c 'import sys, venv, ensurepip; \
+	sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	2>/dev/null && { echo $$name; break; }; done)
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test lint clean
+
+demo:
+	@started=$$(date +%s); \
+	$(MAKE) --no-print-directory $(VENV)/.runtime && \
+	$(BIN)/python demo.py --out $(OUT) --started $$started
+
+test: $(VENV)/.tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv demo
+
+$(VENV)/.runtime: requirements.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 with venv \
+	was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	exit 2; }
+	@echo "Making $(VENV) with $(PYTHON) and installing requirements.txt"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.runtime requirements-dev.txt
+	@echo "Installing requirements-dev.txt"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,62 @@
+"""TransferNet on the embedded data set "shapes": what `make demo` runs.
+
+Masks of 14 silhouettes (disc, ring, cross, ...), tags of 6 others (arrow,
+clover, fish, heart, mushroom, star); scored on those six and background.
+
+    python -m keras_wsss.data shapes --out demo/shapes
+    python train.py --phase decoder --config configs/shapes.py \
+        --workdir demo/decoder
+    python train.py --phase transfer --config configs/shapes.py \
+        --workdir demo/transfer --init_from demo/decoder
+    python evaluate.py --workdir demo/transfer
+"""
+
+import os
+
+from keras_wsss.config import default_config
+
+
+def get_config():
+    """Returns the config."""
+    config = default_config()
+    config.name = "shapes"
+    config.split.name = "shapes"
+
+    root = os.environ.get("KERAS_WSSS_SHAPES", "demo/shapes")
+    config.data.source_annotations = f"{root}/source/instances.json"
+    config.data.source_images = f"{root}/source/images"
+    config.data.target_tags = f"{root}/target/train_tags.csv"
+    config.data.target_images = f"{root}/target/JPEGImages"
+    config.data.eval_root = f"{root}/target"
+    config.data.min_pixels = 12
+
+    config.image.size = 128
+    config.image.resize = 128
+
+    config.model.encoder = "vgg_small"
+    config.model.attention = "conv"
+    config.model.attention_units = 128
+    config.model.attention_gain = 8.0
+    config.model.classifier_gain = 1.0
+    config.model.judge = "tagger"
+    config.model.normalization = "max"
+    config.model.decoder_width = 0.5
+    config.model.output_stride = 1
+    config.model.initializer = "he"
+    config.train.last_classifier_multiplier = 1.0
+
+    config.train.checkpoint_every = 200
+    config.train.heldout_every = 200
+    for phase, steps, target in (
+        ("attention", 600, 16),
+        ("decoder", 900, 0),
+        ("transfer", 600, 16),
+    ):
+        config[phase].steps = steps
+        config[phase].source_pairs = 16
+        config[phase].target_pairs = target
+        config[phase].learning_rate = 2e-3
+        config[phase].final_learning_rate = 1e-4
+    config.decoder.warmup_steps = 300
+    config.decoder.warmup_learning_rate = 2e-3
+    return config
