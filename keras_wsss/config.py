@@ -30,6 +30,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.split.source = ()  # category names, for a split of your own
     config.split.target = ()
     config.split.scored = ()
+    # Other spellings in annotations: ("airplane=aeroplane", ...).
+    config.split.aliases = ()
 
     # --- Data. Relative paths are relative to the current folder.
     config.data = ml_collections.ConfigDict()
@@ -129,12 +131,24 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def split_of(config) -> Split:
-    """The split that a config names."""
+    """The split that a config names.
+
+    Raises:
+        ConfigError: unknown, or contradicts itself.
+    """
+    aliases = [str(pair).split("=") for pair in config.split.aliases]
+    wrong = [pair for pair in aliases if len(pair) != 2]
+    if wrong:
+        raise ConfigError(
+            f"config.split.aliases: '{'='.join(wrong[0])}' is not of the form "
+            "other=name."
+        )
     return get_split(
         config.split.name,
         source=tuple(config.split.source),
         target=tuple(config.split.target),
         scored=tuple(config.split.scored),
+        aliases=dict(aliases),
     )
 
 

@@ -114,9 +114,8 @@ class Loop:
                 pending = None
                 self._save(done)
             if done % self.heldout_every == 0 and done < self.settings.steps:
-                progress.heldout(done, self.heldout.scores())
-        scores = self.heldout.scores()
-        progress.heldout(self.settings.steps, scores)
+                progress.heldout(done)
+        scores = progress.heldout(self.settings.steps)
         return {**progress.results(), "heldout": scores}
 
     def _variables(self) -> dict:
@@ -202,7 +201,9 @@ class _Progress:
         self._last = means | {"pairs_per_second": pairs_per_second}
         self._seen, self._pairs, self._window = [], 0, now
 
-    def heldout(self, step: int, scores: Mapping[str, float]) -> None:
+    def heldout(self, step: int) -> dict[str, float]:
+        start = time.perf_counter()
+        scores = self._loop.heldout.scores()
         with self._loop.writer.as_default(step=step):
             for name, value in scores.items():
                 tf.summary.scalar(f"heldout_source/{name}", value)
@@ -211,7 +212,8 @@ class _Progress:
             shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items())
             self._loop.report(f"step {step}  held-out source: {shown}")
         # The time it took is not training time.
-        self._window = time.perf_counter()
+        self._window += time.perf_counter() - start
+        return scores
 
     def results(self) -> dict:
         seconds = time.perf_counter() - self._start
