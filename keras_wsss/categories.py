@@ -110,14 +110,17 @@ class Split:
 
     @property
     def source_ids(self) -> tuple[int, ...]:
+        """Ids (1 to C) of `source`, ascending."""
         return self.ids(self.source)
 
     @property
     def target_ids(self) -> tuple[int, ...]:
+        """Ids (1 to C) of `target`, ascending."""
         return self.ids(self.target)
 
     @property
     def scored_ids(self) -> tuple[int, ...]:
+        """Ids (1 to C) of `scored`, ascending."""
         return self.ids(self.scored)
 
     def ids(self, names: Iterable[str]) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ class LabelEmbedding(keras.layers.Layer):
         self.units = units
 
     def build(self, input_shape):
+        """Makes the variables."""
         # fan_in of the one-hot product is the number of categories.
         self.kernel = self.add_weight(
             name="kernel",
@@ -49,13 +50,16 @@ class LabelEmbedding(keras.layers.Layer):
         )
 
     def call(self, labels):
+        """Looks up the rows; see the class."""
         rows = ops.maximum(labels - 1, 0)
         return ops.take(self.kernel, rows, axis=0) + self.bias
 
     def compute_output_shape(self, input_shape):
+        """Shape of what `call` returns."""
         return (*input_shape, self.units)
 
     def get_config(self):
+        """The arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "num_categories": self.num_categories,
@@ -113,6 +117,7 @@ class LabelAttention(keras.layers.Layer):
         self.feature_gain = feature_gain
 
     def build(self, features_shape, labels_shape):
+        """Makes the variables."""
         _, height, width, channels = features_shape
         if self.form == "dense" and None in (height, width):
             raise ValueError(
@@ -120,21 +125,27 @@ class LabelAttention(keras.layers.Layer):
                 "or use the form 'conv'."
             )
         # Sub-layers carry the names of the paper's released network.
+        policy = self.dtype_policy
         self.feat_embed = keras.layers.Dense(
-            self.units, kernel_initializer=fan_in_uniform(), name="feat_embed"
+            self.units,
+            kernel_initializer=fan_in_uniform(),
+            dtype=policy,
+            name="feat_embed",
         )
         self.cls_embed = LabelEmbedding(
-            self.num_categories, self.units, name="cls_embed"
+            self.num_categories, self.units, dtype=policy, name="cls_embed"
         )
         self.combined_embed = keras.layers.Dense(
             self.units,
             activation="relu",
             kernel_initializer=fan_in_uniform(),
+            dtype=policy,
             name="combined_embed",
         )
         self.att_w = keras.layers.Dense(
             height * width if self.form == "dense" else 1,
             kernel_initializer=keras.initializers.RandomNormal(0.0, 0.01),
+            dtype=policy,
             name="att_w",
         )
         if self.form == "dense":
@@ -146,6 +157,7 @@ class LabelAttention(keras.layers.Layer):
         self.att_w.build((None, None, self.units))
 
     def call(self, features, labels):
+        """Attends; see the class."""
         shape = ops.shape(features)
         height, width = shape[1], shape[2]
         label = self.cls_embed(labels)  # (B, K, U)
@@ -168,12 +180,14 @@ class LabelAttention(keras.layers.Layer):
         return ops.reshape(attention, (shape[0], -1, height, width))
 
     def compute_output_spec(self, features, labels):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor(
             (features.shape[0], labels.shape[1], *features.shape[1:3]),
             dtype="float32",
         )
 
     def get_config(self):
+        """The arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "num_categories": self.num_categories,

@@ -17,10 +17,12 @@ class AttendedFeature(keras.layers.Layer):
     """
 
     def call(self, features, attention):
+        """Sums the attended features; see the class."""
         attention = ops.cast(attention, features.dtype)
         return ops.einsum("bkhw,bhwd->bkd", attention, features)
 
     def compute_output_spec(self, features, attention):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor(
             (*attention.shape[:2], features.shape[3]),
             dtype=self.compute_dtype,
@@ -54,6 +56,7 @@ class DensifiedAttention(keras.layers.Layer):
         self.normalization = normalization
 
     def call(self, features, attended):
+        """Compares with every position; see the class."""
         densified = ops.einsum("bkd,bhwd->bkhw", attended, features)
         if self.normalization == "max":
             highest = ops.max(densified, axis=(2, 3), keepdims=True)
@@ -61,10 +64,12 @@ class DensifiedAttention(keras.layers.Layer):
         return densified
 
     def compute_output_spec(self, features, attended):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor(
             (*attended.shape[:2], *features.shape[1:3]),
             dtype=self.compute_dtype,
         )
 
     def get_config(self):
+        """The arguments that rebuild this layer."""
         return {**super().get_config(), "normalization": self.normalization}

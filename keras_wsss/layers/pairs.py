@@ -17,11 +17,13 @@ class RepeatForLabels(keras.layers.Layer):
     """
 
     def call(self, values, labels):
+        """Repeats; see the class."""
         if labels.shape[1] == 1:
             return values
         return ops.repeat(values, ops.shape(labels)[1], axis=0)
 
     def compute_output_spec(self, values, labels):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor((None, *values.shape[1:]), values.dtype)
 
 
@@ -30,10 +32,12 @@ class MergePairs(keras.layers.Layer):
     """[batch, labels, ...] to [batch * labels, ..., 1], one map a pair."""
 
     def call(self, maps):
+        """Reshapes; see the class."""
         shape = ops.shape(maps)
         return ops.reshape(maps, (-1, shape[2], shape[3], 1))
 
     def compute_output_spec(self, maps):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor((None, *maps.shape[2:], 1), maps.dtype)
 
 
@@ -47,11 +51,13 @@ class SplitPairs(keras.layers.Layer):
     """
 
     def call(self, values, labels):
+        """Reshapes; see the class."""
         shape = ops.shape(values)
         count = ops.shape(labels)[1]
         return ops.reshape(values, (-1, count, *shape[1:]))
 
     def compute_output_spec(self, values, labels):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor(
             (None, labels.shape[1], *values.shape[1:]), values.dtype
         )

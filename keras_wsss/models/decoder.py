@@ -1,6 +1,6 @@
 """The class-agnostic decoder (TransferNet, section 3.5)."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import keras
 

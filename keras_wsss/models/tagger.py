@@ -9,9 +9,11 @@ class MeanOverPositions(keras.layers.Layer):
     """Mean of a map over its positions: [B, h, w, C] to [B, C], float32."""
 
     def call(self, maps):
+        """Averages; see the class."""
         return ops.mean(ops.cast(maps, "float32"), axis=(1, 2))
 
     def compute_output_spec(self, maps):
+        """Shape and dtype of what `call` returns."""
         return keras.KerasTensor((maps.shape[0], maps.shape[-1]), "float32")
 
 
