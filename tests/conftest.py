@@ -1,13 +1,29 @@
-"""Shared fixtures: files beside the repository that tests may lack."""
+"""Shared fixtures: tiny data and runs, and files beside the repository."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
+from tiny import ENCODER_WEIGHTS, encoder_weights, run_script, tiny_config
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def pytest_collection_finish():
+    """Gives TensorFlow two CPU devices, for the tests of strategies.
+
+    It must be said before TensorFlow makes its first tensor, and only where
+    a test has imported it.
+    """
+    if "tensorflow" in sys.modules:
+        tf = sys.modules["tensorflow"]
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * 2,
+        )
 
 
 def _shared(relative: str) -> Path:
@@ -33,3 +49,48 @@ def weights_path() -> Path:
 def golden_path() -> Path:
     """What tensorflow-addons 0.23 computed for unpooling and MultiOptimizer."""
     return _shared("golden/tfa_0_23.npz")
+
+
+@pytest.fixture(scope="session")
+def shapes_dir(tmp_path_factory) -> Path:
+    """A few drawn pictures of 64 pixels and a random encoder, as files."""
+    from keras_wsss.data.shapes import ShapesSize, write_shapes
+    from keras_wsss.models.layer_weights import write_layer_weights
+
+    folder = tmp_path_factory.mktemp("shapes") / "data"
+    write_shapes(folder, size=ShapesSize(64, source=30, target=16, val=6))
+    write_layer_weights(folder / ENCODER_WEIGHTS, encoder_weights())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def decoder_run(shapes_dir, tmp_path_factory):
+    """A finished run of `train.py --phase decoder`, and what it printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "decoder"
+    done = run_script(
+        "train.py",
+        "--phase=decoder",
+        "--config=tests/tiny.py",
+        f"--workdir={workdir}",
+        "--config.train.deterministic=True",
+        data=shapes_dir,
+    )
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+@pytest.fixture(scope="session")
+def transfer_run(shapes_dir, decoder_run, tmp_path_factory):
+    """A finished run of phase "transfer" from `decoder_run`, and its lines."""
+    from keras_wsss.training.run import train
+
+    workdir = tmp_path_factory.mktemp("runs") / "transfer"
+    lines = []
+    train(
+        tiny_config(shapes_dir),
+        "transfer",
+        workdir,
+        init_from=decoder_run[0],
+        report=lines.append,
+    )
+    return workdir, lines

@@ -11,7 +11,8 @@ def check_layer(
 
     Args:
         layer: a layer that has not been called yet.
-        inputs: NumPy array, or list or dict of arrays, batch axis first.
+        inputs: NumPy array, or list or dict of arrays, batch axis first; a
+            tuple holds several arguments.
         folder: `tmp_path` of the test.
         float_tolerance: largest difference after loading (0: bit for bit).
     """
@@ -51,10 +52,14 @@ def _model_of(layer: keras.layers.Layer, inputs) -> keras.Model:
         lambda array: keras.Input(array.shape[1:], dtype=array.dtype.name),
         inputs,
     )
+    if isinstance(symbolic, tuple):
+        return keras.Model(list(symbolic), layer(*symbolic))
     return keras.Model(symbolic, layer(symbolic))
 
 
 def _outputs(model: keras.Model, inputs) -> list[np.ndarray]:
+    if isinstance(inputs, tuple):
+        inputs = list(inputs)
     outputs = model(inputs, training=False)
     return [
         keras.ops.convert_to_numpy(output)
