@@ -1,0 +1,229 @@
+"""Trains, scores and draws TransferNet on the embedded data set.
+
+    make demo
+
+Every step is the project's own command, shown before it runs, with
+configs/shapes.py. Repeating the command goes on where it was interrupted.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# TensorFlow's own messages would stand between ours; an outer setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_wsss.cli import exit_with
+from keras_wsss.errors import UserError
+from keras_wsss.files import write_json, write_text
+
+REPOSITORY = Path(__file__).resolve().parent
+EXPECTED = 0.70  # mean IoU with oracle tags, raw
+ROWS = 5  # pictures in the gallery
+
+
+class StepFailed(UserError):
+    """A command of the demo ended with an error, which it has printed."""
+
+
+def main() -> int:
+    """Runs all steps; the exit code is 1 if the masks are worse than usual."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="Folder for data, runs and results (default: demo).",
+    )
+    parser.add_argument(
+        "--started",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="Unix time at which installation began, for the table of times.",
+    )
+    flags = parser.parse_args()
+    out = flags.out.resolve()
+    steps = Steps(out / "steps.json")
+    if flags.started is not None:
+        steps.add("installation", max(0.0, time.time() - flags.started), 0.0)
+    train(out, steps)
+    with steps.measured("picture of results"):
+        draw(out)
+    return conclude(out, steps)
+
+
+class Steps:
+    """Seconds and peak memory of every step, kept over interruptions."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.known: dict[str, dict[str, float]] = {}
+        if path.exists():
+            self.known = json.loads(path.read_text(encoding="utf-8"))
+
+    def add(self, name: str, seconds: float, memory_gb: float) -> None:
+        """Adds what a step took to what it took before."""
+        known = self.known.setdefault(name, {"seconds": 0.0, "memory_gb": 0.0})
+        known["seconds"] += seconds
+        known["memory_gb"] = max(known["memory_gb"], memory_gb)
+        write_json(self.path, self.known)
+
+    def measured(self, name: str) -> "_Measured":
+        """Measures a block that runs in this process."""
+        return _Measured(self, name)
+
+    def command(self, name: str, arguments: list[str]) -> None:
+        """Runs a Python command of the project and measures it.
+
+        Raises:
+            StepFailed: it ended with an error.
+        """
+        print(f"\n--- {name}\n$ python {' '.join(arguments)}", flush=True)
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, *arguments], cwd=REPOSITORY)
+        # wait4 gives the memory of this very process, not of all before it.
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.add(name, time.perf_counter() - start, usage.ru_maxrss / 1e6)
+        if process.returncode:
+            raise StepFailed(
+                f"The step '{name}' failed. If its message above speaks of "
+                f"another configuration, remove {self.path.parent} and repeat."
+            )
+
+
+class _Measured:
+    def __init__(self, steps: Steps, name: str):
+        self.steps, self.name = steps, name
+
+    def __enter__(self) -> None:
+        print(f"\n--- {self.name}", flush=True)
+        self.start = time.perf_counter()
+
+    def __exit__(self, kind, value, traceback) -> None:
+        if kind is None:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            seconds = time.perf_counter() - self.start
+            self.steps.add(self.name, seconds, peak)
+
+
+def train(out: Path, steps: Steps) -> None:
+    """Data, both phases and the evaluation, each by its own command."""
+    data = out / "shapes"
+    os.environ["KERAS_WSSS_SHAPES"] = str(data)
+    config = ["--config", "configs/shapes.py"]
+    decoder, transfer = str(out / "decoder"), str(out / "transfer")
+    if not data.exists():
+        steps.command(
+            "data", ["-m", "keras_wsss.data", "shapes", "--out", str(data)]
+        )
+    steps.command(
+        "decoder phase",
+        ["train.py", "--phase", "decoder", *config, "--workdir", decoder],
+    )
+    start = ["--init_from", decoder]
+    steps.command(
+        "transfer phase",
+        [
+            "train.py",
+            "--phase",
+            "transfer",
+            *config,
+            "--workdir",
+            transfer,
+            *start,
+        ],
+    )
+    steps.command("evaluation", ["evaluate.py", "--workdir", transfer])
+
+
+def draw(out: Path) -> None:
+    """Writes the gallery of evaluation pictures."""
+    from keras_wsss.data.voc import read_voc
+    from keras_wsss.evaluation.gallery import choose_rows, write_gallery
+    from keras_wsss.inference.predictor import Predictor
+
+    predictor = Predictor.from_workdir(out / "transfer")
+    data = predictor.config.data
+    dataset = read_voc(
+        data.eval_root,
+        data.eval_set,
+        predictor.split,
+        masks=data.eval_masks,
+        max_pixels=data.max_pixels,
+    )
+    rows = choose_rows(dataset.records, predictor.split.scored_ids, ROWS)
+    write_gallery(out / "results.jpg", predictor, rows)
+
+
+def conclude(out: Path, steps: Steps) -> int:
+    """Prints and writes the tables; the demo's exit code."""
+    from keras_wsss.evaluation.table import markdown_table, results_table
+
+    path = out / "transfer" / "evaluation" / "results.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    reached = _mean_iou(rows, "TransferNet", "raw")
+    baseline = _mean_iou(rows, "class activation maps")
+    total = sum(step["seconds"] for step in steps.known.values())
+    peak = max(step["memory_gb"] for step in steps.known.values())
+    times = [
+        {"step": name, "seconds": step["seconds"]}
+        for name, step in steps.known.items()
+    ]
+    times.append({"step": "all", "seconds": total})
+    text = "\n".join(
+        [
+            results_table(rows),
+            f"Categories that were never seen with a mask: mean IoU "
+            f"{reached:.3f} (expected: {EXPECTED:.2f} or more), class "
+            f"activation maps on the same pictures {baseline:.3f}.",
+            "",
+            markdown_table(
+                times, {"step": "step", "seconds": "seconds"}, {"seconds": 0}
+            ),
+            f"{total / 60:.1f} minutes on {os.cpu_count()} cores, at most "
+            f"{peak:.1f} GB of memory.",
+            "",
+        ]
+    )
+    write_text(out / "results.md", text)
+    print(f"\n{text}")
+    for name, meaning in (
+        ("results.jpg", "the pictures"),
+        ("results.md", "these tables"),
+        ("transfer", "the model: Predictor.from_workdir, train.py --init_from"),
+        ("transfer/evaluation", "all scores, per category too"),
+        ("shapes", "the data set, in COCO and VOC formats"),
+    ):
+        print(f"Written: {out / name} ({meaning})")
+    if reached < EXPECTED:
+        print(f"error: mean IoU is below {EXPECTED:.2f}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _mean_iou(
+    rows: list[dict], method: str, inference: str | None = None
+) -> float:
+    """The score of a row with oracle tags."""
+    for row in rows:
+        if row["method"] != method or row.get("tags") != "oracle":
+            continue
+        if inference is None or row.get("inference") == inference:
+            return row["mean_iou"]
+    raise AssertionError(f"no row {method} {inference}")
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,57 @@
+"""The requirements name what is imported, and bound it on both sides."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Import name -> name in the package index, where the two differ.
+DISTRIBUTIONS = {
+    "absl": "absl-py",
+    "cv2": "opencv-python-headless",
+    "PIL": "Pillow",
+    "pydensecrf": "pydensecrf2",
+}
+# Imported only by what an extra of pyproject.toml is for.
+EXTRAS = {"pydensecrf2", "scipy"}
+
+
+def requirements(name: str) -> dict[str, str]:
+    lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
+    found = {}
+    for line in lines:
+        text = line.partition("#")[0].strip()
+        if text:
+            name, bounds = re.fullmatch(r"([\w-]+)(.*)", text).groups()
+            found[name] = bounds
+    return found
+
+
+def imported() -> set[str]:
+    paths = [*REPOSITORY.glob("*.py"), *REPOSITORY.glob("keras_wsss/**/*.py")]
+    names = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+    tops = {name.partition(".")[0] for name in names}
+    own = {"keras_wsss", "configs", "export"}
+    return tops - own - set(sys.stdlib_module_names)
+
+
+def test_every_import_is_required():
+    needed = {DISTRIBUTIONS.get(name, name) for name in imported()}
+    assert "tensorflow" in needed
+    missing = needed - set(requirements("requirements.txt")) - EXTRAS
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_has_both_bounds(name):
+    for requirement, bounds in requirements(name).items():
+        assert re.fullmatch(r">=[\d.]+,<[\d.]+", bounds), requirement
