@@ -6,9 +6,9 @@ Writes DIR/evaluation/results.json and results.md.
 import os
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from keras_wsss.cli import exit_with
+from keras_wsss.cli import run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -37,20 +37,17 @@ CRF = flags.DEFINE_bool(
 BASELINES = flags.DEFINE_bool(
     "baselines", True, "Also class activation maps and other baselines."
 )
-LIMIT = flags.DEFINE_integer("limit", 0, "First pictures only; 0 is all.")
+LIMIT = flags.DEFINE_integer(
+    "limit", 0, "First pictures only; 0 is all.", lower_bound=0
+)
 
 
 # TensorFlow's own messages would stand between ours; an outer setting wins.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def main(argv: list[str]) -> None:
-    """Parsed flags in, tables out."""
-    exit_with(lambda: run(argv))
-
-
 def run(argv: list[str]) -> int:
-    """Evaluates; user errors are raised."""
+    """Parsed flags in, tables out; user errors are raised."""
     from keras_wsss.data.voc import read_voc
     from keras_wsss.errors import ConfigError
     from keras_wsss.evaluation.evaluate import evaluate
@@ -95,4 +92,4 @@ def run(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_app(run)

@@ -7,10 +7,11 @@ Repeating the command resumes an interrupted run.
 
 import os
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from keras_wsss.cli import exit_with
+from keras_wsss.cli import check_loaded, run_app
+from keras_wsss.errors import ConfigError
 
 PHASE = flags.DEFINE_enum(
     "phase",
@@ -64,21 +65,15 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def main(argv: list[str]) -> None:
-    """Parsed flags in, a run folder out."""
-    exit_with(lambda: run(argv))
-
-
 def run(argv: list[str]) -> int:
-    """Trains; user errors are raised."""
-    from keras_wsss.errors import ConfigError
-    from keras_wsss.training.run import train
-
+    """Parsed flags in, a run folder out; user errors are raised."""
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
-    if CONFIG.value is None:
-        raise ConfigError("Give a configuration: --config configs/NAME.py.")
     config = CONFIG.value
+    check_loaded(config)
+    # TensorFlow takes seconds to import; what is above need not wait for it.
+    from keras_wsss.training.run import train
+
     if ENCODER_WEIGHTS.value is not None:
         config.model.encoder_weights = ENCODER_WEIGHTS.value
     if FEATURE_CACHE.value is not None:
@@ -100,4 +95,4 @@ def run(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_app(run)

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from keras_wsss.errors import UserError
+from absl import app, flags
+
+from keras_wsss.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -25,3 +27,77 @@ def exit_with(main: Callable[[], int | None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     sys.exit(code)
+
+
+def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:
+    """Parses absl flags, runs `run` with what is left of argv, and exits.
+
+    Unlike `absl.app.run` alone, wrong flags and config fields are user
+    errors too.
+
+    Args:
+        run: returns the exit code; None means 0.
+    """
+
+    def main(argv: list[str]) -> None:
+        exit_with(lambda: run(argv))
+
+    app.run(main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, UserError) as error:
+        exit_with(_raising(f"{_sentence(error)}; see --help."))
+    except AttributeError as error:
+        exit_with(_raising(_attribute(argv, error)))
+    except BrokenPipeError:
+        raise  # of --help
+    except (OSError, SyntaxError, TypeError, ValueError, KeyError) as error:
+        # Any of these can come out of a config file, which is Python.
+        exit_with(_raising(f"--config: {_sentence(error)}."))
+
+
+def check_loaded(config: Any) -> None:
+    """Says what is wrong with a config file that could not be loaded.
+
+    ml_collections keeps that to itself until a field is used.
+
+    Args:
+        config: value of a `config_flags` flag.
+
+    Raises:
+        ConfigError: no flag was given, or the file cannot be read.
+    """
+    if config is None:
+        raise ConfigError("Give a configuration: --config configs/NAME.py.")
+    try:
+        config.to_dict()
+    except OSError as error:
+        text = _sentence(error).split("config_config")[-1].strip()
+        raise ConfigError(f"--config cannot be loaded: {text}.") from error
+
+
+def _raising(text: str) -> Callable[[], None]:
+    def fail() -> None:
+        raise ConfigError(text)
+
+    return fail
+
+
+def _attribute(argv: list[str], error: AttributeError) -> str:
+    """ml_collections names only the last part of a field it does not know."""
+    name = str(error).strip("\"'")
+    for argument in argv:
+        field = argument.lstrip("-").split("=")[0]
+        if field.startswith("config.") and name in field.split("."):
+            return (
+                f"--{field}: the configuration has no field '{name}'; see "
+                "keras_wsss/config.py for all of them."
+            )
+    return f"--config: {_sentence(error)}."
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
