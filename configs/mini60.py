@@ -32,7 +32,7 @@ def get_config():
     # 482 source pictures: too few to throw away those with persons.
     config.data.exclude_images_with_target = False
 
-    config.data.min_pixels = 100
+    config.data.min_pixels = 1500
 
     # Chosen for two CPU cores: VGG-16 at 224 pixels costs 0.25 s a picture,
     # once; the decoder is most of a step.
@@ -49,6 +49,7 @@ def get_config():
     config.model.decoder_width = 0.25
     config.model.output_stride = 2
     config.model.initializer = "he"
+    config.model.shortcut = True
     config.train.last_classifier_multiplier = 1.0
 
     config.train.checkpoint_every = 100

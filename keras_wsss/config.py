@@ -72,6 +72,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.decoder_width = 1.0
     config.model.output_stride = 1
     config.model.initializer = "published"  # of the decoder; or "he"
+    config.model.shortcut = False  # decoder corrects densified attention
     config.model.tagger_units = 512
     config.model.attention_gain = 1.0  # for "conv", see LabelAttention
     config.model.classifier_gain = 1.0  # of features before the classifiers

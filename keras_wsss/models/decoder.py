@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import keras
 
 from keras_wsss.layers.pooling import UnpoolingWithSwitches
+from keras_wsss.models.vgg import STRIDE
 
 OUTPUT_STRIDES = (1, 2, 4)
 INITIALIZERS = ("he", "published")
 
 
-def _initializer(name: str) -> keras.Initializer:
+def _initializer(name: str, filled: float = 1.0) -> keras.Initializer:
     # N(0, 0.01^2) through twelve layers without normalisation gives logits
     # of about 1e-10 and a long plateau (spec 7.2.2); "he" is our deviation.
+    # Only one in four inputs is filled after an unpooling.
     if name == "he":
-        return keras.initializers.HeNormal()
+        return keras.initializers.VarianceScaling(2.0 / filled)
     if name == "published":
         return keras.initializers.RandomNormal(0.0, 0.01)
     raise ValueError(f"initializer must be one of {INITIALIZERS}, not {name!r}")
@@ -27,6 +29,7 @@ def build_decoder(
     width: float = 1.0,
     output_stride: int = 1,
     initializer: str = "he",
+    shortcut: bool = False,
 ) -> keras.Model:
     """Builds the decoder: densified attention to mask logits.
 
@@ -42,6 +45,9 @@ def build_decoder(
         output_stride: 1 (published), 2 or 4: pools above it are not undone,
             and their switches are not inputs.
         initializer: "published" or "he".
+        shortcut: adds the enlarged densified attention, times a learnt
+            factor, to the logits, so that the decoder corrects a first guess
+            in place of making it (an extension).
 
     Returns:
         Model from [densified float [pairs, grid, grid, 1], switches of pool
@@ -53,7 +59,7 @@ def build_decoder(
     channels = [max(8, round(width * count)) for count in switch_channels]
     pools = unpooled_levels(output_stride)
 
-    def deconvolution(inputs, filters, name):
+    def deconvolution(inputs, filters, name, filled=1.0):
         # A transposed 3x3 convolution of stride 1 is an ordinary one with
         # the kernel flipped.
         return keras.layers.Conv2D(
@@ -61,7 +67,7 @@ def build_decoder(
             3,
             padding="same",
             activation="relu",
-            kernel_initializer=_initializer(initializer),
+            kernel_initializer=_initializer(initializer, filled),
             name=name,
         )(inputs)
 
@@ -82,7 +88,8 @@ def build_decoder(
         following = channels[max(pool - 2, 0)]
         for index in range(1, count + 1):
             filters = used if index < count else following
-            x = deconvolution(x, filters, f"deconv{pool}_{index}")
+            filled = 0.25 if index == 1 else 1.0
+            x = deconvolution(x, filters, f"deconv{pool}_{index}", filled)
     logits = keras.layers.Conv2D(
         2,
         1,
@@ -91,6 +98,22 @@ def build_decoder(
         dtype="float32",
         name="seg_score",
     )(x)
+    if shortcut:
+        enlarged = keras.layers.UpSampling2D(
+            STRIDE // output_stride,
+            interpolation="bilinear",
+            name="enlarged_attention",
+        )(densified)
+        # Begins as a threshold at 0.4 of attention's maximum.
+        coarse = keras.layers.Conv2D(
+            2,
+            1,
+            kernel_initializer=keras.initializers.Constant([[[[-3.0, 3.0]]]]),
+            bias_initializer=keras.initializers.Constant([1.2, -1.2]),
+            dtype="float32",
+            name="coarse_score",
+        )(enlarged)
+        logits = keras.layers.Add(name="corrected_score")([logits, coarse])
     return keras.Model([densified, *switches], logits, name="decoder")
 
 

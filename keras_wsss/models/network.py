@@ -41,6 +41,7 @@ def build_network(config, split: Split) -> TransferNet:
                 decoder_width=model.decoder_width,
                 output_stride=model.output_stride,
                 initializer=model.initializer,
+                shortcut=model.shortcut,
                 tagger_units=model.tagger_units,
             )
         )

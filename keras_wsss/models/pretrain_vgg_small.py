@@ -61,8 +61,8 @@ class Stage:
     learning_rate: float
 
 
-# From the easy to the hard: begun with clutter, 400 updates left the loss at
-# that of guessing, while large silhouettes alone are learned at once. The
+# From the easy to the hard. Begun with clutter, the loss is still near that
+# of guessing after 400 updates; large silhouettes alone get it going. The
 # last stage gets the features used to crowds, and to inner cells of larger
 # pictures, which see no border.
 STAGES = (

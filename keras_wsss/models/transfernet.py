@@ -38,6 +38,8 @@ class TransferNetConfig:
         decoder_width: multiplier of the decoder's channels.
         output_stride: 1, 2 or 4; side of the mask logits is S / stride.
         initializer: of the decoder, "published" or "he".
+        shortcut: whether the decoder corrects the enlarged densified
+            attention (an extension, see `build_decoder`).
         tagger_units: width of the tagger's hidden layer.
     """
 
@@ -55,6 +57,7 @@ class TransferNetConfig:
     decoder_width: float = 1.0
     output_stride: int = 1
     initializer: str = "published"
+    shortcut: bool = False
     tagger_units: int = 512
 
     @property
@@ -141,6 +144,7 @@ def build_transfernet(config: TransferNetConfig) -> TransferNet:
         width=config.decoder_width,
         output_stride=config.output_stride,
         initializer=config.initializer,
+        shortcut=config.shortcut,
     )
     used = unpooled_levels(config.output_stride)
     masks = _build_masks(decoder, config.grid, used, switch_shapes)
