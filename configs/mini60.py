@@ -51,6 +51,7 @@ def get_config():
     config.model.initializer = "he"
     config.model.shortcut = True
     config.train.last_classifier_multiplier = 1.0
+    config.train.overlap_weight = 1.0
 
     config.train.checkpoint_every = 100
     config.train.heldout_every = 200

@@ -94,6 +94,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.bias_multiplier = 2.0
     config.train.last_classifier_multiplier = 10.0
     config.train.mask_weight = 1.0  # lambda; effective value of spec 4.1
+    config.train.overlap_weight = 0.0  # of the Dice loss, an extension
     config.train.tag_weight = 1.0  # of the tagger's loss
     config.train.log_every = 50
     config.train.checkpoint_every = 500

@@ -24,6 +24,12 @@ def build_network(config, split: Split) -> TransferNet:
         ConfigError: a field that no network can have.
     """
     model = config.model
+    if model.judge == "tagger" and config.train.absent_per_image:
+        raise ConfigError(
+            "config.train.absent_per_image asks for absent labels, which only "
+            "config.model.judge='classifier' can answer; set it to 0 or "
+            "change the judge."
+        )
     try:
         return build_transfernet(
             TransferNetConfig(

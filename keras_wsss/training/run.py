@@ -118,6 +118,7 @@ def train(
             mask_weight,
             config.train.tag_weight,
             config.train.labels_per_image,
+            config.train.overlap_weight,
         )
         return Update(net, data.split, optimizer, objective, strategy)
 

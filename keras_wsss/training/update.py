@@ -23,11 +23,14 @@ class Objective:
         tag_weight: weight of the tagger's loss.
         present_labels: queried labels of a picture that are present; the
             columns after them are queries for absent ones.
+        overlap_weight: weight of the overlap loss, 0 for none; it needs
+            the mask loss.
     """
 
     mask_weight: float
     tag_weight: float
     present_labels: int
+    overlap_weight: float = 0.0
 
 
 def make_optimizer(config) -> MultiplierAdam:
@@ -119,6 +122,8 @@ class Update:
             )
             if self.objective.mask_weight:
                 total += self.objective.mask_weight * means["mask_loss"]
+            if "overlap_loss" in means:
+                total += self.objective.overlap_weight * means["overlap_loss"]
         # The tagger learns from plain tags alone. Where it judges the
         # attended feature, this is what keeps it from being bribed.
         gradients = [
@@ -170,6 +175,10 @@ class Update:
             terms["mask_loss"] = losses.mask_loss(
                 logits, source["mask"], labels, weights
             )
+            if self.objective.overlap_weight:
+                terms["overlap_loss"] = losses.overlap_loss(
+                    logits, source["mask"], labels, weights
+                )
             terms["mask_accuracy"] = losses.mask_accuracy(
                 logits, source["mask"], labels, weights
             )
