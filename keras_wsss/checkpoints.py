@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,21 @@ from keras_wsss.files import atomic_path
 _NAME = re.compile(r"step_(\d{9})\.npz")
 _META = "meta.json"
 _DIGEST = "sha256"
+# What reading a damaged archive was seen to raise, by the bytes that changed:
+# directory, header, content, or a compression or encryption flag.
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +105,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             meta, digest = str(archive[_META]), str(archive[_DIGEST])
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such checkpoint.") from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path}: damaged checkpoint ({error}).") from error
-    except zipfile.BadZipFile as error:
+    except _DAMAGE as error:
         raise DataError(f"{path}: damaged checkpoint ({error}).") from error
     if _digest(arrays, meta) != digest:
         raise DataError(
@@ -112,7 +126,7 @@ def load_latest(folder: Path, report=print) -> Checkpoint | None:
             try:
                 return load_checkpoint(path)
             except DataError as error:
-                report(f"{error} Using the one before.")
+                report(f"{error} Using the one before, if there is one.")
     return None
 
 

@@ -182,14 +182,21 @@ def load_config(path: Path) -> ml_collections.ConfigDict:
             f"{path}: not valid JSON ({error}); train again or restore it."
         ) from error
     config = default_config()
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path}: holds no fields; train again.")
     unknown = sorted(_unknown(values, config.to_dict()))
     if unknown:
         raise ConfigError(
             f"{path}: unknown fields {', '.join(unknown)}; it was written by "
             "another version."
         )
-    with config.unlocked():
-        config.update(_tuples(values))
+    try:
+        with config.unlocked():
+            config.update(_tuples(values))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: a field has the wrong type ({error}); restore the file."
+        ) from error
     return config
 
 

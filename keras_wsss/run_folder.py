@@ -34,6 +34,22 @@ def read_phase(run: Path) -> dict:
         ) from error
 
 
+def read_results(run: Path) -> dict:
+    """The figures of a finished run.
+
+    Raises:
+        ConfigError: there are none, or the file is damaged.
+    """
+    path = run / RESULTS_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error}); remove it and repeat the "
+            "training command, which writes it anew."
+        ) from error
+
+
 def load_trained_parts(net: TransferNet, run: Path) -> int:
     """Loads attention, decoder and tagger of a run folder.
 

@@ -186,7 +186,7 @@ class Predictor:
         return np.mean(scores, axis=0)
 
     def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
-        """Target categories with a probability over the threshold.
+        """Scored categories with a probability of at least the threshold.
 
         The most probable one where none is (spec 5.3).
         """

@@ -71,7 +71,7 @@ class HeldOut:
             the pairs' binary masks at the decoder's resolution, all pairs of
             a category together; "attention_on_object" and
             "attention_on_padding": mean attention mass. Empty without
-            held-out pictures.
+            held-out pictures, or without a pixel to score in them.
         """
         if not self._encoded:
             return {}
@@ -87,6 +87,8 @@ class HeldOut:
             on_padding += (padding * used).sum()
             pairs += used.sum()
         seen = unions > 0
+        if not pairs or not seen.any():  # no label, or nothing but void
+            return {}
         return {
             "mask_iou": float((intersections[seen] / unions[seen]).mean()),
             "attention_on_object": float(on_object / pairs),

@@ -138,9 +138,17 @@ class Loop:
         return checkpoint.step
 
     def _save(self, step: int) -> None:
+        arrays = read_arrays(self._variables())
+        # The losses of this step were those before its update.
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise NotFiniteError(
+                    f"{name} is not finite after step {step}. Lower the "
+                    "learning rate; the last checkpoint is sound."
+                )
         save_checkpoint(
             self.folder,
-            Checkpoint(step, read_arrays(self._variables()), self.meta),
+            Checkpoint(step, arrays, self.meta),
             self.keep_checkpoints,
         )
 

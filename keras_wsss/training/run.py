@@ -38,6 +38,7 @@ from keras_wsss.run_folder import (
     load_run_encoder,
     load_trained_parts,
     read_phase,
+    read_results,
 )
 from keras_wsss.training.devices import check_divisible, make_strategy
 from keras_wsss.training.heldout import HeldOut
@@ -95,7 +96,10 @@ def train(
         check_divisible(
             strategy, getattr(settings, field), f"{phase.name}.{field}"
         )
-    _begin(config, phase, workdir, init_from)
+    _check_folder(config, phase, workdir, init_from)
+    if (workdir / RESULTS_FILE).exists():
+        report(f"{workdir} holds the finished run; there is nothing to do.")
+        return read_results(workdir)
     with strategy.scope():
         net = build_network(config, data.split)
         optimizer = make_optimizer(config)
@@ -106,9 +110,10 @@ def train(
                 if variable.trainable
             ]
         )
-    _load_encoder(config, net, workdir, init_from)
     if init_from:
         load_trained_parts(net, Path(init_from))
+    _load_encoder(config, net, workdir, init_from)
+    _begin(config, phase, workdir, init_from)
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
     switches = net.used_switches if phase.masks else ()
     caches = build_caches(config, data, net.encoder, switches, pictures, report)
@@ -189,13 +194,17 @@ def _settings(config, phase: Phase) -> PhaseSettings:
     return settings
 
 
-def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
-    """Writes the config, or checks that the folder belongs to this run."""
-    here = to_json(config)
-    identity = {
+def _identity(phase: Phase, init_from) -> dict:
+    return {
         "phase": phase.name,
         "init_from": str(init_from) if init_from else None,
     }
+
+
+def _check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
+    """Checks that a folder which holds a run already holds this one."""
+    here = to_json(config)
+    identity = _identity(phase, init_from)
     if init_from:
         _check_start(here, phase, Path(init_from))
     path = workdir / CONFIG_FILE
@@ -214,10 +223,17 @@ def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
                 f"{'; '.join(changed)}. Choose another --workdir, or repeat "
                 "that run's own command to resume it."
             )
-        return
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / PHASE_FILE, identity)
-    save_config(path, config)
+
+
+def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
+    """Notes what runs in a folder, once all that it starts from is loaded.
+
+    A command with a wrong path must not claim the folder for its config.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.exists():
+        write_json(workdir / PHASE_FILE, _identity(phase, init_from))
+        save_config(path, config)
 
 
 def _check_start(here: dict, phase: Phase, run: Path) -> None:
