@@ -94,3 +94,11 @@ def transfer_run(shapes_dir, decoder_run, tmp_path_factory):
         report=lines.append,
     )
     return workdir, lines
+
+
+@pytest.fixture(scope="session")
+def predictor(transfer_run):
+    """Predicts with the weights of `transfer_run`."""
+    from keras_wsss.inference.predictor import Predictor
+
+    return Predictor.from_workdir(transfer_run[0])

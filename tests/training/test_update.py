@@ -19,6 +19,14 @@ from keras_wsss.training.update import Objective, Update, make_optimizer
 PARTS = ("encoder", *TRAINED_PARTS)
 
 
+@pytest.fixture
+def eager():
+    """Without graphs: one small update is quicker than its tracing."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def make_config(**model):
     config = tiny_config("data")
     for key, value in model.items():
@@ -96,6 +104,7 @@ def test_losses_at_the_beginning(after_one_update):
     assert 0 <= values["mask_accuracy"] <= 1
 
 
+@pytest.mark.usefixtures("eager")
 def test_without_masks_the_decoder_rests():
     config = make_config()
     net, update = make_update(config, mask_weight=0.0)
@@ -106,6 +115,7 @@ def test_without_masks_the_decoder_rests():
     assert {name.split("/")[0] for name in changed} == {"attention", "tagger"}
 
 
+@pytest.mark.usefixtures("eager")
 def test_all_ignored_gives_no_mask_loss_and_no_step():
     config = make_config()
     net, update = make_update(config)
@@ -123,6 +133,7 @@ def test_all_ignored_gives_no_mask_loss_and_no_step():
     assert changed == {"attention", "tagger"}
 
 
+@pytest.mark.usefixtures("eager")
 def test_padding_pairs_change_nothing():
     """Weight 0: whatever stands in the padded column."""
     config = make_config()
@@ -145,6 +156,7 @@ def test_padding_pairs_change_nothing():
         np.testing.assert_allclose(one[name], other[name], atol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("judge", ["classifier", "tagger"])
 def test_the_class_loss_does_not_teach_the_tagger(judge):
     """A tagger that judges would else be bribed to agree with attention."""
@@ -167,6 +179,7 @@ def test_the_class_loss_does_not_teach_the_tagger(judge):
     assert min(tagger[1.0]) > 0
 
 
+@pytest.mark.usefixtures("eager")
 def test_tags_of_the_other_domain_are_unknown():
     """Source pictures say nothing of target categories."""
     config = make_config()
@@ -182,6 +195,7 @@ def test_tags_of_the_other_domain_are_unknown():
         assert np.all(np.abs(one - other)[..., sources].max(0) > 0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_absent_labels_are_answered_by_a_class_of_their_own():
     config = make_config()
     config.train.absent_per_image = 1
@@ -200,6 +214,7 @@ def test_absent_labels_are_answered_by_a_class_of_their_own():
     assert bias.numpy().argmax() == split.num_categories
 
 
+@pytest.mark.usefixtures("eager")
 def test_cached_features_give_the_same_update():
     config = make_config()
     results = []
