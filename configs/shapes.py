@@ -43,7 +43,9 @@ def get_config():
     config.model.decoder_width = 0.5
     config.model.output_stride = 1
     config.model.initializer = "he"
+    config.model.shortcut = True
     config.train.last_classifier_multiplier = 1.0
+    config.train.overlap_weight = 1.0
 
     config.train.checkpoint_every = 200
     config.train.heldout_every = 200
