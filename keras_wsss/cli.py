@@ -1,5 +1,6 @@
 """What every command of the project shares: errors without tracebacks."""
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -50,11 +51,11 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except (flags.Error, UserError) as error:
         exit_with(_raising(f"{_sentence(error)}; see --help."))
-    except AttributeError as error:
-        exit_with(_raising(_attribute(argv, error)))
+    except (AttributeError, KeyError) as error:
+        exit_with(_raising(_unknown_field(argv, error)))
     except BrokenPipeError:
         raise  # of --help
-    except (OSError, SyntaxError, TypeError, ValueError, KeyError) as error:
+    except (OSError, SyntaxError, TypeError, ValueError) as error:
         # Any of these can come out of a config file, which is Python.
         exit_with(_raising(f"--config: {_sentence(error)}."))
 
@@ -86,9 +87,10 @@ def _raising(text: str) -> Callable[[], None]:
     return fail
 
 
-def _attribute(argv: list[str], error: AttributeError) -> str:
+def _unknown_field(argv: list[str], error: Exception) -> str:
     """ml_collections names only the last part of a field it does not know."""
-    name = str(error).strip("\"'")
+    found = re.search(r"'(\w+)'", str(error))
+    name = found[1] if found else ""
     for argument in argv:
         field = argument.lstrip("-").split("=")[0]
         if field.startswith("config.") and name in field.split("."):

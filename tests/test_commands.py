@@ -1,0 +1,104 @@
+"""train.py and evaluate.py as a user meets them: help, and wrong input."""
+
+import pytest
+from tiny import read_json, run_script
+
+# Importing either then fails: what answers without them answers quickly.
+NO_TENSORFLOW = """
+import sys
+sys.modules.update(tensorflow=None, keras=None)
+"""
+
+
+def assert_one_sentence(done, *texts):
+    """Exit code 2 and one clear line, after TensorFlow's own if any."""
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+    for text in texts:
+        assert text in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        (
+            "train.py",
+            "phase config workdir init_from encoder_weights feature_cache "
+            "strategy skip_bad_images",
+        ),
+        (
+            "evaluate.py",
+            "workdir out eval_root eval_set augment refine crf baselines",
+        ),
+    ],
+)
+def test_help_lists_the_flags_without_tensorflow(script, names):
+    done = run_script(script, "--help", code=NO_TENSORFLOW)
+    assert "Traceback" not in done.stderr
+    for name in names.split():
+        assert f"--{name}:" in done.stdout or f"--[no]{name}:" in done.stdout
+    assert "python" in done.stdout  # the command, from the script's docstring
+
+
+@pytest.mark.parametrize(
+    ("flags", "texts"),
+    [
+        (["--phase=decode"], ["--phase=decode", "decoder|transfer|attention"]),
+        (["--phase=decoder", "--config=tests/none.py"], ["tests/none.py"]),
+        (["--phase=decoder"], ["--config configs/NAME.py"]),
+        (
+            ["--phase=decoder", "--config=tests/tiny.py",
+             "--config.train.sed=1"],
+            ["--config.train.sed", "no field 'sed'"],
+        ),
+        (
+            ["--phase=decoder", "--config=tests/tiny.py",
+             "--config.train.seed=one"],
+            ["--config.train.seed=one"],
+        ),
+        (["--phase=decoder", "--config=tests/small_data.py"], ["get_config"]),
+        (["--phase=decoder", "--confg=x"], ["confg"]),
+        (["--phase=decoder", "--config=tests/tiny.py", "more"], ["'more'"]),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else None,
+)  # fmt: skip
+def test_wrong_flags_of_train(flags, texts, tmp_path):
+    workdir = tmp_path / "run"
+    done = run_script(
+        "train.py", *flags, f"--workdir={workdir}", code=NO_TENSORFLOW
+    )
+    assert_one_sentence(done, *texts)
+    assert not workdir.exists()
+
+
+def test_missing_flags():
+    done = run_script("train.py", code=NO_TENSORFLOW)
+    assert_one_sentence(done, "--phase must have a value", "--workdir must")
+
+
+def test_missing_data_is_named(tmp_path):
+    done = run_script(
+        "train.py",
+        "--phase=decoder",
+        "--config=tests/tiny.py",
+        f"--workdir={tmp_path / 'run'}",
+        data=tmp_path / "nowhere",
+    )
+    assert_one_sentence(done, "nowhere/source/instances.json: no such file")
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluating_what_is_no_run(tmp_path):
+    done = run_script("evaluate.py", f"--workdir={tmp_path}")
+    assert_one_sentence(done, str(tmp_path), "--workdir of a training run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_says_what_it_wrote(decoder_run):
+    workdir, done = decoder_run
+    assert done.stdout.splitlines()[-1].startswith(
+        f"Done: {workdir}/results.json, "
+    )
+    assert read_json(workdir / "results.json")["phase"] == "decoder"
