@@ -89,7 +89,8 @@ def _raising(text: str) -> Callable[[], None]:
 
 def _unknown_field(argv: list[str], error: Exception) -> str:
     """ml_collections names only the last part of a field it does not know."""
-    found = re.search(r"'(\w+)'", str(error))
+    # A KeyError shows the repr of its text, with escaped quotes.
+    found = re.search(r"'(\w+)\\?'", str(error))
     name = found[1] if found else ""
     for argument in argv:
         field = argument.lstrip("-").split("=")[0]
