@@ -53,18 +53,30 @@ def get_config():
     config.train.last_classifier_multiplier = 1.0
     config.train.overlap_weight = 1.0
 
-    config.train.checkpoint_every = 100
-    config.train.heldout_every = 200
-    for phase, steps, source, target in (
-        ("attention", 500, 8, 8),
-        ("decoder", 1200, 8, 8),
-        ("transfer", 800, 8, 8),
-    ):
-        config[phase].steps = steps
-        config[phase].source_pairs = source
-        config[phase].target_pairs = target
-        config[phase].learning_rate = 1e-3
-        config[phase].final_learning_rate = 1e-4
-    config.decoder.target_pairs = 0
-    config.decoder.warmup_steps = 400
+    config.train.checkpoint_every = 250
+    config.train.heldout_every = 400
+
+    phase = config.attention
+    phase.steps = 600
+    phase.source_pairs = 8
+    phase.target_pairs = 16
+    phase.learning_rate = 1e-3
+    phase.final_learning_rate = 1e-4
+
+    phase = config.decoder
+    phase.steps = 2000
+    phase.warmup_steps = 250
+    phase.source_pairs = 8
+    phase.learning_rate = 1.5e-3
+    phase.final_learning_rate = 1e-4
+
+    phase = config.transfer
+    phase.steps = 750
+    # The new categories' rows of the attention first, then the decoder too.
+    phase.warmup_steps = 150
+    # Tags are cheap: target pairs do not pass the decoder.
+    phase.source_pairs = 8
+    phase.target_pairs = 16
+    phase.learning_rate = 1e-3
+    phase.final_learning_rate = 1e-4
     return config
