@@ -13,7 +13,7 @@ from keras_wsss.errors import DataError
 from keras_wsss.evaluation.boundary import BoundaryIou
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.tagging import tag_scores
-from keras_wsss.inference.predictor import Predictor, augmented_views
+from keras_wsss.inference.predictor import RAW, Predictor, augmented_views
 
 # Thresholds of the baselines, as a share of a map's maximum.
 BASELINE_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -27,24 +27,28 @@ _REPORT_SECONDS = 15.0
 class _Scores:
     """Counts of one way of predicting."""
 
-    def __init__(self, split: Split, **row):
+    def __init__(self, split: Split, with_boundary: bool = True, **row):
         self.split = split
         self.row = row
         self.confusion = ConfusionMatrix(split.num_categories + 1)
-        self.boundary = BoundaryIou(split.num_categories + 1)
+        self.boundary = (
+            BoundaryIou(split.num_categories + 1) if with_boundary else None
+        )
         self.seconds: float | None = None
 
     def add(self, truth: np.ndarray, mask: np.ndarray, name: str) -> None:
         mask = scored_view(mask, self.split, name)
         self.confusion.update(truth, mask, name)
-        self.boundary.update(truth, mask, name)
+        if self.boundary is not None:
+            self.boundary.update(truth, mask, name)
 
     def result(self, pictures: int) -> dict:
         result = {
             **self.row,
             **self.confusion.result(self.split),
-            "boundary_iou": self.boundary.result(self.split)["mean"],
         }
+        if self.boundary is not None:
+            result["boundary_iou"] = self.boundary.result(self.split)["mean"]
         if self.seconds is not None:
             result["milliseconds"] = 1e3 * self.seconds / pictures
         return result
@@ -125,6 +129,8 @@ class _Evaluation:
             if augment
             else ()
         )
+        # The plain view is looked at in any case; it is not done twice.
+        self.more_views = tuple(view for view in self.views if view not in RAW)
         self.pictures = 0
         self.truths: list[np.ndarray] = []
         self.tag_scores: list[np.ndarray] = []
@@ -133,7 +139,12 @@ class _Evaluation:
         if baselines:
             self.baselines = {
                 (key, threshold): _Scores(
-                    self.split, method=name, tags="oracle", threshold=threshold
+                    self.split,
+                    # Only masks of the best threshold would be of interest.
+                    with_boundary=False,
+                    method=name,
+                    tags="oracle",
+                    threshold=threshold,
                 )
                 for key, name in BASELINES.items()
                 for threshold in BASELINE_THRESHOLDS
@@ -170,8 +181,12 @@ class _Evaluation:
         versions = {"raw": raw}
         if self.views:
             with self.clock("augment"):
-                augmented = predictor.encode(image, self.views)
-                versions["augmented"] = predictor.probabilities(augmented, ids)
+                more = predictor.encode(image, self.more_views)
+                total = predictor.probabilities(more, ids)
+                total = total * len(self.more_views)
+                if len(self.more_views) < len(self.views):
+                    total = total + raw
+                versions["augmented"] = total / len(self.views)
         if self.refine:
             for key in tuple(versions):
                 with self.clock(f"refine {key}"):
