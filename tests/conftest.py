@@ -51,6 +51,16 @@ def golden_path() -> Path:
     return _shared("golden/tfa_0_23.npz")
 
 
+@pytest.fixture
+def eager():
+    """Without graphs: one small update is quicker than its tracing."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="session")
 def shapes_dir(tmp_path_factory) -> Path:
     """A few drawn pictures of 64 pixels and a random encoder, as files."""

@@ -105,7 +105,7 @@ def run_script(name: str, *flags, data="", code: str | None = None):
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
 

@@ -19,14 +19,6 @@ from keras_wsss.training.update import Objective, Update, make_optimizer
 PARTS = ("encoder", *TRAINED_PARTS)
 
 
-@pytest.fixture
-def eager():
-    """Without graphs: one small update is quicker than its tracing."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def make_config(**model):
     config = tiny_config("data")
     for key, value in model.items():

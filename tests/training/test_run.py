@@ -1,0 +1,231 @@
+"""Whole runs in this process: what they leave, and what they refuse."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import STEPS, read_json, tiny_config
+
+from keras_wsss.checkpoints import Checkpoint, load_latest, save_checkpoint
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.run_folder import CHECKPOINTS, read_phase
+from keras_wsss.training.loop import NotFiniteError
+from keras_wsss.training.run import train
+
+
+def silent(line):
+    pass
+
+
+@pytest.fixture
+def config(shapes_dir):
+    return tiny_config(shapes_dir)
+
+
+@pytest.fixture
+def decoder_copy(decoder_run, tmp_path):
+    return shutil.copytree(decoder_run[0], tmp_path / "decoder")
+
+
+def test_run_folder_holds_what_identifies_the_run(decoder_run, shapes_dir):
+    workdir = decoder_run[0]
+    results = read_json(workdir / "results.json")
+    assert results["phase"] == "decoder"
+    assert results["steps"] == STEPS
+    assert results["seed"] == 0
+    assert {"keras", "tensorflow", "numpy"} <= results["versions"].keys()
+    counts = results["data"]
+    assert counts["source_pictures"] + counts["heldout_pictures"] == 30
+    assert counts["heldout_pictures"] > 0
+    assert counts["target_pictures"] == 0  # this phase reads none
+    assert results["heldout"].keys() == {
+        "mask_iou", "attention_on_object", "attention_on_padding",
+    }  # fmt: skip
+    saved = read_json(workdir / "config.json")
+    assert saved["train"]["deterministic"] is True
+    assert read_phase(workdir) == {"phase": "decoder", "init_from": None}
+
+
+def test_tensorboard_scalars(transfer_run):
+    tags = set()
+    for path in (transfer_run[0] / "events").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {
+        "train/class_loss", "train/mask_loss", "train/tag_loss",
+        "train/source_accuracy", "train/target_accuracy",
+        "train/mask_accuracy", "train/learning_rate",
+        "speed/pairs_per_second", "heldout_source/mask_iou",
+    } <= tags  # fmt: skip
+
+
+def test_progress_lines_tell_losses_rate_and_time(transfer_run):
+    line = next(
+        text for text in transfer_run[1] if text.startswith(f"step {STEPS}/")
+    )
+    for part in ("class_loss", "mask_loss", "pairs/s", "min left"):
+        assert part in line
+    assert any("held-out source: mask_iou" in text for text in transfer_run[1])
+
+
+@pytest.mark.usefixtures("eager")
+def test_transfer_starts_from_the_decoders_weights(
+    config, decoder_run, tmp_path
+):
+    """With a learning rate of 0, it also ends with them."""
+    config.transfer.steps = 1
+    config.transfer.learning_rate = 0.0
+    config.transfer.final_learning_rate = 0.0
+    train(config, "transfer", tmp_path / "t", decoder_run[0], report=silent)
+    one = load_latest(decoder_run[0] / CHECKPOINTS).arrays
+    other = load_latest(tmp_path / "t" / CHECKPOINTS).arrays
+    names = [name for name in one if name.startswith("model/")]
+    assert len(names) > 10
+    for name in names:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.usefixtures("eager")
+def test_transfer_runs_without_any_target_mask(
+    config, shapes_dir, decoder_run, tmp_path
+):
+    """No mask of a target picture can have been read: there is none."""
+    target = tmp_path / "target"
+    shutil.copytree(shapes_dir / "target" / "JPEGImages", target / "images")
+    shutil.copy(shapes_dir / "target" / "train_tags.csv", target)
+    config.data.target_images = str(target / "images")
+    config.data.target_tags = str(target / "train_tags.csv")
+    config.data.eval_root = ""
+    config.transfer.steps = 1
+    results = train(
+        config, "transfer", tmp_path / "run", decoder_run[0], report=silent
+    )
+    assert results["data"]["target_pictures"] == 16
+    assert "mask_loss" in results["last"]
+
+
+def test_finished_run_is_left_alone(shapes_dir, transfer_run, decoder_run):
+    workdir = transfer_run[0]
+    before = (workdir / "results.json").read_bytes()
+    lines = []
+    again = train(
+        tiny_config(shapes_dir),
+        "transfer",
+        workdir,
+        decoder_run[0],
+        report=lines.append,
+    )
+    assert again == read_json(workdir / "results.json")
+    assert (workdir / "results.json").read_bytes() == before
+    assert lines == [
+        f"{workdir} holds the finished run; there is nothing to do."
+    ]
+
+
+def test_another_configuration_in_the_same_folder(config, decoder_run):
+    config.train.deterministic = True
+    config.train.seed = 5
+    config.train.log_every = 99  # changes no result, so it may differ
+    with pytest.raises(
+        ConfigError,
+        match=r"another configuration: train.seed is 0 there and 5 here\. ",
+    ):
+        train(config, "decoder", decoder_run[0], report=silent)
+
+
+def test_another_phase_in_the_same_folder(config, decoder_run):
+    config.train.deterministic = True
+    with pytest.raises(ConfigError, match="phase is 'decoder' there"):
+        train(config, "attention", decoder_run[0], report=silent)
+
+
+def test_start_from_the_wrong_phase(config, decoder_copy, tmp_path):
+    text = (decoder_copy / "phase.json").read_text()
+    (decoder_copy / "phase.json").write_text(text.replace("decoder", "joint"))
+    with pytest.raises(ConfigError, match="is a run of --phase joint; --phase"):
+        train(config, "transfer", tmp_path / "t", decoder_copy, report=silent)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model.attention_units", 8),
+        ("image.size", 80),
+        ("model.judge", "tagger"),
+    ],
+)
+def test_start_from_another_network(
+    config, decoder_run, tmp_path, field, value
+):
+    group, name = field.split(".")
+    config[group][name] = value
+    with pytest.raises(ConfigError, match=f"differs .*{field} is"):
+        train(config, "transfer", tmp_path / "t", decoder_run[0], report=silent)
+    assert not (tmp_path / "t").exists()
+
+
+def test_start_from_what_is_no_run(config, tmp_path):
+    with pytest.raises(ConfigError, match="is the folder a training run"):
+        train(config, "transfer", tmp_path / "t", tmp_path, report=silent)
+
+
+def test_start_from_a_run_without_checkpoint(config, decoder_copy, tmp_path):
+    shutil.rmtree(decoder_copy / CHECKPOINTS)
+    with pytest.raises(ConfigError, match="holds no sound checkpoint"):
+        train(config, "transfer", tmp_path / "t", decoder_copy, report=silent)
+    assert not (tmp_path / "t").exists()
+
+
+def test_wrong_weights_path_does_not_claim_the_folder(config, tmp_path):
+    config.model.encoder_weights = "missing.h5"
+    with pytest.raises(ConfigError, match=r"missing\.h5 does not exist"):
+        train(config, "decoder", tmp_path / "d", report=silent)
+    assert not (tmp_path / "d").exists()
+
+
+def test_transfer_needs_target_pairs(config, decoder_run, tmp_path):
+    config.transfer.target_pairs = 0
+    with pytest.raises(ConfigError, match=r"transfer\.target_pairs is 0"):
+        train(config, "transfer", tmp_path / "t", decoder_run[0])
+
+
+def test_locations_are_asked_for(config, tmp_path):
+    config.data.source_images = ""
+    with pytest.raises(ConfigError, match=r"data\.source_images is empty; set"):
+        train(config, "decoder", tmp_path / "d", report=silent)
+
+
+def test_bad_picture_is_named(config, shapes_dir, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(shapes_dir / "source" / "images", images)
+    for path in images.iterdir():
+        path.write_bytes(path.read_bytes()[:400])
+    config.data.source_images = str(images)
+    config.data.heldout = 0.0
+    with pytest.raises(DataError, match=r"source_\d+\.jpg"):
+        train(config, "decoder", tmp_path / "d", report=silent)
+
+
+@pytest.mark.usefixtures("eager")
+def test_loss_that_is_not_finite_names_step_and_pictures(
+    config, decoder_copy, tmp_path
+):
+    """The start is spoiled: one weight is not a number."""
+    start = load_latest(decoder_copy / CHECKPOINTS)
+    arrays = dict(start.arrays)
+    arrays["model/attention/att/att_w/kernel"] = np.full_like(
+        arrays["model/attention/att/att_w/kernel"], np.nan
+    )
+    save_checkpoint(
+        decoder_copy / CHECKPOINTS,
+        Checkpoint(start.step + 1, arrays, start.meta),
+    )
+    with pytest.raises(NotFiniteError) as caught:
+        train(config, "transfer", tmp_path / "t", decoder_copy, report=silent)
+    text = str(caught.value)
+    assert "loss is not finite at step 0" in text
+    assert text.count("source_") == text.count("train_") == 4
+    assert "Lower the learning rate" in text
+    assert load_latest(tmp_path / "t" / CHECKPOINTS) is None
+    assert not (tmp_path / "t" / "results.json").exists()
