@@ -102,9 +102,12 @@ class Predictor:
         self._refine = ImageGuidedRefinement()
         self._encode_functions: dict[float, Callable] = {}
         self._probability_functions: dict[float, Callable] = {}
-        self._tag = tf.function(self._tag_graph, reduce_retracing=True)
+        self._tag = tf.function(
+            self._tag_graph, autograph=False, reduce_retracing=True
+        )
         self._resize = tf.function(
             _to_picture,
+            autograph=False,
             input_signature=[
                 tf.TensorSpec([None, None, None], tf.float32),
                 tf.TensorSpec([], tf.int32),
@@ -114,6 +117,7 @@ class Predictor:
         )
         self._refined = tf.function(
             self._refine_graph,
+            autograph=False,
             input_signature=[
                 tf.TensorSpec([None, None, 3], tf.uint8),
                 tf.TensorSpec([None, None, None], tf.float32),
@@ -299,10 +303,11 @@ class Predictor:
             net = self._network(scale)
 
             @tf.function(
+                autograph=False,
                 input_signature=[
                     tf.TensorSpec([None, None, 3], tf.uint8),
                     tf.TensorSpec([], tf.bool),
-                ]
+                ],
             )
             def encode(image, mirror):
                 size = net.config.image_size
@@ -330,7 +335,7 @@ class Predictor:
                 return foreground_probability(logits[0], factor)
 
             self._probability_functions[scale] = tf.function(
-                probabilities, reduce_retracing=True
+                probabilities, autograph=False, reduce_retracing=True
             )
         return self._probability_functions[scale]
 

@@ -61,7 +61,9 @@ class HeldOut:
                     },
                 }
             )
-        self._function = tf.function(self._counts, reduce_retracing=True)
+        self._function = tf.function(
+            self._counts, autograph=False, reduce_retracing=True
+        )
 
     def scores(self) -> dict[str, float]:
         """Mask IoU, and where attention goes.

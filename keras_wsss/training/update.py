@@ -43,6 +43,9 @@ def make_optimizer(config) -> MultiplierAdam:
         ),
         beta_1=0.9,
         beta_2=0.999,
+        # Checkpoints know the moments by this name; Keras would number it by
+        # the optimizers that the process made before.
+        name="multiplier_adam",
     )
 
 
@@ -85,7 +88,9 @@ class Update:
         if objective.mask_weight:
             parts += net.decoder.trainable_variables
         self._variables = [v for v in parts if id(v) not in own]
-        self._function = tf.function(self._distributed)
+        # Nothing here depends on a tensor's value in Python, so AutoGraph
+        # would only double the time of tracing.
+        self._function = tf.function(self._distributed, autograph=False)
 
     def __call__(
         self, batch: Batch, learning_rate: float

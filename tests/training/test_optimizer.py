@@ -71,6 +71,16 @@ def test_factors_of_all_matching_patterns_are_multiplied():
     assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.999)
 
 
+def test_names_do_not_depend_on_earlier_optimizers():
+    """A run must find its moments when repeated in the same process."""
+    paths = []
+    for _ in range(2):
+        optimizer = make_optimizer(tiny_config("data"))
+        optimizer.build(variables_named("kernel"))
+        paths.append([variable.path for variable in optimizer.variables])
+    assert paths[0] == paths[1]
+
+
 def test_variables_without_a_gradient_in_this_update_stay():
     """The warm-up updates only a part of what the optimizer was built for."""
     variables = variables_named("one", "two")
