@@ -1,0 +1,193 @@
+"""Predictions of a trained run: sizes, tags, views."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from tiny import SIZE, tiny_config
+
+from keras_wsss.config import split_of
+from keras_wsss.data.images import read_image
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.inference.predictor import (
+    Predictor,
+    View,
+    augmented_views,
+)
+from keras_wsss.models.network import build_network
+from keras_wsss.run_folder import CHECKPOINTS, ENCODER
+
+SHARP = View()
+MIRRORED = View(mirror=True)
+
+
+@pytest.fixture(scope="module")
+def picture(shapes_dir):
+    folder = shapes_dir / "target" / "JPEGImages"
+    return sorted(folder.glob("val_*.jpg"))[0]
+
+
+@pytest.fixture(scope="module")
+def image(picture):
+    return read_image(picture)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(37, 81), (81, 37), (64, 64), (150, 99), (1, 5)]
+)
+def test_mask_has_the_pictures_own_size(predictor, height, width):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (height, width, 3), np.uint8)
+    prediction = predictor(noise, tags=["fish", "star"], refine=height > 1)
+    assert prediction.mask.shape == (height, width)
+    assert prediction.mask.dtype == np.uint8
+    assert set(np.unique(prediction.mask)) <= {0, *prediction.tags}
+    assert prediction.probabilities.shape == (2, height, width)
+    assert prediction.probabilities.min() >= 0
+    assert prediction.probabilities.max() <= 1
+
+
+def test_file_and_array_give_the_same(predictor, picture, image):
+    one, other = predictor(picture), predictor(image)
+    np.testing.assert_array_equal(one.mask, other.mask)
+    np.testing.assert_array_equal(one.tag_scores, other.tag_scores)
+
+
+def test_equal_logits_mean_two_thirds(predictor, image):
+    """Spec 5.5, through the whole network: a decoder of zeros."""
+    config = predictor.config
+    net = build_network(config, predictor.split)
+    net.decoder.set_weights([0 * w for w in net.decoder.get_weights()])
+    flat = Predictor(net, predictor.split, config)
+    found = flat(image, tags=["fish"])
+    np.testing.assert_allclose(found.probabilities, 2 / 3, rtol=1e-5)
+    assert np.all(found.mask == found.tags[0])
+
+
+def test_tags_by_name_and_by_id(predictor, image):
+    fish = predictor.split.id_of("fish")
+    named = predictor(image, tags=["fish"])
+    assert named.tags == (fish,)
+    np.testing.assert_array_equal(
+        named.probabilities, predictor(image, tags=[fish]).probabilities
+    )
+
+
+@pytest.mark.parametrize("tag", ["unicorn", 0, 21, -1])
+def test_unknown_tag_is_refused(predictor, image, tag):
+    with pytest.raises(ConfigError, match=f"Unknown tag '{tag}'; this model"):
+        predictor(image, tags=[tag])
+
+
+def test_no_tag_means_background(predictor, image):
+    prediction = predictor(image, tags=[])
+    assert not prediction.mask.any()
+    assert prediction.probabilities.shape == (0, *image.shape[:2])
+
+
+def test_labels_together_are_as_labels_alone(predictor, image):
+    together = predictor(image, tags=[1, 2, 3]).probabilities
+    for row, tag in enumerate((1, 2, 3)):
+        alone = predictor(image, tags=[tag]).probabilities
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+
+
+def test_most_probable_label_wins_over_the_threshold(predictor, image):
+    prediction = predictor(image, tags=[1, 2])
+    best = prediction.probabilities.argmax(0)
+    expected = np.where(
+        prediction.probabilities.max(0) > 0.5,
+        np.array(prediction.tags)[best],
+        0,
+    )
+    np.testing.assert_array_equal(prediction.mask, expected)
+
+
+def test_tags_over_the_threshold_or_the_best(predictor):
+    scores = np.zeros(predictor.split.num_categories)
+    targets = np.array(predictor.split.scored_ids)
+    scores[targets[2] - 1] = 0.3
+    # A source category is never a prediction, however sure the tagger is.
+    scores[predictor.split.source_ids[0] - 1] = 0.99
+    assert predictor.choose_tags(scores) == (targets[2],)
+    scores[targets[[0, 4]] - 1] = 0.6, 0.9
+    assert predictor.choose_tags(scores) == (targets[0], targets[4])
+
+
+def test_mirrored_view_is_the_view_of_the_mirrored_picture(predictor, image):
+    view = predictor.encode(image, [MIRRORED])
+    found = predictor.probabilities(view, [1, 2])
+    plain = predictor.encode(image[:, ::-1])
+    expected = predictor.probabilities(plain, [1, 2])[..., ::-1]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_views_are_averaged(predictor, image):
+    both = predictor.encode(image, [SHARP, MIRRORED])
+    single = [predictor.encode(image, [view]) for view in (SHARP, MIRRORED)]
+    np.testing.assert_allclose(
+        predictor.probabilities(both, [1]),
+        np.mean([predictor.probabilities(e, [1]) for e in single], axis=0),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        predictor.tag_scores(both),
+        np.mean([predictor.tag_scores(e) for e in single], axis=0),
+        atol=1e-6,
+    )
+
+
+def test_conv_attention_takes_other_scales(predictor, image):
+    encoded = predictor.encode(image, [View(0.5)])
+    assert encoded.features[0].shape[1:3] == (SIZE // 32, SIZE // 32)
+    found = predictor.probabilities(encoded, [1])
+    assert found.shape == (1, *image.shape[:2])
+    # The same weights: half the size of a picture twice as large.
+    large = image.repeat(2, 0).repeat(2, 1)
+    assert np.isfinite(predictor(large, [1], [View(0.5)]).probabilities).all()
+
+
+def test_dense_attention_has_one_size(image):
+    config = tiny_config("data")
+    config.model.attention = "dense"
+    split = split_of(config)
+    dense = Predictor(build_network(config, split), split, config)
+    assert dense(image, tags=[1]).mask.shape == image.shape[:2]
+    with pytest.raises(ConfigError, match=r"scales must be \(1.0,\)"):
+        dense(image, tags=[1], views=[View(0.5)])
+
+
+def test_augmented_views():
+    views = augmented_views((1.0, 0.5))
+    assert len(views) == len(set(views)) == 4
+    assert all(dataclasses.is_dataclass(view) for view in views)
+    for wrong in (0.0, -1.0, float("inf")):
+        with pytest.raises(ConfigError, match="scales are positive"):
+            augmented_views((1.0, wrong))
+
+
+def test_maps_for_pictures(predictor, image):
+    maps = predictor.densified(predictor.encode(image), [2, 5])
+    grid = SIZE // 16
+    assert {key: value.shape for key, value in maps.items()} == dict.fromkeys(
+        ("attention", "densified_attention", "class_maps"), (2, grid, grid)
+    )
+    np.testing.assert_allclose(maps["attention"].sum((1, 2)), 1, atol=1e-5)
+
+
+def test_unreadable_picture_is_named(predictor, tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"broken\.jpg"):
+        predictor(path)
+
+
+def test_folders_that_are_no_run_are_refused(transfer_run, tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.json: cannot be read"):
+        Predictor.from_workdir(tmp_path)
+    for part, text in ((ENCODER, "no encoder"), (CHECKPOINTS, "checkpoint")):
+        copy = shutil.copytree(transfer_run[0], tmp_path / part)
+        shutil.rmtree(copy / part)
+        with pytest.raises(ConfigError, match=f"holds no .*{text[-7:]}"):
+            Predictor.from_workdir(copy)
