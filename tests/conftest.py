@@ -1,7 +1,6 @@
 """Shared fixtures: tiny data and runs, and files beside the repository."""
 
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -12,18 +11,18 @@ from tiny import ENCODER_WEIGHTS, encoder_weights, run_script, tiny_config
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
-def pytest_collection_finish():
+def pytest_configure():
     """Gives TensorFlow two CPU devices, for the tests of strategies.
 
-    It must be said before TensorFlow makes its first tensor, and only where
-    a test has imported it.
+    It must be said before TensorFlow makes its first tensor, so before any
+    test module is imported.
     """
-    if "tensorflow" in sys.modules:
-        tf = sys.modules["tensorflow"]
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * 2,
-        )
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
 
 
 def _shared(relative: str) -> Path:

@@ -130,3 +130,21 @@ def test_large_logits_stay_finite():
         np.ones((1, 1)),
     )
     np.testing.assert_allclose(total, 2e4)
+
+
+def test_overlap_loss_is_one_minus_soft_dice_of_each_pair(rng):
+    masks = masks_of(rng)
+    labels = np.array([[2, 3], [3, 0]])
+    weights = np.array([[1, 1], [1, 0]], np.float32)
+    logits = rng.normal(0, 2, (2, 2, 8, 8, 2))
+    total, pairs = losses.overlap_loss(
+        tf.constant(logits), tf.constant(masks), labels, weights
+    )
+    probability = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
+    expected = 0.0
+    for b, k in ((0, 0), (0, 1), (1, 0)):
+        valid = masks[b] != IGNORE
+        p, t = probability[b, k][valid], masks[b][valid] == labels[b, k]
+        expected += 1 - 2 * (p * t).sum() / (p.sum() + t.sum())
+    np.testing.assert_allclose(total, expected, rtol=2e-2)
+    assert pairs == 3
