@@ -42,6 +42,45 @@ class ShapesSize:
     val: int = 150
 
 
+@dataclasses.dataclass(frozen=True)
+class Lots:
+    """What a picture may hold; radii suit pictures of 128 pixels.
+
+    Attributes:
+        blobs: fewest and most blobs of no category below the objects.
+        numbers: probabilities of one, two and three categories.
+        again: probability of one more object of the same categories.
+        small: probability that an object is small.
+        small_radius: radii of small objects, pixels.
+        radius: radii of others, pixels; the upper one is for a single
+            object and falls by `crowding` with each.
+        crowding: see `radius`.
+        cover: probability of a blob on top of everything.
+    """
+
+    blobs: tuple[int, int] = (1, 4)
+    numbers: tuple[float, float, float] = (0.45, 0.35, 0.2)
+    again: float = 0.3
+    small: float = 0.15
+    small_radius: tuple[float, float] = (9, 14)
+    radius: tuple[float, float] = (16, 32)
+    crowding: float = 4
+    cover: float = 0.5
+
+
+# The embedded data set: two minutes of training must be enough.
+EMBEDDED = Lots(
+    blobs=(0, 3),
+    numbers=(0.5, 0.4, 0.1),
+    again=0.15,
+    small=0.1,
+    small_radius=(14, 19),
+    radius=(24, 42),
+    crowding=4,
+    cover=0.4,
+)
+
+
 def shapes_split() -> Split:
     """The split "shapes": source and target silhouettes."""
     return SPLITS["shapes"]
@@ -108,6 +147,7 @@ def things_to_draw(
     scale: float,
     outlines: Mapping[str, Outline] = OUTLINES,
     others: Sequence[str] = (),
+    lots: Lots | None = None,
 ) -> list[Thing]:
     """Draws lots what a picture is to hold.
 
@@ -117,6 +157,7 @@ def things_to_draw(
         scale: factor of all sizes; 1 suits pictures of 128 pixels.
         outlines: the outline of every name.
         others: categories of which one object may appear without a name.
+        lots: numbers and sizes of things; `Lots()` if None.
 
     Returns:
         Distractors first, then objects (sometimes a distractor on top).
@@ -125,27 +166,32 @@ def things_to_draw(
     def radius(smallest: float, largest: float) -> float:
         return scale * rng.uniform(smallest, largest)
 
+    lots = lots or Lots()
+    fewest, most = lots.blobs
     things = [
-        Thing(blob(rng), radius(7, 22)) for _ in range(rng.integers(1, 5))
+        Thing(blob(rng), radius(7, 22))
+        for _ in range(rng.integers(fewest, most + 1))
     ]
     if others and rng.random() < 0.3:
         other = str(rng.choice(others))
         things.append(Thing(outlines[other], radius(15, 25)))
-    number = rng.choice([1, 2, 3], p=[0.45, 0.35, 0.2])
+    number = rng.choice([1, 2, 3], p=lots.numbers)
     chosen = rng.choice(names, number, replace=False)
     copies = [str(name) for name in chosen]
-    while len(copies) < 4 and rng.random() < 0.3:
+    while len(copies) < 4 and rng.random() < lots.again:
         copies.append(str(rng.choice(chosen)))
+    low, high = lots.radius
+    usual = (low, high - lots.crowding * (len(copies) - 1))
     for name in copies:
-        small = rng.random() < 0.15
+        small = rng.random() < lots.small
         things.append(
             Thing(
                 outlines[name],
-                radius(9, 14) if small else radius(16, 36 - 4 * len(copies)),
+                radius(*(lots.small_radius if small else usual)),
                 name,
             )
         )
-    if rng.random() < 0.5:
+    if rng.random() < lots.cover:
         things.append(Thing(blob(rng), radius(5, 11)))
     return things
 
@@ -175,7 +221,9 @@ def _scene(
     """A picture and its named instances, at least one of them no crowd."""
     rng = _random(seed, stream, index)
     while True:
-        things = things_to_draw(rng, names, image_size / 128, others=others)
+        things = things_to_draw(
+            rng, names, image_size / 128, others=others, lots=EMBEDDED
+        )
         if stream == _SOURCE and rng.random() < 0.05:
             name = str(rng.choice(names))
             crowd = crowd_of(rng, OUTLINES[name])
