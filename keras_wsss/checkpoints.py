@@ -96,7 +96,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         DataError: missing, truncated, changed, or not a checkpoint.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves a damaged file open.
+        with (
+            open(path, "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             arrays = {
                 key.removeprefix("array/"): archive[key]
                 for key in archive.files
