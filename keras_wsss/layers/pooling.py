@@ -76,11 +76,15 @@ class MaxPoolingWithSwitches(keras.layers.Layer):
         _check_rank_and_size(inputs.shape, self.name)
         if inputs.shape[1] is None or inputs.shape[2] is None:
             size = tf.shape(inputs)[1:3]
-            tf.debugging.assert_equal(
+            even = tf.debugging.assert_equal(
                 size % 2,
                 tf.zeros_like(size),
                 message=f"Layer '{self.name}' needs an even height and width.",
             )
+            # First, or a reshape further down fails with less to say. There
+            # is no operation to wait for when run eagerly.
+            with tf.control_dependencies([] if even is None else [even]):
+                inputs = tf.identity(inputs)
         values = tf.nn.max_pool2d(inputs, 2, 2, "VALID")
         # The switch counts how many leading corners lie below the maximum.
         first, second, third, _ = _windows(inputs)
