@@ -12,6 +12,7 @@ clover, fish, heart, mushroom, star); scored on those six and background.
 """
 
 import os
+from pathlib import Path
 
 from keras_wsss.config import default_config
 
@@ -30,29 +31,35 @@ def get_config():
     config.data.eval_root = f"{root}/target"
     config.data.min_pixels = 12
 
+    # Whole pictures at their own size, so that the encoder's outputs can be
+    # cached: a step is three times faster.
     config.image.size = 128
     config.image.resize = 128
+    config.feature_cache = str(Path(root).parent / "cache")
 
     config.model.encoder = "vgg_small"
     config.model.attention = "conv"
     config.model.attention_units = 128
-    config.model.attention_gain = 8.0
-    config.model.classifier_gain = 1.0
+    # The features of vgg_small have a root mean square of 0.22.
+    config.model.attention_gain = 36.0
+    config.model.classifier_gain = 4.5
     config.model.judge = "tagger"
     config.model.normalization = "max"
-    config.model.decoder_width = 0.5
-    config.model.output_stride = 1
+    config.model.decoder_width = 1.0
+    config.model.output_stride = 2
     config.model.initializer = "he"
     config.model.shortcut = True
     config.train.last_classifier_multiplier = 1.0
     config.train.overlap_weight = 1.0
 
-    config.train.checkpoint_every = 200
-    config.train.heldout_every = 200
+    config.train.labels_per_image = 2
+    config.train.log_every = 100
+    config.train.checkpoint_every = 250
+    config.train.heldout_every = 250
     for phase, steps, target in (
-        ("attention", 600, 16),
-        ("decoder", 900, 0),
-        ("transfer", 600, 16),
+        ("attention", 1000, 16),
+        ("decoder", 1200, 0),
+        ("transfer", 900, 16),
     ):
         config[phase].steps = steps
         config[phase].source_pairs = 16
@@ -60,5 +67,6 @@ def get_config():
         config[phase].learning_rate = 2e-3
         config[phase].final_learning_rate = 1e-4
     config.decoder.warmup_steps = 300
+    config.transfer.warmup_steps = 200
     config.decoder.warmup_learning_rate = 2e-3
     return config

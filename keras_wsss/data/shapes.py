@@ -37,8 +37,8 @@ class ShapesSize:
     """
 
     image_size: int = 128
-    source: int = 600
-    target: int = 600
+    source: int = 1200
+    target: int = 2400
     val: int = 150
 
 
