@@ -100,6 +100,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.checkpoint_every = 500
     config.train.keep_checkpoints = 2
     config.train.heldout_every = 500
+    # Pictures of each domain that TensorBoard shows at the same steps.
+    config.train.examples = 6
     config.train.deterministic = False
 
     # --- One group per phase: steps, learning rate, pairs per update.

@@ -16,6 +16,7 @@ CONFIG_FILE = "config.json"
 PHASE_FILE = "phase.json"
 RESULTS_FILE = "results.json"
 CHECKPOINTS = "checkpoints"
+EVENTS = "events"
 ENCODER = "encoder"
 
 

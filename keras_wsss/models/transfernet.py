@@ -113,6 +113,11 @@ class TransferNet:
         """Pools whose switches the decoder takes, 4 first."""
         return unpooled_levels(self.config.output_stride)
 
+    def label_embeddings(self):
+        """What the attention knows of every category, float32 [C, units]."""
+        kernel = self.attention.get_layer("att").cls_embed.kernel
+        return keras.ops.convert_to_numpy(kernel)
+
     def select_switches(self, switches):
         """From the switches of pools 1 to 4, what `masks` takes."""
         return [switches[pool - 1] for pool in self.used_switches]

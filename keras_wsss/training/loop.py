@@ -28,6 +28,7 @@ from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.optimizer import MultiplierAdam
 from keras_wsss.training.schedule import learning_rate
+from keras_wsss.training.summaries import Watch
 from keras_wsss.training.update import Update
 
 
@@ -50,6 +51,7 @@ class Loop:
         heldout: scores on held-out source pictures.
         folder: where checkpoints are.
         writer: TensorBoard writer.
+        watch: writes examples and more for TensorBoard, with the scores.
         meta: what identifies the run; kept in every checkpoint.
         report: called with progress lines.
         log_every: steps between two progress lines.
@@ -68,6 +70,7 @@ class Loop:
     heldout: HeldOut
     folder: Path
     writer: tf.summary.SummaryWriter
+    watch: Watch
     meta: Mapping
     report: Callable[[str], None]
     log_every: int
@@ -85,6 +88,8 @@ class Loop:
             NotFiniteError: a loss is not finite; nothing of it is saved.
         """
         first = self._resume()
+        if first == 0:
+            self.watch(0)
         progress = _Progress(self, first)
         batches = iterate(
             make_batches(
@@ -215,7 +220,7 @@ class _Progress:
         with self._loop.writer.as_default(step=step):
             for name, value in scores.items():
                 tf.summary.scalar(f"heldout_source/{name}", value)
-        self._loop.writer.flush()
+        self._loop.watch(step)
         if scores:
             shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items())
             self._loop.report(f"step {step}  held-out source: {shown}")

@@ -33,6 +33,7 @@ from keras_wsss.run_folder import (
     CHECKPOINTS,
     CONFIG_FILE,
     ENCODER,
+    EVENTS,
     PHASE_FILE,
     RESULTS_FILE,
     load_run_encoder,
@@ -41,19 +42,32 @@ from keras_wsss.run_folder import (
     read_results,
 )
 from keras_wsss.training.devices import check_divisible, make_strategy
+from keras_wsss.training.examples import (
+    TransferExamples,
+    masked_examples,
+    tagged_examples,
+)
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.inputs import (
+    TrainingData,
     build_caches,
     make_streams,
     read_training_data,
 )
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
+from keras_wsss.training.summaries import Watch, write_graph
 from keras_wsss.training.update import Objective, Update, make_optimizer
 
 # Fields that may differ between a run and its resumption, or between a run
 # and the one it starts from: they do not change what is computed.
-_FREE_FIELDS = ("data.memory_mb", "feature_cache", "train.log_every", "name")
+_FREE_FIELDS = (
+    "data.memory_mb",
+    "feature_cache",
+    "train.examples",
+    "train.log_every",
+    "name",
+)
 # Fields that decide the variables: a later phase must keep them.
 _NETWORK_FIELDS = ("model.", "image.size", "split.")
 
@@ -127,6 +141,11 @@ def train(
         )
         return Update(net, data.split, optimizer, objective, strategy)
 
+    events = workdir / EVENTS
+    fresh = not events.exists()
+    writer = tf.summary.create_file_writer(str(events))
+    if fresh:
+        write_graph(writer, net.model)
     loop = Loop(
         net=net,
         optimizer=optimizer,
@@ -144,7 +163,14 @@ def train(
         strategy=strategy,
         heldout=HeldOut(net, data.split, data.heldout, pictures),
         folder=workdir / CHECKPOINTS,
-        writer=tf.summary.create_file_writer(str(workdir / "events")),
+        writer=writer,
+        watch=Watch(
+            writer,
+            events,
+            data.split,
+            _examples(config, net, data, pictures),
+            net.label_embeddings,
+        ),
         meta={"phase": phase.name, "config": to_json(config)},
         report=report,
         log_every=config.train.log_every,
@@ -168,6 +194,23 @@ def train(
     results["peak_memory_gb"] = peak / 1e6
     write_json(workdir / RESULTS_FILE, results)
     return results
+
+
+def _examples(
+    config, net, data: TrainingData, pictures: PictureStore
+) -> TransferExamples:
+    """Held-out source pictures and tagged target pictures to look at."""
+    count, size = config.train.examples, config.image.size
+    # Scored categories first: they are what the run is for.
+    scored = data.split.scored_ids
+    others = [i for i in data.split.target_ids if i not in scored]
+    pairs = {
+        "source": masked_examples(data.heldout, pictures, size, count),
+        "target": tagged_examples(data.target, (*scored, *others), count),
+    }
+    return TransferExamples(
+        net, data.split, pairs, pictures, config.inference.background_factor
+    )
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,194 @@
+"""Draws pictures with maps and masks over them, one panel beside another.
+
+What a panel shows is data, so that every system draws its own maps with the
+same code: attention here, class maps or foreground maps there.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_wsss.categories import IGNORE, palette
+
+_GAP, _HEADING, _CAPTION = 8, 30, 24
+_PAPER, _INK = (255, 255, 255), (25, 25, 25)
+_IGNORED = (190, 190, 190)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One thing to show of a picture.
+
+    Without `mask` and `maps` it is the picture itself.
+
+    Attributes:
+        heading: what it is, e.g. "attention".
+        mask: uint8 [h, w] of any size: 0 background, ids, 255 ignore.
+        maps: float [K, h, w] of any size; each is drawn as a share of its
+            own maximum, negative values as nothing.
+        ids: categories of the maps, which decide their colours.
+    """
+
+    heading: str
+    mask: np.ndarray | None = None
+    maps: np.ndarray | None = None
+    ids: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A picture and its panels.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        panels: drawn from left to right.
+        names: names and ids written below, each with a chip of its colour.
+    """
+
+    image: np.ndarray
+    panels: tuple[Panel, ...]
+    names: tuple[tuple[str, int], ...] = ()
+
+
+def draw_panel(image: np.ndarray, panel: Panel) -> np.ndarray:
+    """Draws a panel at the picture's own size.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
+    size = image.shape[1::-1]
+    if panel.maps is not None:
+        maps = [
+            cv2.resize(share, size, interpolation=cv2.INTER_LINEAR)
+            for share in shares(panel.maps)
+        ]
+        return _glow(image, maps, panel.ids)
+    if panel.mask is not None:
+        mask = cv2.resize(panel.mask, size, interpolation=cv2.INTER_NEAREST)
+        return _painted(image, mask)
+    return image
+
+
+def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
+    """Draws rows of panels below the headings of the first row.
+
+    Args:
+        rows: at least one.
+        tile: side of a panel, pixels.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+    """
+    columns = max(len(row.panels) for row in rows)
+    width = _GAP + columns * (tile + _GAP)
+    height = _HEADING + len(rows) * (tile + _CAPTION + _GAP)
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, panel in enumerate(rows[0].panels):
+        centre = _GAP + column * (tile + _GAP) + tile // 2
+        draw.text((centre, 6), panel.heading, _INK, _font(16), anchor="ma")
+    for number, row in enumerate(rows):
+        top = _HEADING + number * (tile + _CAPTION + _GAP)
+        for column, panel in enumerate(row.panels):
+            left = _GAP + column * (tile + _GAP)
+            shown = _tile(draw_panel(row.image, panel), tile)
+            sheet.paste(Image.fromarray(shown), (left, top))
+        _draw_names(draw, _GAP, top + tile + 4, row.names)
+    return np.asarray(sheet)
+
+
+def shares(maps: np.ndarray) -> np.ndarray:
+    """Every map, [K, h, w], as a share of its own maximum: float32 0 to 1."""
+    positive = np.maximum(np.asarray(maps, np.float32), 0.0)
+    if not len(positive):
+        return positive
+    highest = positive.max(axis=(1, 2), keepdims=True)
+    return positive / np.maximum(highest, 1e-12)
+
+
+def bright_palette() -> np.ndarray:
+    """The VOC colours at full brightness, float32 [256, 3], 0 to 255."""
+    colours = palette().astype(np.float32)
+    highest = np.maximum(colours.max(axis=1, keepdims=True), 1)
+    # A little white: pure blue can hardly be seen on a dark ground.
+    return 0.8 * colours * (255 / highest) + 0.2 * 255
+
+
+def glow_layer(maps: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Maps as coloured light alone, to lay over a dark picture.
+
+    Args:
+        maps: float [K, h, w] in [0, 1], see `shares`.
+        ids: their categories.
+
+    Returns:
+        uint8 [h, w, 4], RGBA: brightness is in the opacity.
+    """
+    light = _light(maps, ids, maps.shape[1:])
+    highest = light.max(axis=2, keepdims=True)
+    colour = light * (255 / np.maximum(highest, 1e-6))
+    opacity = np.clip(highest, 0, 255)
+    return np.concatenate([colour, opacity], 2).astype(np.uint8)
+
+
+def _light(maps, ids: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    light = np.zeros((*size, 3), np.float32)
+    for share, number in zip(maps, ids, strict=True):
+        light += np.clip(share, 0, 1)[..., None] * bright_palette()[number]
+    return light
+
+
+def _glow(image: np.ndarray, maps, ids: Sequence[int]) -> np.ndarray:
+    """Maps [K, H, W] in [0, 1] as coloured light over the picture."""
+    light = 0.9 * _light(maps, ids, image.shape[:2])
+    return np.clip(_dark(image) + light, 0, 255).astype(np.uint8)
+
+
+def _dark(image: np.ndarray) -> np.ndarray:
+    """The picture as dark grey, uint8 [H, W, 3]."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) * 0.3
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+
+
+def _painted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture dark, with the pixels of categories in their colours."""
+    result = _dark(image).astype(np.float32)
+    known = (mask > 0) & (mask != IGNORE)
+    result[known] = 0.15 * image[known] + 0.85 * bright_palette()[mask[known]]
+    result[mask == IGNORE] = _IGNORED
+    return np.clip(result, 0, 255).astype(np.uint8)
+
+
+def _tile(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture within a square, on the colour of paper."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    image = cv2.resize(image, size, interpolation=method)
+    tile = np.full((side, side, 3), _PAPER, np.uint8)
+    top, left = (side - size[1]) // 2, (side - size[0]) // 2
+    tile[top : top + size[1], left : left + size[0]] = image
+    return tile
+
+
+def _draw_names(
+    draw: ImageDraw.ImageDraw,
+    left: float,
+    top: float,
+    names: Sequence[tuple[str, int]],
+) -> None:
+    """Writes names, each behind a chip of its colour."""
+    for name, number in names:
+        colour = tuple(int(v) for v in bright_palette()[number])
+        box = (left, top + 3, left + 10, top + 13)
+        draw.rectangle(box, fill=colour, outline=_INK)
+        draw.text((left + 15, top), name, _INK, _font(13))
+        left += 15 + draw.textlength(name, _font(13)) + 14
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,129 @@
+"""What a run writes for TensorBoard beside its scalars."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorboard.plugins.image.metadata import create_summary_metadata
+from tensorboard.plugins.projector import ProjectorConfig
+
+from keras_wsss.categories import Split
+from keras_wsss.drawing import Row, draw_sheet
+from keras_wsss.files import write_text
+from keras_wsss.training.examples import ExampleRows
+
+TILE = 144  # pixels, side of a picture in TensorBoard
+_QUALITY = 88
+_PROJECTOR = "projector_config.pbtxt"  # TensorBoard looks for this name
+_VECTORS, _NAMES = "label_embeddings.tsv", "label_names.tsv"
+
+
+@dataclasses.dataclass
+class Watch:
+    """Draws and writes, each time it is called, how far learning is.
+
+    Attributes:
+        writer: TensorBoard writer of the run.
+        folder: where that writer writes.
+        split: names of the categories.
+        examples: rows of the fixed pictures, by domain.
+        embeddings: one vector per category, float [C, U]; None if the
+            system has none.
+    """
+
+    writer: tf.summary.SummaryWriter
+    folder: Path
+    split: Split
+    examples: ExampleRows
+    embeddings: Callable[[], np.ndarray] | None = None
+
+    def __call__(self, step: int) -> None:
+        """Writes the state after `step` updates."""
+        write_examples(self.writer, self.examples(), step)
+        if self.embeddings is not None:
+            write_embeddings(self.folder, self.embeddings(), self.split)
+        self.writer.flush()
+
+
+def write_examples(
+    writer: tf.summary.SummaryWriter,
+    sheets: Mapping[str, Sequence[Row]],
+    step: int,
+) -> None:
+    """Writes a sheet of rows for each name, as "examples/NAME".
+
+    As JPEG: a sheet of photographs is a tenth of the PNG that
+    `tf.summary.image` would write.
+    """
+    for name, rows in sheets.items():
+        if not rows:
+            continue
+        sheet = draw_sheet(rows, TILE)
+        _, data = cv2.imencode(
+            ".jpg",
+            cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR),
+            [cv2.IMWRITE_JPEG_QUALITY, _QUALITY],
+        )
+        height, width = sheet.shape[:2]
+        headings = ", ".join(panel.heading for panel in rows[0].panels)
+        with writer.as_default():
+            tf.summary.write(
+                f"examples/{name}",
+                tf.constant([str(width), str(height), data.tobytes()]),
+                step=step,
+                metadata=create_summary_metadata(
+                    display_name=None,
+                    description=f"The same {name} pictures at every step: "
+                    f"{headings}.",
+                ),
+            )
+
+
+def write_embeddings(folder: Path, vectors: np.ndarray, split: Split) -> None:
+    """Writes category vectors for TensorBoard's projector.
+
+    Args:
+        folder: folder of the run's events.
+        vectors: float [C, U].
+        split: names, and which categories have masks or tags.
+    """
+    lines = ["\t".join(f"{v:.5g}" for v in vector) for vector in vectors]
+    write_text(folder / _VECTORS, "\n".join(lines) + "\n")
+    names = ["name\tdomain"]
+    for number in range(1, split.num_categories + 1):
+        domain = "unused"
+        if number in split.source_ids:
+            domain = "source"
+        elif number in split.target_ids:
+            domain = "target"
+        # Tabs and line ends would start another column or row.
+        name = " ".join(split.name_of(number).split())
+        names.append(f"{name}\t{domain}")
+    write_text(folder / _NAMES, "\n".join(names) + "\n")
+    config = ProjectorConfig()
+    embedding = config.embeddings.add()
+    embedding.tensor_name = "label embeddings"
+    embedding.tensor_path, embedding.metadata_path = _VECTORS, _NAMES
+    write_text(folder / _PROJECTOR, text_format.MessageToString(config))
+
+
+def write_graph(writer: tf.summary.SummaryWriter, model: keras.Model) -> None:
+    """Writes the operations of one pass of a model, for the Graphs tab.
+
+    Args:
+        writer: TensorBoard writer.
+        model: any number of inputs; unknown sizes stay unknown.
+    """
+    inputs = [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.inputs]
+    function = tf.function(
+        lambda *values: model(list(values), training=False), autograph=False
+    )
+    graph = function.get_concrete_function(*inputs).graph
+    with writer.as_default(step=0):
+        tf.summary.graph(graph)
+    writer.flush()
