@@ -1,14 +1,14 @@
-"""Adam whose learning rate is scaled per layer."""
+"""Adam and SGD whose learning rates are scaled per layer."""
 
-import math
 import re
-from collections.abc import Sequence
 
 import keras
 
+from keras_wsss.training.multipliers import LayerMultipliers, Multipliers
+
 
 @keras.saving.register_keras_serializable("keras_wsss")
-class MultiplierAdam(keras.optimizers.Adam):
+class MultiplierAdam(LayerMultipliers, keras.optimizers.Adam):
     """Adam that scales the *update* of chosen variables.
 
     Adam divides by the size of the gradient, so scaling a loss or a gradient
@@ -16,10 +16,7 @@ class MultiplierAdam(keras.optimizers.Adam):
     7.2.1). Replaces `tfa.optimizers.MultiOptimizer` and gives its numbers.
 
     Args:
-        multipliers: (pattern, factor) pairs. A pattern is a regular
-            expression searched in a variable's path, e.g.
-            "classifier/logits/kernel"; the factors of all patterns that
-            match are multiplied.
+        multipliers: see `LayerMultipliers`.
         epsilon: Caffe's Adam and the published solver use 1e-8, not Keras's
             default of 1e-7. Do not raise it: at the published initialisation
             the decoder's gradients are of that size (spec 7.2.2).
@@ -29,31 +26,80 @@ class MultiplierAdam(keras.optimizers.Adam):
     def __init__(
         self,
         learning_rate: float = 1e-3,
-        multipliers: Sequence[tuple[str, float]] = (),
+        multipliers: Multipliers = (),
         epsilon: float = 1e-8,
         **kwargs,
     ):
-        super().__init__(learning_rate=learning_rate, epsilon=epsilon, **kwargs)
-        self.multipliers = tuple((str(p), float(f)) for p, f in multipliers)
-
-    def build(self, variables):
-        """Makes the moments, and looks up every variable's factor."""
-        super().build(variables)
-        self._factors = [self.multiplier(v.path) for v in variables]
-
-    def multiplier(self, path: str) -> float:
-        """The factor of a variable's learning rate, by its path."""
-        return math.prod(
-            factor
-            for pattern, factor in self.multipliers
-            if re.search(pattern, path)
+        super().__init__(
+            multipliers=multipliers,
+            learning_rate=learning_rate,
+            epsilon=epsilon,
+            **kwargs,
         )
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable with its own learning rate."""
-        factor = self._factors[self._get_variable_index(variable)]
+        factor = self.factor_of(variable)
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class MultiplierSgd(LayerMultipliers, keras.optimizers.SGD):
+    """Caffe's SGD with momentum, rates per layer, and weight decay.
+
+        velocity <- momentum velocity - rate factor (gradient + decay weight)
+        weight <- weight + velocity
+
+    The decay is part of the gradient: it passes the momentum and is scaled
+    by the layer's rate (prior system, spec 9). Velocities hold the rate of
+    their time, so the rule is Caffe's under a decaying rate too.
+
+    Args:
+        multipliers: see `LayerMultipliers`.
+        momentum: 0 or more.
+        kernel_decay: weight decay of the variables that `decayed` matches;
+            not the decoupled `weight_decay` of Keras.
+        decayed: regular expression searched in a variable's path.
+        **kwargs: arguments of `keras.optimizers.SGD`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-4,
+        multipliers: Multipliers = (),
+        momentum: float = 0.9,
+        kernel_decay: float = 0.0,
+        decayed: str = r"kernel$",
+        **kwargs,
+    ):
+        super().__init__(
+            multipliers=multipliers,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            **kwargs,
+        )
+        self.kernel_decay = float(kernel_decay)
+        self.decayed = str(decayed)
+
+    def build(self, variables):
+        """Makes the velocities, and looks up what decays."""
+        super().build(variables)
+        self._decays = [
+            self.kernel_decay if re.search(self.decayed, v.path) else 0.0
+            for v in variables
+        ]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable; see the class."""
+        if decay := self._decays[self._get_variable_index(variable)]:
+            gradient = gradient + decay * variable
+        factor = self.factor_of(variable)
         super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):
         """The arguments that rebuild this optimizer."""
-        return {**super().get_config(), "multipliers": self.multipliers}
+        return {
+            **super().get_config(),
+            "kernel_decay": self.kernel_decay,
+            "decayed": self.decayed,
+        }
