@@ -1,6 +1,6 @@
 """Scores a trained run: `python evaluate.py --workdir DIR`.
 
-Writes DIR/evaluation/results.json and results.md.
+Writes DIR/evaluation/results.json, results.md and report.html.
 """
 
 import os
@@ -37,6 +37,11 @@ CRF = flags.DEFINE_bool(
 BASELINES = flags.DEFINE_bool(
     "baselines", True, "Also class activation maps and other baselines."
 )
+REPORT = flags.DEFINE_bool(
+    "report",
+    True,
+    "Also write report.html, which holds small copies of the pictures.",
+)
 LIMIT = flags.DEFINE_integer(
     "limit", 0, "First pictures only; 0 is all.", lower_bound=0
 )
@@ -51,6 +56,8 @@ def run(argv: list[str]) -> int:
     from keras_wsss.data.voc import read_voc
     from keras_wsss.errors import ConfigError
     from keras_wsss.evaluation.evaluate import evaluate
+    from keras_wsss.evaluation.report import run_report, write_report
+    from keras_wsss.evaluation.report_pictures import Album
     from keras_wsss.evaluation.summary import summary
     from keras_wsss.files import write_json, write_text
     from keras_wsss.inference.predictor import Predictor
@@ -73,6 +80,7 @@ def run(argv: list[str]) -> int:
         max_pixels=data.max_pixels,
     )
     records = dataset.records[: LIMIT.value or None]
+    album = Album(predictor.split) if REPORT.value else None
     results = evaluate(
         predictor,
         records,
@@ -80,6 +88,7 @@ def run(argv: list[str]) -> int:
         refine=REFINE.value,
         crf=CRF.value,
         baselines=BASELINES.value,
+        album=album,
         report=lambda line: print(line, flush=True),
     )
     results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
@@ -88,6 +97,10 @@ def run(argv: list[str]) -> int:
     write_text(out / "results.md", summary(results))
     print(summary(results))
     print(f"Written: {out}/results.json and results.md")
+    if album is not None:
+        report = run_report(Path(WORKDIR.value), predictor, results, album)
+        write_report(out / "report.html", report)
+        print(f"Written: {out}/report.html")
     return 0
 
 

@@ -12,6 +12,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.boundary import BoundaryIou
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
+from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
 from keras_wsss.evaluation.tagging import tag_scores
 from keras_wsss.inference.predictor import RAW, Predictor, augmented_views
 
@@ -20,6 +21,13 @@ BASELINE_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 BASELINES = {
     "class_maps": "class activation maps",
     "densified_attention": "thresholded densified attention",
+}
+# Maps that the report shows, of those that a predictor gives.
+MAPS = {
+    "attention": "attention",
+    "densified_attention": "densified attention",
+    "class_maps": "class activation map",
+    "foreground": "foreground",
 }
 _REPORT_SECONDS = 15.0
 
@@ -79,6 +87,7 @@ def evaluate(
     refine: bool = True,
     crf: bool = False,
     baselines: bool = True,
+    album: Album | None = None,
     report: Callable[[str], None] = print,
 ) -> dict:
     """Predicts every picture in every way asked for and scores it.
@@ -95,6 +104,7 @@ def evaluate(
         crf: also refine with the published dense CRF (extra "crf"; slow).
         baselines: also score class activation maps, thresholded densified
             attention and all background.
+        album: collects small pictures for the report.
         report: called with progress lines.
 
     Returns:
@@ -107,7 +117,7 @@ def evaluate(
     """
     if not records:
         raise DataError("There is no picture to evaluate.")
-    run = _Evaluation(predictor, augment, refine, crf, baselines)
+    run = _Evaluation(predictor, augment, refine, crf, baselines, album)
     last = time.perf_counter()
     for number, record in enumerate(records, start=1):
         run.add(record)
@@ -118,11 +128,12 @@ def evaluate(
 
 
 class _Evaluation:
-    def __init__(self, predictor, augment, refine, crf, baselines):
+    def __init__(self, predictor, augment, refine, crf, baselines, album):
         self.predictor = predictor
         self.split = predictor.split
         self.refine = refine
         self.crf = crf
+        self.album = album
         self.clock = _Clock()
         self.views = (
             augmented_views(predictor.config.inference.scales)
@@ -192,15 +203,33 @@ class _Evaluation:
                 with self.clock(f"refine {key}"):
                     refined = predictor.refine(image, versions[key])
                 versions[f"{key} + refined"] = refined
+        masks = {}
         for key, probabilities in versions.items():
             for tags, wanted in (("oracle", oracle), ("predicted", chosen)):
                 keep = [ids.index(i) for i in wanted]
                 mask = predictor.merge(probabilities[keep], wanted)
                 self._row(tags, key).add(truth, mask, name)
+                masks[f"{tags} {key}"] = mask
+        if self.album is not None:
+            maps = self._maps(encoded, oracle, truth.shape)
+            self.album.add(record.image_id, image, truth, masks, maps)
         if self.crf:
             self._add_crf(image, truth, raw, ids, oracle, chosen, name)
         if self.baselines:
             self._add_baselines(encoded, truth, oracle, name)
+
+    def _maps(self, encoded, ids, shape) -> dict:
+        """Maps of the picture for the report, small."""
+        if not ids:
+            return {}
+        scale = min(1.0, MAP_SIDE / max(shape))
+        size = [max(1, round(scale * side)) for side in shape]
+        maps = self.predictor.densified(encoded, ids)
+        return {
+            heading: (ids, self.predictor.square_to_picture(maps[key], *size))
+            for key, heading in MAPS.items()
+            if key in maps
+        }
 
     def _row(self, tags: str, inference: str) -> _Scores:
         if (tags, inference) not in self.rows:

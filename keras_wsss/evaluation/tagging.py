@@ -7,14 +7,38 @@ import numpy as np
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.confusion import number_or_none
 
+_CURVE_POINTS = 60  # enough to draw
+
+
+def precision_recall(
+    truth: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at every score that a picture has, falling.
+
+    Pictures with equal scores enter the ranking together, so their order in
+    the list, which means nothing, cannot change the result.
+
+    Args:
+        truth: bool [pictures], at least one of them true.
+        scores: float [pictures]; higher means more likely. Any scale.
+
+    Returns:
+        Precision and recall, float [different scores] each, in [0, 1].
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    # The last position of every group of equal scores.
+    group_ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), -1)
+    group_ends[-1] = ranked.size - 1
+    hits = np.cumsum(truth[order])[group_ends]
+    return hits / (group_ends + 1), hits / int(truth.sum())
+
 
 def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
     """Area under the precision-recall curve of one category.
 
     VOC's definition since 2010: every recall level counts, and precision at
-    a recall is the best one at that recall or beyond. Pictures with equal
-    scores enter the ranking together, so their order in the list, which
-    means nothing, cannot change the result.
+    a recall is the best one at that recall or beyond.
 
     Args:
         truth: bool [pictures]; whether the picture has the category.
@@ -25,17 +49,9 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
     """
     truth = np.asarray(truth, bool)
     scores = np.asarray(scores)
-    positives = int(truth.sum())
-    if positives == 0:
+    if not truth.any():
         return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    # The last position of every group of equal scores.
-    group_ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), -1)
-    group_ends[-1] = ranked.size - 1
-    hits = np.cumsum(truth[order])[group_ends]
-    precision = hits / (group_ends + 1)
-    recall = hits / positives
+    precision, recall = precision_recall(truth, scores)
     best_beyond = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * best_beyond))
 
@@ -60,8 +76,10 @@ def tag_scores(
         `f1` over all tags together (micro average); `mean_f1` and
         `mean_average_precision` over the categories that some picture has;
         `per_category`: name -> `precision`, `recall`, `f1`,
-        `average_precision`, `positives`, `predicted`. All in [0, 1] but the
-        counts; None where undefined (no positives, or nothing predicted).
+        `average_precision`, `positives`, `predicted`; `curves`: name ->
+        points [recall, precision], of categories that some picture has. All
+        in [0, 1] but the counts; None where undefined (no positives, or
+        nothing predicted).
 
     Raises:
         DataError: shapes that do not fit, or a probability not finite.
@@ -106,7 +124,23 @@ def tag_scores(
             [row["average_precision"] for row in present]
         ),
         "per_category": per_category,
+        "curves": {
+            name: _curve(truth[:, column], probabilities[:, column])
+            for column, name in enumerate(names)
+            if truth[:, column].any()
+        },
     }
+
+
+def _curve(truth: np.ndarray, scores: np.ndarray) -> list[list[float]]:
+    """Points (recall, precision) to draw, at most about `_CURVE_POINTS`."""
+    precision, recall = precision_recall(truth, scores)
+    places = np.linspace(0, len(recall) - 1, _CURVE_POINTS)
+    kept = np.unique(places.round().astype(int))
+    return [
+        [round(float(recall[i]), 4), round(float(precision[i]), 4)]
+        for i in kept
+    ]
 
 
 def _scores(

@@ -1,16 +1,13 @@
 """A whole training run: from a config to a run folder."""
 
-import platform
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-import keras_wsss
 from keras_wsss.checkpoints import Checkpoint, save_checkpoint
 from keras_wsss.config import (
     PhaseSettings,
@@ -58,6 +55,7 @@ from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
 from keras_wsss.training.summaries import Watch, write_graph
 from keras_wsss.training.update import Objective, Update, make_optimizer
+from keras_wsss.versions import library_versions
 
 # Fields that may differ between a run and its resumption, or between a run
 # and the one it starts from: they do not change what is computed.
@@ -186,7 +184,7 @@ def train(
         "seed": config.train.seed,
         "data": data.counts,
         "cache": {name: cache.results() for name, cache in caches.items()},
-        "versions": versions(),
+        "versions": library_versions(),
         "devices": strategy.num_replicas_in_sync,
     }
     results["minutes"] = (time.perf_counter() - start) / 60
@@ -211,17 +209,6 @@ def _examples(
     return TransferExamples(
         net, data.split, pairs, pictures, config.inference.background_factor
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    return {
-        "keras_wsss": keras_wsss.__version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _settings(config, phase: Phase) -> PhaseSettings:

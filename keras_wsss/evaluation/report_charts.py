@@ -1,0 +1,201 @@
+"""Charts as inline SVG: lines and bars that follow the page's colours.
+
+Colours come from the style sheet's classes `s1` to `s6`, so that charts turn
+dark with the page. Each chart is one image to a screen reader, with its
+message as text; the numbers themselves stand in tables.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+Points = Sequence[tuple[float, float]]
+
+COLOURS = 6  # classes s1, s2, ... of report.css
+_WIDTH, _HEIGHT = 360, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 26
+_MOST_POINTS = 200
+
+
+def line_chart(
+    number: str,
+    message: str,
+    series: Mapping[str, Points],
+    *,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+    steps: bool = False,
+) -> str:
+    """Draws lines over a common pair of axes.
+
+    Args:
+        number: unique in the page; ids start with it.
+        message: what a screen reader says of it.
+        series: name -> points (x, y) in the order of x; not finite ones are
+            left out.
+        x_range: of the axis, else that of the points.
+        y_range: of the axis, else that of the points.
+        steps: draw each point's value up to the next one.
+
+    Returns:
+        An `<svg>` element.
+    """
+    lines = {
+        name: _thinned([p for p in points if all(map(math.isfinite, p))])
+        for name, points in series.items()
+    }
+    points = [p for line in lines.values() for p in line] or [(0.0, 0.0)]
+    x_low, x_high = x_range or _extent([x for x, _ in points])
+    y_low, y_high = y_range or _extent([y for _, y in points], nice=True)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        inner = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+        across = (x - x_low) / ((x_high - x_low) or 1.0)
+        up = (y - y_low) / ((y_high - y_low) or 1.0)
+        return _LEFT + across * inner[0], _TOP + (1 - up) * inner[1]
+
+    parts = []
+    for tick in ticks(y_low, y_high):
+        y = place(x_low, tick)[1]
+        parts.append(
+            f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
+            f'<text class="end" x="{_LEFT - 6}" y="{y + 4:.1f}">'
+            f"{_short(tick)}</text>"
+        )
+    for tick in ticks(x_low, x_high, 4):
+        x = place(tick, y_low)[0]
+        parts.append(
+            f'<text class="mid" x="{x:.1f}" y="{_HEIGHT - 8}">'
+            f"{_short(tick)}</text>"
+        )
+    for index, line in enumerate(lines.values()):
+        parts.append(_line([place(*p) for p in line], index, steps))
+    return _svg(number, message, _WIDTH, _HEIGHT, parts)
+
+
+def bar_chart(
+    number: str,
+    message: str,
+    rows: Mapping[str, Mapping[str, float | None]],
+) -> str:
+    """Draws values in [0, 1] as horizontal bars.
+
+    Args:
+        number: unique in the page.
+        message: what a screen reader says of it.
+        rows: label -> series -> value; None has no bar, but a "n/a".
+
+    Returns:
+        An `<svg>` element.
+    """
+    bar, gap, left, right = 9, 12, 104, 44
+    width = 520
+    inner = width - left - right
+    parts, top = [], 8
+    most = max((len(values) for values in rows.values()), default=0)
+    height = top + len(rows) * (most * bar + gap) + 18
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        x = left + tick * inner
+        parts.append(
+            f'<path class="grid" d="M{x:.1f} {top - 4}V{height - 18}"/>'
+            f'<text class="mid" x="{x:.1f}" y="{height - 4}">{tick:g}</text>'
+        )
+    for label, values in rows.items():
+        middle = top + len(values) * bar / 2 + 4
+        parts.append(
+            f'<text class="end" x="{left - 8}" y="{middle:.1f}">'
+            f"{escape(label)}</text>"
+        )
+        for index, value in enumerate(values.values()):
+            y = top + index * bar
+            share = min(max(value or 0.0, 0.0), 1.0)
+            text = "n/a" if value is None else f"{value:.2f}"
+            parts.append(
+                f'<rect class="bar s{index % COLOURS + 1}" x="{left}" '
+                f'y="{y + 1}" width="{share * inner:.1f}" '
+                f'height="{bar - 2}" rx="2"/>'
+                f'<text class="small" x="{left + share * inner + 4:.1f}" '
+                f'y="{y + bar - 1}">{text}</text>'
+            )
+        top += most * bar + gap
+    return _svg(number, message, width, height, parts)
+
+
+def legend(names: Sequence[str]) -> str:
+    """The names of a chart's series, each beside its colour."""
+    items = "".join(
+        f'<li><span class="key s{index % COLOURS + 1}"></span>'
+        f"{escape(name)}</li>"
+        for index, name in enumerate(names)
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """About `count` round numbers from `low` to `high`."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    base = 10.0 ** math.floor(math.log10(rough))
+    step = base * min(f for f in (1, 2, 2.5, 5, 10) if f * base >= rough * 0.99)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _extent(values: Sequence[float], nice: bool = False) -> tuple:
+    low, high = min(values), max(values)
+    if nice:
+        low = min(low, 0.0)
+        high = high if high > low else low + 1.0
+        step = ticks(low, high)
+        size = step[1] - step[0] if len(step) > 1 else high - low
+        high = math.ceil(high / size - 1e-9) * size
+        low = math.floor(low / size + 1e-9) * size
+    return low, high
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Means of neighbours where there are more points than pixels."""
+    size = -(-len(points) // _MOST_POINTS)
+    if size <= 1:
+        return points
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [
+        (group[-1][0], sum(y for _, y in group) / len(group))
+        for group in groups
+    ]
+
+
+def _line(places: Sequence[tuple[float, float]], index: int, steps: bool):
+    name = f"s{index % COLOURS + 1}"
+    if len(places) == 1:
+        (x, y) = places[0]
+        return f'<circle class="dot {name}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+    path, last = "", None
+    for x, y in places:
+        if not path:
+            path = f"M{x:.1f} {y:.1f}"
+        elif steps and last is not None:
+            path += f"H{x:.1f}V{y:.1f}"
+        else:
+            path += f"L{x:.1f} {y:.1f}"
+        last = y
+    return f'<path class="line {name}" d="{path}"/>' if path else ""
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 10_000:
+        return f"{value / 1000:g}k"
+    # A tick is a multiple of a step: what is left of 0 is rounding.
+    return f"{value:.4g}" if abs(value) >= 1e-9 else "0"
+
+
+def _svg(
+    number: str, message: str, width: int, height: int, parts: Sequence[str]
+) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" '
+        f'aria-labelledby="{number}-title"><title id="{number}-title">'
+        f"{escape(message)}</title>{''.join(parts)}</svg>"
+    )

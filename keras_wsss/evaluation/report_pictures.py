@@ -1,0 +1,204 @@
+"""Small versions of evaluated pictures, kept for the report."""
+
+import bisect
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from keras_wsss.categories import IGNORE, Split
+from keras_wsss.drawing import bright_palette, glow_layer, shares
+
+SIDE = 320  # pixels, longest side of a picture in the report
+MAP_SIDE = 40  # of a map, which is smooth
+# Base64 makes 4 bytes of 3; a report must stay below 15 MB.
+BUDGET = 10_000_000
+_QUALITY = 78
+_VOID = (200, 200, 200)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """Something to lay over a picture.
+
+    Attributes:
+        png: an image with transparency, of the picture's shape.
+        text: what it shows, for those who cannot see it.
+    """
+
+    png: bytes
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """One evaluated picture, small.
+
+    Attributes:
+        name: of the picture.
+        picture: JPEG, longest side `SIDE`.
+        size: its width and height.
+        ids: categories in truth.
+        truth: its mask.
+        masks: way of predicting -> mask.
+        scores: way of predicting -> mean IoU of this picture over the classes
+            of truth and mask together, in [0, 1].
+        maps: heading -> map, e.g. "attention".
+    """
+
+    name: str
+    picture: bytes
+    size: tuple[int, int]
+    ids: tuple[int, ...]
+    truth: Layer
+    masks: Mapping[str, Layer]
+    scores: Mapping[str, float]
+    maps: Mapping[str, Layer]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all its images."""
+        layers = [self.truth, *self.masks.values(), *self.maps.values()]
+        return len(self.picture) + sum(len(layer.png) for layer in layers)
+
+
+class Album:
+    """Collects pictures in bounded memory: the worst and the best stay.
+
+    Args:
+        split: names of the categories.
+        budget: bytes of all images together. Beyond it, pictures of medium
+            score are left out.
+    """
+
+    def __init__(self, split: Split, budget: int = BUDGET):
+        self.split = split
+        self.budget = budget
+        self.left_out = 0
+        self._shots: list[Shot] = []  # by score
+        self._bytes = 0
+
+    @property
+    def shots(self) -> list[Shot]:
+        """What was kept, worst first."""
+        return list(self._shots)
+
+    def add(
+        self,
+        name: str,
+        image: np.ndarray,
+        truth: np.ndarray,
+        masks: Mapping[str, np.ndarray],
+        maps: Mapping[str, tuple[Sequence[int], np.ndarray]],
+    ) -> None:
+        """Adds a picture of H x W pixels.
+
+        Args:
+            name: its name.
+            image: uint8 [H, W, 3], RGB.
+            truth: uint8 [H, W], scored ids, 0, or 255.
+            masks: way of predicting -> uint8 [H, W]; the first one's score
+                decides the order.
+            maps: heading -> ids and float [K, h, w] over the picture.
+        """
+        scale = min(1.0, SIDE / max(image.shape[:2]))
+        size = tuple(max(1, round(scale * n)) for n in image.shape[1::-1])
+        shot = Shot(
+            name=name,
+            picture=_jpeg(cv2.resize(image, size, None, 0, 0, cv2.INTER_AREA)),
+            size=size,
+            ids=tuple(int(i) for i in self.split.scored_ids if i in truth),
+            truth=self._mask_layer(truth, size),
+            masks={k: self._mask_layer(m, size) for k, m in masks.items()},
+            scores={k: picture_iou(truth, m) for k, m in masks.items()},
+            maps={k: self._map_layer(*found) for k, found in maps.items()},
+        )
+        bisect.insort(self._shots, shot, key=_rank)
+        self._bytes += shot.num_bytes
+        while self._bytes > self.budget and len(self._shots) > 2:
+            self._bytes -= self._shots.pop(len(self._shots) // 2).num_bytes
+            self.left_out += 1
+
+    def _mask_layer(self, mask: np.ndarray, size: tuple[int, int]) -> Layer:
+        small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        counts = np.bincount(mask.ravel(), minlength=256)
+        known = mask.size - counts[IGNORE]
+        parts = [
+            f"{self.split.name_of(int(i))} {counts[i] / known:.0%}"
+            for i in np.flatnonzero(counts[:IGNORE])
+            if i
+        ]
+        return Layer(_mask_png(small), ", ".join(parts) if parts else "nothing")
+
+    def _map_layer(self, ids: Sequence[int], maps: np.ndarray) -> Layer:
+        places = []
+        for number, one in zip(ids, maps, strict=True):
+            row, column = np.unravel_index(int(np.argmax(one)), one.shape)
+            place = _place(row / one.shape[0], column / one.shape[1])
+            places.append(f"{self.split.name_of(int(number))} {place}")
+        text = f"strongest for {', '.join(places)}" if places else "nothing"
+        return Layer(_png(glow_layer(shares(maps), ids)), text)
+
+
+def picture_iou(truth: np.ndarray, mask: np.ndarray) -> float:
+    """Mean IoU of one picture over the classes that truth or mask hold.
+
+    Args:
+        truth: uint8 [H, W]; 255 is not looked at.
+        mask: uint8 [H, W].
+    """
+    known = truth != IGNORE
+    truth, mask = truth[known].astype(int), mask[known].astype(int)
+    if not truth.size:
+        return 1.0
+    common = np.bincount(truth[truth == mask], minlength=256)
+    union = np.bincount(truth, minlength=256) - common
+    union += np.bincount(mask, minlength=256)
+    present = union > 0
+    return float(np.mean(common[present] / union[present]))
+
+
+def _rank(shot: Shot) -> tuple[float, str]:
+    return next(iter(shot.scores.values()), 0.0), shot.name
+
+
+def _place(down: float, across: float) -> str:
+    """Words for a place in [0, 1) x [0, 1)."""
+    row = ("top", "middle", "bottom")[min(int(down * 3), 2)]
+    column = ("left", "centre", "right")[min(int(across * 3), 2)]
+    return (
+        "in the centre"
+        if row + column == "middlecentre"
+        else (f"at the {row} {column}")
+    )
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _mask_png(mask: np.ndarray) -> bytes:
+    """A mask in colours, transparent where it is background."""
+    values, numbers = np.unique(mask, return_inverse=True)
+    colours = bright_palette()[values].round().astype(np.uint8)
+    colours[values == IGNORE] = _VOID
+    opacity = np.where(values == 0, 0, 255)
+    opacity[values == IGNORE] = 110
+    image = Image.fromarray(numbers.reshape(mask.shape).astype(np.uint8))
+    image.putpalette(colours.ravel().tolist())
+    buffer = io.BytesIO()
+    image.save(
+        buffer, "PNG", optimize=True, transparency=bytes(opacity.tolist())
+    )
+    return buffer.getvalue()
