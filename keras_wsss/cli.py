@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from keras_wsss.errors import ConfigError, UserError
+from keras_wsss.errors import ConfigError, UserError, printable
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -22,7 +22,7 @@ def exit_with(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         code = EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

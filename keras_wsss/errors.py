@@ -10,6 +10,22 @@ class UserError(Exception):
     """
 
 
+def printable(text: str) -> str:
+    """Text from a file, made safe for a terminal and any encoding.
+
+    Control characters, which could clear the screen or hide a line, and
+    halves of characters, which cannot be printed, become escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 class DataError(UserError):
     """A picture, mask, annotation or tags file that cannot be used."""
 

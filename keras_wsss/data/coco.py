@@ -16,7 +16,7 @@ from keras_wsss.data.coco_json import (
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
 from keras_wsss.data.problems import Problem, Report, closest, raise_problem
 from keras_wsss.data.records import Dataset, Record
-from keras_wsss.data.segmentation import decode
+from keras_wsss.data.segmentation import Region, encode, paint
 from keras_wsss.errors import DataError
 
 NO_SOURCE = "no source category in the picture"
@@ -24,6 +24,7 @@ WITH_TARGET = "a target category in the picture"
 HIDDEN = "source categories hidden by target categories or crowds"
 MISSING = "image file missing"
 HIDDEN_LABELS = "labels without a visible pixel"
+_MOST_LAYERS = 100  # of instances over each other, on average
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,27 +51,40 @@ class CocoMask:
     unknown: tuple[CocoInstance, ...]
 
     def read(self) -> np.ndarray:
-        """The mask as uint8 [height, width]: 0 background, ids, 255 ignore."""
+        """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
+
+        Raises:
+            DataError: so many instances lie over each other that painting
+                them would take very long.
+        """
         # Column-wise like the decoded instances.
         shape = (self.image.height, self.image.width)
         mask = np.zeros(shape, np.uint8, order="F")
-        for instance in self.unknown:
-            np.copyto(mask, IGNORE, where=self._decode(instance))
-        painted = [
-            (category, self._decode(instance))
+        source = [
+            (category, self._encode(instance))
             for category, instance in self.source
         ]
         # The JSON's own "area" is not trusted; the sort is stable, so that
         # of equal areas the higher annotation id lies on top.
-        painted.sort(key=lambda item: -np.count_nonzero(item[1]))
-        for category, pixels in painted:
-            np.copyto(mask, category, where=pixels)
-        for instance in self.ignored:
-            np.copyto(mask, IGNORE, where=self._decode(instance))
+        source.sort(key=lambda item: -item[1].area)
+        layers = [
+            *((IGNORE, self._encode(instance)) for instance in self.unknown),
+            *source,
+            *((IGNORE, self._encode(instance)) for instance in self.ignored),
+        ]
+        covered = sum(region.area for _, region in layers) / mask.size
+        if covered > _MOST_LAYERS:
+            raise DataError(
+                f"{self.annotations}: image {self.image.id}: its instances "
+                f"cover it {covered:.0f} times, more than {_MOST_LAYERS}; "
+                "remove repeated annotations."
+            )
+        for value, region in layers:
+            paint(mask, region, value)
         return np.ascontiguousarray(mask)
 
-    def _decode(self, instance: CocoInstance) -> np.ndarray:
-        return decode(
+    def _encode(self, instance: CocoInstance) -> Region:
+        return encode(
             instance.polygons,
             instance.runs,
             self.image.height,

@@ -5,6 +5,7 @@ code trusts sizes, run lengths and coordinates.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from keras_wsss.data.segmentation import (
     checked_polygons,
     checked_runs,
     is_integer,
+    is_number,
     shown,
 )
 from keras_wsss.errors import DataError
@@ -120,10 +122,19 @@ def read_coco_file(
 
 _Tell = Callable[[str, str, str], None]
 _WRONG_ENTRY = "wrong entry"
+_SMALL = 16_000_000  # characters; less text cannot take much memory
+_TEXT_PER_BRACKET = 8  # characters; real files have 30 and more
 
 
 def _load(path: Path) -> dict[str, Any]:
     text = read_text(path)
+    brackets = text.count("[") + text.count("{")
+    if len(text) > _SMALL and brackets * _TEXT_PER_BRACKET > len(text):
+        # Each would take 20 times its text as a Python object.
+        raise DataError(
+            f"{path}: not a COCO instances file ({brackets} brackets in "
+            f"{len(text)} characters); export the file again."
+        )
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
@@ -131,7 +142,12 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path}: line {error.lineno} column {error.colno}: not JSON "
             f"({error.msg}); download or export the file again."
         ) from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise DataError(
+            f"{path}: not a COCO instances file (its lists are nested too "
+            "deeply); export the file again."
+        ) from None
+    except ValueError as error:
         raise DataError(
             f"{path}: not a COCO instances file ({error})."
         ) from None
@@ -167,7 +183,18 @@ def _entry_problem(entry: Any, fields: dict[str, tuple]) -> str | None:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    # JSON can hold halves of characters, which no output can.
+    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value):
+        return False
+    return bool(value.strip())
+
+
+def _is_box(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(map(is_number, value))
+    )
 
 
 def _is_positive(value: Any) -> bool:
@@ -194,6 +221,8 @@ _INSTANCE_FIELDS = {
         "a list of polygons or a run-length encoding",
     ),
 }
+# Not needed, but wrong ones tell of a broken export.
+_BOX = (_is_box, "x, y, width, height in finite numbers")
 
 
 def _categories(entries: list, tell: _Tell) -> Iterator[tuple[int, str]]:
@@ -258,6 +287,8 @@ def _instance(
     if text := _entry_problem(entry, _INSTANCE_FIELDS):
         return tell(_WRONG_ENTRY, record, text)
     number = entry["id"]
+    if "bbox" in entry and (text := _field(entry, "bbox", *_BOX)):
+        return tell(_WRONG_ENTRY, f"annotation {number}", text)
     record = f"annotation {number}"
     if number in seen:
         return tell(

@@ -4,10 +4,12 @@ Only the header is parsed until the size is known to lie below a limit, so a
 small file that unpacks to gigabytes is refused before memory is spent on it.
 """
 
+import contextlib
 import io
 import os
 import stat
 import struct
+import threading
 import zlib
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -19,6 +21,7 @@ from keras_wsss.errors import DataError
 
 Kind = Literal["jpeg", "png"]
 DEFAULT_MAX_PIXELS = 64_000_000  # 192 MB once decoded
+MAX_BYTES = 256_000_000  # of a file, which is read as a whole
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -27,6 +30,15 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
 _JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without a length
+# Far more than any camera or encoder writes. Without these limits a small
+# file of empty parts, or of scans that each visit the whole picture, would
+# keep a decoder busy for minutes.
+_MAX_JPEG_HEADER_PARTS = 50_000
+_MAX_JPEG_SCANS = 100
+_MAX_PNG_CHUNKS = 100_000
+# Decoding takes up to 12 bytes a pixel for a moment, so threads take turns.
+_LARGE_PIXELS = 16_000_000
+_one_large_picture = threading.Lock()
 
 
 class ImageHeader(NamedTuple):
@@ -92,13 +104,32 @@ def read_image(
     Raises:
         DataError: what `check_image` raises, or a truncated or corrupt file.
     """
+    return decode_image(
+        read_picture_file(path, max_pixels),
+        str(path),
+        max_pixels,
+        apply_orientation=apply_orientation,
+    )
+
+
+def read_picture_file(
+    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS
+) -> bytes:
+    """Content of a JPEG or PNG file whose size and header are acceptable.
+
+    Raises:
+        DataError: what `check_image` raises, or more than `MAX_BYTES`.
+    """
     with open_regular(path) as file:
         _header(file, str(path), max_pixels)
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise DataError(
+                f"{path}: {size / 1e6:.0f} MB is more than the limit of "
+                f"{MAX_BYTES / 1e6:.0f} MB for a picture; save it smaller."
+            )
         file.seek(0)
-        data = file.read()
-    return decode_image(
-        data, str(path), max_pixels, apply_orientation=apply_orientation
-    )
+        return file.read()
 
 
 def decode_image(
@@ -126,16 +157,23 @@ def decode_image(
     flags = cv2.IMREAD_COLOR
     if not apply_orientation:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        # OpenCV releases the interpreter lock here: threads decode together.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        image = None
+    large = header.width * header.height > _LARGE_PIXELS
+    with _one_large_picture if large else contextlib.nullcontext():
+        image = _decode(data, flags)
     if image is None:
         raise _damaged(name, f"its {header.kind.upper()} data are corrupt")
     if sorted(image.shape[:2]) != sorted((header.width, header.height)):
         raise _damaged(name, "it decodes to another size than its header says")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
+
+
+def _decode(data: bytes, flags: int) -> np.ndarray | None:
+    try:
+        # OpenCV releases the interpreter lock here: threads decode together.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def check_complete(data: bytes, name: str, max_pixels: int) -> ImageHeader:
@@ -151,8 +189,8 @@ def check_complete(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header = _header(file, name, max_pixels)
     if header.kind == "png":
         _check_png_chunks(data, name)
-    elif data.rfind(b"\xff\xd9", _jpeg_scan_offset(file, name)) < 0:
-        raise _damaged(name, "it is truncated: its JPEG end mark is missing")
+    else:
+        _check_jpeg_scans(data, _jpeg_scan_offset(file, name), name)
     return header
 
 
@@ -225,14 +263,18 @@ def _header(file: BinaryIO, name: str, max_pixels: int) -> ImageHeader:
 def _jpeg_segments(file: BinaryIO, name: str):
     """Yields (marker, payload length), the file standing at the payload."""
     file.seek(2)
-    while True:
+    parts = 0
+    while parts < _MAX_JPEG_HEADER_PARTS:
+        parts += 1
         byte = file.read(1)
         if byte != b"\xff":
             problem = "its JPEG header is damaged"
             if not byte:
                 problem = "it is truncated inside its JPEG header"
             raise _damaged(name, problem)
-        while byte == b"\xff":  # any number of fill bytes may precede
+        # Fill bytes may precede.
+        while byte == b"\xff" and parts < _MAX_JPEG_HEADER_PARTS:
+            parts += 1
             byte = file.read(1)
         marker = byte[0] if byte else 0
         if marker in _JPEG_BARE:
@@ -244,6 +286,7 @@ def _jpeg_segments(file: BinaryIO, name: str):
         end = file.tell() + length
         yield marker, length
         file.seek(end)
+    raise _damaged(name, "its JPEG header has too many parts")
 
 
 def _jpeg_size(file: BinaryIO, name: str) -> tuple[int, int]:
@@ -268,10 +311,23 @@ def _jpeg_scan_offset(file: BinaryIO, name: str) -> int:
     raise AssertionError  # the generator ends only by raising
 
 
+def _check_jpeg_scans(data: bytes, start: int, name: str) -> None:
+    end = data.rfind(b"\xff\xd9", start)
+    if end < 0:
+        raise _damaged(name, "it is truncated: its JPEG end mark is missing")
+    scans = 1 + data.count(bytes((0xFF, _JPEG_SCAN)), start, end)
+    if scans > _MAX_JPEG_SCANS:
+        raise _damaged(
+            name, f"it has {scans} JPEG scans, more than {_MAX_JPEG_SCANS}"
+        )
+
+
 def _check_png_chunks(data: bytes, name: str) -> None:
     offset = len(_PNG_MAGIC)
     view = memoryview(data)
-    while offset + 12 <= len(data):
+    for _ in range(_MAX_PNG_CHUNKS):
+        if offset + 12 > len(data):
+            break
         length, kind = struct.unpack_from(">I4s", data, offset)
         end = offset + 12 + length
         if end > len(data):
@@ -279,7 +335,14 @@ def _check_png_chunks(data: bytes, name: str) -> None:
         (checksum,) = struct.unpack_from(">I", data, end - 4)
         if zlib.crc32(view[offset + 4 : end - 4]) != checksum:
             raise _damaged(name, "a PNG checksum is wrong")
+        if kind == b"acTL":
+            # Decoders differ in what they take for the picture.
+            raise DataError(
+                f"{name}: an animated PNG; save one frame as a picture."
+            )
         if kind == b"IEND":
             return
         offset = end
+    else:
+        raise _damaged(name, f"it has more than {_MAX_PNG_CHUNKS} PNG chunks")
     raise _damaged(name, "it is truncated: its PNG end mark is missing")

@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -13,7 +15,7 @@ from keras_wsss.data.images import (
     DEFAULT_MAX_PIXELS,
     check_complete,
     check_image,
-    open_regular,
+    read_picture_file,
 )
 from keras_wsss.errors import DataError
 from keras_wsss.files import atomic_path
@@ -21,6 +23,17 @@ from keras_wsss.files import atomic_path
 # Place of bit depth and colour type in a PNG file, which begins with its
 # 8 magic bytes, the chunk's length and name, width and height.
 _DEPTH, _COLOUR = 24, 25
+# What Pillow was seen to raise for damaged files.
+_DAMAGE = (
+    EOFError,
+    IndexError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _GREY, _PALETTE = 0, 3
 _COLOUR_NAMES = {
     2: "an RGB picture",
@@ -53,8 +66,7 @@ def read_palette_mask(
             f"{path}: a JPEG cannot be a mask, compression changes its "
             "values; save masks as palette PNG."
         )
-    with open_regular(path) as file:
-        data = file.read()
+    data = read_picture_file(path, max_pixels)
     check_complete(data, str(path), max_pixels)
     depth, colour = data[_DEPTH], data[_COLOUR]
     # Grey of 1, 2 or 4 bits is stretched to 0..255 by every decoder.
@@ -68,7 +80,9 @@ def read_palette_mask(
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.array(image, np.uint8)
-    except (OSError, ValueError, SyntaxError):
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {error}; cut the mask in parts.") from None
+    except _DAMAGE:
         raise DataError(
             f"{path}: its PNG data are corrupt; replace the file."
         ) from None

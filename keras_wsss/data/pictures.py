@@ -39,14 +39,17 @@ class PictureStore:
     Args:
         max_pixels: larger pictures are refused before they are decoded.
         memory_mb: squares kept in memory, in MB; what comes first stays.
+        colour: of the padding, RGB grey levels.
     """
 
     def __init__(
         self,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         memory_mb: float = 0,
+        colour: tuple[int, int, int] = preprocess.BLACK,
     ):
         self.max_pixels = max_pixels
+        self.colour = colour
         self._free = int(memory_mb * 1e6)
         self._kept: dict[tuple, Square | np.ndarray] = {}
         self._lock = threading.Lock()
@@ -67,7 +70,7 @@ class PictureStore:
         def read() -> Square:
             image = read_image(Path(record.image_path), self.max_pixels)
             height, width = image.shape[:2]
-            square = _on_cpu(preprocess.square_image, image, size)
+            square = _on_cpu(preprocess.square_image, image, size, self.colour)
             return Square(square, height, width)
 
         key = ("image", str(record.image_path), size)
@@ -171,10 +174,10 @@ def drop_bad_images(
         )
     before = dataset.skipped.get(UNREADABLE, ())
     skipped = {**dataset.skipped, UNREADABLE: (*before, *bad)}
-    return Dataset(kept, skipped)
+    return Dataset(kept, skipped, dataset.dropped)
 
 
-def _on_cpu(function: Callable, array: np.ndarray, size: int) -> np.ndarray:
+def _on_cpu(function: Callable, array: np.ndarray, *options) -> np.ndarray:
     # Called in decoding threads: a GPU has better things to do.
     with tf.device("/CPU:0"):
-        return function(tf.constant(array), size).numpy()
+        return function(tf.constant(array), *options).numpy()

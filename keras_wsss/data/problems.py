@@ -7,11 +7,12 @@ after which the reader goes on without the faulty item. Training passes
 
 import dataclasses
 import difflib
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
-from keras_wsss.errors import DataError
+from keras_wsss.errors import DataError, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,13 @@ class Problem:
     def sentence(self) -> str:
         """File, record, value and remedy in one sentence."""
         record = f" {self.record}:" if self.record else ""
-        return f"{self.path}:{record} {self.text}."
+        return printable(f"{self.path}:{record} {self.text}.")
 
+
+# Largest text file that is read; COCO's own largest has 450 MB.
+MAX_TEXT_BYTES = 1_000_000_000
+_MAX_NAME = 255  # bytes of a file name on all common file systems
+_MAX_PATH = 2000
 
 Report = Callable[[Problem], None]
 
@@ -54,6 +60,17 @@ def path_problem(name: str) -> str | None:
     """
     if not name.strip() or "\0" in name:
         return f"the file name {name!r} is empty or holds a zero byte"
+    try:
+        longest = max(len(part.encode()) for part in name.split("/"))
+    except UnicodeEncodeError:
+        return f"the file name {name!r} holds half a character; correct it"
+    if longest > _MAX_NAME or len(name) > _MAX_PATH:
+        return (
+            f"the file name {name[:30]!r}... has {len(name)} characters; no "
+            "file can be called that"
+        )
+    if not PurePosixPath(name).name:
+        return f"the file name {name!r} names no file"
     windows = PureWindowsPath(name)  # splits at both kinds of slashes
     outside = PurePosixPath(name).is_absolute() or windows.is_absolute()
     if outside or windows.drive or windows.root or ".." in windows.parts:
@@ -81,9 +98,18 @@ def read_text(path: Path) -> str:
     """A whole UTF-8 text file, with or without byte order mark.
 
     Raises:
-        DataError: missing, unreadable or not UTF-8.
+        DataError: missing, no regular file, too large or not UTF-8.
     """
     try:
+        # Opening a pipe or device could block for ever: look first.
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path}: not a file; give a text file.")
+        if found.st_size > MAX_TEXT_BYTES:
+            raise DataError(
+                f"{path}: {found.st_size / 1e6:.0f} MB is more than the limit "
+                f"of {MAX_TEXT_BYTES / 1e6:.0f} MB; divide the file."
+            )
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(

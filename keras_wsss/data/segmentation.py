@@ -5,8 +5,9 @@ coordinates, so nothing reaches it that has not been checked here.
 """
 
 import math
+import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -14,6 +15,11 @@ from pycocotools import mask as coco_mask
 _FIRST = 48  # the compressed code stores 6 bits a character, from "0" on
 _MORE, _SIGN, _BITS = 0x20, 0x10, 0x1F
 _LONGEST = 7  # characters of the largest run: 5 bits each
+_LARGE_MASK = 4_000_000  # pixels
+_SMALL_PART = 16  # of a large mask that is painted pixel by pixel
+# Pixels. The rasteriser takes 5 points and 100 bytes for each of them; an
+# outline that zigzags over a large picture would take gigabytes.
+_LONGEST_OUTLINE = 1_000_000
 
 
 def checked_polygons(
@@ -38,7 +44,7 @@ def checked_polygons(
         if len(polygon) < 6:
             return (), f"{where} has {len(polygon) // 2} points; it needs three"
         for value in polygon:
-            if not _is_number(value):
+            if not is_number(value):
                 return (), f"{where} holds {shown(value)}, not a finite number"
         # Slightly outside is common and clipped; far outside is a mistake,
         # and the rasteriser would take memory for all of the outline.
@@ -52,7 +58,21 @@ def checked_polygons(
                         f"{where} has {name} = {value} in a picture of "
                         f"{width} x {height}; correct it"
                     )
-    return tuple(np.array(p, np.float64) for p in polygons), None
+    arrays = tuple(np.array(p, np.float64) for p in polygons)
+    points = sum(array.size for array in arrays) // 2
+    # No edge is longer than three sides: most need no closer look.
+    longest = 3 * max(height, width) * points
+    if longest > _LONGEST_OUTLINE < (length := sum(map(_outline, arrays))):
+        return (), (
+            f"its outline is {length:.0f} pixels long, more than "
+            f"{_LONGEST_OUTLINE}; draw it with fewer turns, or as RLE"
+        )
+    return arrays, None
+
+
+def _outline(polygon: np.ndarray) -> float:
+    points = polygon.reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(1).sum())
 
 
 def checked_runs(
@@ -86,7 +106,13 @@ def checked_runs(
             "compressed string; export it again"
         )
     if counts and min(counts) < 0:
-        return None, f"its RLE has the negative run {min(counts)}; export again"
+        return None, (
+            f"its RLE has the negative run {shown(min(counts))}; export again"
+        )
+    if counts and max(counts) >= 2**32:
+        return None, (
+            f"its RLE has the run {shown(max(counts))}; export it again"
+        )
     if sum(counts) != height * width:
         return None, (
             f"its RLE covers {sum(counts)} pixels but the picture has "
@@ -132,22 +158,31 @@ def expand_counts(text: str) -> list[int] | None:
     return values.tolist()
 
 
-def decode(
+class Region(NamedTuple):
+    """The pixels of an instance as COCO's compressed runs: small.
+
+    Attributes:
+        code: pycocotools' dictionary of "size" and "counts".
+        area: pixels.
+    """
+
+    code: dict[str, Any]
+    area: int
+
+
+def encode(
     polygons: Sequence[np.ndarray],
     runs: np.ndarray | None,
     height: int,
     width: int,
-) -> np.ndarray:
-    """Mask of a checked segmentation.
+) -> Region:
+    """Pixels of a checked segmentation.
 
     Args:
-        polygons: float64 [2 * points] each; the mask is their union.
+        polygons: float64 [2 * points] each; the region is their union.
         runs: uint32 run lengths, taken instead of polygons when given.
         height: rows of the picture.
         width: columns of the picture.
-
-    Returns:
-        bool [height, width].
     """
     if runs is None:
         codes = coco_mask.frPyObjects(list(polygons), height, width)
@@ -156,7 +191,28 @@ def decode(
         code = coco_mask.frPyObjects(
             {"size": [height, width], "counts": runs.tolist()}, height, width
         )
-    return coco_mask.decode(code).view(bool)
+    return Region(code, int(coco_mask.area(code)))
+
+
+def paint(mask: np.ndarray, region: Region, value: int) -> None:
+    """Sets the pixels of a region to `value`.
+
+    Args:
+        mask: uint8 [height, width], column-wise in memory; changed.
+        region: what `encode` gave for that size.
+        value: 0 to 255.
+    """
+    if mask.size < _LARGE_MASK or region.area > mask.size // _SMALL_PART:
+        np.copyto(mask, value, where=coco_mask.decode(region.code).view(bool))
+        return
+    # A small object in a large picture: visiting all pixels would take 100
+    # times longer.
+    runs = expand_counts(region.code["counts"].decode())
+    ends = np.cumsum(runs + [0] * (len(runs) % 2))
+    starts, lengths = ends[0::2], ends[1::2] - ends[0::2]
+    before = np.cumsum(lengths) - lengths
+    index = np.repeat(starts - before, lengths) + np.arange(region.area)
+    mask.reshape(-1, order="F")[index] = value
 
 
 def is_integer(value: Any) -> bool:
@@ -164,13 +220,20 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def shown(value: Any) -> str:
-    """A JSON value, shortened, for an error message."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number of sensible size."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 2**63 and math.isfinite(value)
+
+
+def shown(value: Any) -> str:
+    """A JSON value, shortened, for an error message."""
+    # Of deep nesting and long lists, only the beginning is looked at.
+    text = _SHORT.repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 38

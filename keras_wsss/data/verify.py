@@ -22,6 +22,8 @@ from keras_wsss.data.progress import progress
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.errors import DataError
 
+MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -49,12 +51,19 @@ def verify(locations: Locations) -> Findings:
         if given is None:
             continue
         counts = findings.counts[name] = Counts()
+        found: list[Problem] = []
         try:
-            paths = check(locations, counts, findings.problems.append)
+            paths = check(locations, counts, _limited(found))
         except DataError as error:
             # The whole file is unusable; the other parts are still checked.
-            findings.problems.append(_unreadable("unreadable file", error))
+            found.append(_unreadable("unreadable file", error))
             continue
+        except _TooMany:
+            text = f"only the first {MAX_PROBLEMS} problems of it are listed"
+            found.append(Problem("unchecked rest", str(given), "", text))
+            continue
+        finally:
+            findings.problems.extend(found)
         if name == "evaluation":
             validation = paths
         else:
@@ -65,6 +74,21 @@ def verify(locations: Locations) -> Findings:
         names = name == "target"
         findings.problems.extend(in_both(paths, validation, names))
     return findings
+
+
+class _TooMany(Exception):
+    """A part of the data has more problems than anyone reads."""
+
+
+def _limited(problems: list[Problem]) -> Report:
+    """A report into a list that does not grow without end."""
+
+    def report(problem: Problem) -> None:
+        if len(problems) >= MAX_PROBLEMS:
+            raise _TooMany
+        problems.append(problem)
+
+    return report
 
 
 def _verify_source(

@@ -159,16 +159,16 @@ def read_classes(root: Path) -> tuple[str, ...]:
     names = [line.strip() for line in read_text(path).rstrip().split("\n")]
     if names[0] in _BACKGROUND_NAMES:
         names = names[1:]
+    if not names or len(names) > MAX_CATEGORIES:
+        raise DataError(
+            f"{path}: {len(names)} names; give 1 to {MAX_CATEGORIES}."
+        )
     for name in names:
         if not name or names.count(name) > 1:
             raise DataError(
                 f"{path}: the name {name!r} is empty or stands twice; write "
                 "one category name a line, in the order of the mask indices."
             )
-    if not names or len(names) > MAX_CATEGORIES:
-        raise DataError(
-            f"{path}: {len(names)} names; give 1 to {MAX_CATEGORIES}."
-        )
     return tuple(names)
 
 

@@ -16,10 +16,15 @@ from small_data import (
 )
 
 from keras_wsss.categories import IGNORE, SPLITS
-from keras_wsss.data import coco
+from keras_wsss.data import coco, segmentation
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.coco_json import read_coco_file
-from keras_wsss.data.segmentation import checked_runs, decode, expand_counts
+from keras_wsss.data.segmentation import (
+    checked_runs,
+    encode,
+    expand_counts,
+    paint,
+)
 from keras_wsss.errors import DataError
 
 
@@ -258,7 +263,9 @@ def test_compressed_and_plain_runs_give_the_same_mask():
                 width,
             )
             assert problem is None
-            np.testing.assert_array_equal(decode((), runs, height, width), mask)
+            found = np.zeros((height, width), np.uint8, order="F")
+            paint(found, encode((), runs, height, width), 1)
+            np.testing.assert_array_equal(found, mask)
 
 
 def fault(path: str, value):
@@ -379,3 +386,19 @@ def test_slightly_outside_is_clipped(tmp_path):
     mask = read(tmp_path, content).records[0].mask.read()
     assert np.all(mask[:4] == CUP)
     assert not mask[4:].any()
+
+
+def test_small_objects_in_large_pictures(monkeypatch):
+    """They are painted in another way, which must give the same pixels."""
+    polygons = [np.array(box(3, 2, 9, 5)), np.array([0.0, 0, 4, 9, 8, 1])]
+    runs = np.array([5, 3, 150, 2, 240], np.uint32)
+    for polygon, run in ((polygons, None), ((), runs)):
+        region = encode(polygon, run, 20, 20)
+        plain, sparse = (np.zeros((20, 20), np.uint8, "F") for _ in range(2))
+        paint(plain, region, 7)
+        monkeypatch.setattr(segmentation, "_LARGE_MASK", 1)
+        monkeypatch.setattr(segmentation, "_SMALL_PART", 1)
+        paint(sparse, region, 7)
+        monkeypatch.undo()
+        np.testing.assert_array_equal(sparse, plain)
+        assert np.count_nonzero(plain) == region.area > 0
