@@ -1,30 +1,51 @@
 """Hide-and-Seek: which cells of a picture a training step does not see."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from keras_wsss.data.sampling import random_words
+from keras_wsss.errors import ConfigError
 
 _HIDE_STREAM = 1  # `keras_wsss.data.views` takes 0 of the same seed
 
 
-def hidden_cells(seed: int, grid: int, probability: float) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class HideAndSeek:
     """Draws the cells to hide, each on its own.
 
-    Args:
-        seed: of a slot of a step, see `PairBatch.seed`; it decides the cells
-            together with the other arguments.
+    Attributes:
         grid: cells along a side, 4 in the release.
         probability: of hiding a cell, 0.5 in the release.
-
-    Returns:
-        float32 [grid, grid], 1 for hidden.
     """
-    words = random_words(
-        grid * grid, seed=seed, stream=_HIDE_STREAM, position=0
-    )
-    unit = (words >> np.uint64(11)).astype(np.float64) / 2.0**53  # [0, 1)
-    return (unit < probability).astype(np.float32).reshape(grid, grid)
+
+    grid: int = 4
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.grid < 1 or not 0 <= self.probability <= 1:
+            raise ConfigError(
+                f"Hide-and-Seek hides cells of a grid of {self.grid} with "
+                f"probability {self.probability}; the grid has 1 cell or more "
+                "and the probability is 0 to 1."
+            )
+
+    def cells(self, seed: int) -> np.ndarray:
+        """The cells of one slot of one step.
+
+        Args:
+            seed: see `PairBatch.seed`, a function of the run's seed and the
+                step; it alone decides.
+
+        Returns:
+            float32 [grid, grid], 1 for hidden.
+        """
+        count = self.grid**2
+        words = random_words(count, seed=seed, stream=_HIDE_STREAM, position=0)
+        unit = (words >> np.uint64(11)).astype(np.float64) / 2.0**53  # [0, 1)
+        hidden = (unit < self.probability).astype(np.float32)
+        return hidden.reshape(self.grid, self.grid)
 
 
 def hide(images: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:

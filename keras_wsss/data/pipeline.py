@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.data.encodings import Encodings
+from keras_wsss.data.hide_and_seek import HideAndSeek
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.reading import ViewReader, cast_arrays
 from keras_wsss.data.records import Record
@@ -38,6 +39,7 @@ class Stream:
         cache: when given, batches hold the frozen encoder's outputs in place
             of pictures, and views are those of the cache.
         with_mask: whether batches hold masks (source only).
+        hide: draws the cells to hide; None hides nothing.
     """
 
     sampler: PairSampler
@@ -47,6 +49,7 @@ class Stream:
     pictures: PictureStore = dataclasses.field(default_factory=PictureStore)
     cache: Encodings | None = None
     with_mask: bool = False
+    hide: HideAndSeek | None = None
 
 
 def make_batches(
@@ -75,8 +78,10 @@ def make_batches(
       present label of which the window shows no pixel.
     * "present": float32 [B, K], the right answer to each query.
     * "tags": float32 [B, C], 1 for every known label of the picture.
-    * "valid": float32 [B, g, g], 1 for picture, 0 for padding.
+    * "valid": float32 [B, g, g], 1 for picture, 0 for padding. With
+      `ViewSpec.points`, g = (S - 1) / stride + 1.
     * "record": int32 [B], index into the sampler's records.
+    * "hidden": float32 [B, cells, cells], 1 for hidden, if `hide`.
     * "mask": uint8 [B, S, S], if `with_mask`: ids, 0, 255.
 
     Args:
@@ -195,6 +200,7 @@ def _stream_batches(
         views.image_size,
         views.base_size,
         stream.with_mask,
+        views.stride,
     )
     entries = {
         "labels": (tf.int32, [sampler.queries]),
@@ -203,6 +209,8 @@ def _stream_batches(
         "tags": (tf.float32, [stream.num_categories]),
         "record": (tf.int32, []),
     }
+    if stream.hide is not None:
+        entries["hidden"] = (tf.float32, [stream.hide.grid] * 2)
 
     def load(number: np.ndarray) -> list[np.ndarray]:
         step, row = divmod(int(number), part)
@@ -216,8 +224,10 @@ def _stream_batches(
         )
         tags = np.zeros(stream.num_categories, np.float32)
         tags[np.array(record.labels, int) - 1] = 1
-        values = (slot.labels[0], slot.weights[0], slot.present[0], tags)
-        return [*loaded, *cast_arrays((*values, np.asarray(index)), entries)]
+        values = [slot.labels[0], slot.weights[0], slot.present[0], tags, index]
+        if stream.hide is not None:
+            values.append(stream.hide.cells(seed))
+        return [*loaded, *cast_arrays(values, entries)]
 
     crops_objects = (
         stream.with_mask

@@ -12,20 +12,33 @@ from keras_wsss.categories import IGNORE
 PREPROCESSING_VERSION = 1
 
 MEAN_BGR = (104.008, 116.669, 122.675)
+# What pictures are padded with, grey levels of RGB: TransferNet's black, and
+# the mean colour, which is 0 (within half a level) once it is subtracted.
+BLACK = (0, 0, 0)
+MEAN_COLOUR = (123, 117, 104)
 
 
-def pad_image(image: tf.Tensor) -> tf.Tensor:
-    """Pads a picture at the bottom or right to a square, with black.
+def pad_image(
+    image: tf.Tensor, colour: tuple[int, int, int] = BLACK
+) -> tf.Tensor:
+    """Pads a picture at the bottom or right to a square.
 
     Args:
         image: [height, width, channels].
+        colour: of the padding; another than black needs 3 channels.
 
     Returns:
         Same type, [side, side, channels], side = max(height, width).
     """
     height, width = _height_and_width(image)
     side = tf.maximum(height, width)
-    return tf.pad(image, [[0, side - height], [0, side - width], [0, 0]])
+    margins = [[0, side - height], [0, side - width], [0, 0]]
+    if not any(colour):
+        return tf.pad(image, margins)
+    # Shifted by the colour, that which `tf.pad` fills in becomes it.
+    shift = tf.constant(colour, tf.int32)
+    padded = tf.pad(tf.cast(image, tf.int32) - shift, margins) + shift
+    return tf.cast(padded, image.dtype)
 
 
 def pad_mask(mask: tf.Tensor) -> tf.Tensor:
@@ -83,17 +96,22 @@ def resize_mask(mask: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     return tf.gather(mask, index * width // size, axis=1)
 
 
-def square_image(image: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+def square_image(
+    image: tf.Tensor,
+    size: int | tf.Tensor,
+    colour: tuple[int, int, int] = BLACK,
+) -> tf.Tensor:
     """Pads and resizes a picture; rounds to 8 bits as OpenCV does.
 
     Args:
         image: uint8 [height, width, 3].
         size: side of the result.
+        colour: of the padding.
 
     Returns:
         uint8 [size, size, 3], same channel order.
     """
-    resized = resize_image(pad_image(image), size)
+    resized = resize_image(pad_image(image, colour), size)
     return tf.cast(tf.round(resized), tf.uint8)
 
 
@@ -213,7 +231,9 @@ def view_valid(
 
     A cell counts when its centre does; the first row and column count as soon
     as they show any picture, so that the map of a very long picture is not
-    empty. A window that lies in the padding altogether gives zeros.
+    empty. A window that lies in the padding altogether gives zeros. Where
+    the view is one pixel larger than whole cells, a cell stands for every
+    `stride`-th pixel, from the first to the last.
 
     Args:
         height: rows of the original picture.
@@ -224,13 +244,16 @@ def view_valid(
         size: side of the window.
         flag: whether the view is mirrored.
         image_size: side of the view.
-        stride: pixels of the view per cell; divides `image_size`.
+        stride: pixels of the view per cell; divides `image_size`, or
+            `image_size` - 1.
 
     Returns:
-        float32 [image_size / stride, image_size / stride], 1 or 0.
+        float32 [cells, cells], 1 or 0, with `image_size` / `stride` cells
+        rounded up.
     """
-    cells = image_size // stride
-    centres = (tf.range(cells, dtype=tf.float32) + 0.5) * stride
+    cells = -(-image_size // stride)
+    offset = 0.5 / stride if image_size % stride else 0.5
+    centres = (tf.range(cells, dtype=tf.float32) + offset) * stride
     scale = tf.cast(base, tf.float32) / tf.cast(
         tf.maximum(height, width), tf.float32
     )

@@ -13,7 +13,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.data.views import View
 from keras_wsss.errors import ConfigError
 
-ENCODER_STRIDE = 16
+ENCODER_STRIDE = 16  # of TransferNet's encoders
 _NO_MASK = np.zeros((0, 0), np.uint8)
 
 
@@ -26,6 +26,7 @@ class ViewReader:
         image_size: side of the network's input.
         base_size: side of the square that windows of pictures are cut from.
         with_mask: whether to read masks.
+        stride: pixels per cell of "valid".
 
     Raises:
         ConfigError: the cache holds another input size.
@@ -38,6 +39,7 @@ class ViewReader:
         image_size: int,
         base_size: int,
         with_mask: bool,
+        stride: int = ENCODER_STRIDE,
     ):
         if cache is not None and cache.views.image_size != image_size:
             raise ConfigError(
@@ -49,6 +51,7 @@ class ViewReader:
         self.image_size = image_size
         self.base_size = base_size
         self.with_mask = with_mask
+        self.stride = stride
 
     def read(
         self,
@@ -141,7 +144,7 @@ class ViewReader:
         if self.with_mask:
             element["mask"] = preprocess.view_mask(mask, *window)
         element["valid"] = preprocess.view_valid(
-            height, width, base, *window, ENCODER_STRIDE
+            height, width, base, *window, self.stride
         )
         if sizes:
             element.update(height=height, width=width)

@@ -44,18 +44,27 @@ class ViewSpec:
             size is drawn within the picture, not its padding, where the
             picture is large enough.
         mirror: whether half of the views are mirrored.
+        stride: pixels per cell of the network's output.
+        points: whether cells are every `stride`-th pixel, from the first to
+            the last: `image_size` is then a multiple of `stride` plus 1.
+        inside: whether windows lie within the picture, not its padding,
+            where it is large enough; always so for `min_scale` below 1.
     """
 
     image_size: int
     resize_size: int = 0
     min_scale: float = 1.0
     mirror: bool = True
+    stride: int = 16
+    points: bool = False
+    inside: bool = False
 
     def __post_init__(self) -> None:
-        if self.image_size < 16 or self.image_size % 16:
+        rest = int(self.points)
+        if self.image_size < 16 or self.image_size % self.stride != rest:
             raise ConfigError(
                 f"image_size is {self.image_size}; it must be a positive "
-                "multiple of 16."
+                f"multiple of {self.stride}{' plus 1' if rest else ''}."
             )
         if not self.resize_size:
             size = round(self.image_size * 330 / 320)
@@ -90,12 +99,11 @@ class ViewSpec:
         words = random_words(4, seed=seed, stream=_VIEW_STREAM, position=0)
         unit = (words >> np.uint64(11)).astype(np.float64) / 2.0**53  # [0, 1)
         base = self.base_size
-        if self.min_scale == 1:
-            size = self.image_size
+        scale = self.min_scale + (1 - self.min_scale) * unit[0]
+        size = round(self.image_size * scale / self.min_scale)
+        if self.min_scale == 1 and not self.inside:
             room = (base - size, base - size)
         else:
-            scale = self.min_scale + (1 - self.min_scale) * unit[0]
-            size = round(self.image_size * scale / self.min_scale)
             side = max(height, width)
             room = tuple(
                 max(round(base * extent / side) - size, 0)

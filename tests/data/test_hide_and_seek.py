@@ -4,24 +4,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.data.hide_and_seek import hidden_cells, hide
+from keras_wsss.data.hide_and_seek import HideAndSeek, hide
+from keras_wsss.errors import ConfigError
 
 
 def test_cells_depend_on_the_seed_alone():
-    first = hidden_cells(7, 4, 0.5)
-    hidden_cells(8, 4, 0.5)
-    np.testing.assert_array_equal(hidden_cells(7, 4, 0.5), first)
-    assert not np.array_equal(hidden_cells(8, 4, 0.5), first)
+    first = HideAndSeek(4, 0.5).cells(7)
+    HideAndSeek(4, 0.5).cells(8)
+    np.testing.assert_array_equal(HideAndSeek(4, 0.5).cells(7), first)
+    assert not np.array_equal(HideAndSeek(4, 0.5).cells(8), first)
 
 
 def test_share_of_hidden_cells():
-    cells = np.stack([hidden_cells(seed, 4, 0.5) for seed in range(1000)])
+    cells = np.stack([HideAndSeek(4, 0.5).cells(seed) for seed in range(1000)])
     assert set(np.unique(cells)) == {0, 1}
     assert cells.mean() == pytest.approx(0.5, abs=0.02)
     # No cell is special.
     np.testing.assert_allclose(cells.mean(0), 0.5, atol=0.08)
-    assert hidden_cells(0, 4, 0.0).sum() == 0
-    assert hidden_cells(0, 4, 1.0).sum() == 16
+    assert HideAndSeek(4, 0.0).cells(0).sum() == 0
+    assert HideAndSeek(4, 1.0).cells(0).sum() == 16
 
 
 def test_hidden_cells_become_the_mean_colour():
@@ -32,3 +33,10 @@ def test_hidden_cells_become_the_mean_colour():
     expected = images.copy()
     expected[0, 4:8, 8:12] = 0
     np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+def test_impossible_grids_are_refused():
+    with pytest.raises(ConfigError, match="Hide-and-Seek"):
+        HideAndSeek(0, 0.5)
+    with pytest.raises(ConfigError, match="probability"):
+        HideAndSeek(4, 1.5)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_wsss.data import preprocess
 from keras_wsss.data.encodings import Encoding
 from keras_wsss.data.failures import iterate, user_errors
+from keras_wsss.data.hide_and_seek import HideAndSeek
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pipeline import (
     Stream,
@@ -365,3 +366,16 @@ def test_evaluation_from_cached_encodings(records):
     )
     features = np.concatenate([batch["features"] for batch in batches])
     np.testing.assert_array_equal(features[:, 0, 0, 0], [1, 11, 21, 31, 0, 0])
+
+
+def test_hidden_cells_belong_to_the_slot(records):
+    stream = _stream(records, size=4, hide=HideAndSeek(4, 0.5))
+    batches = [b["source"] for b in make_batches(stream, num_steps=2)]
+    for step, batch in enumerate(batches):
+        seeds = stream.sampler.batch(step, 4).seed
+        expected = [stream.hide.cells(int(seed)) for seed in seeds]
+        np.testing.assert_array_equal(batch["hidden"], expected)
+    resumed = next(iter(make_batches(stream, first_step=1, num_steps=1)))
+    np.testing.assert_array_equal(
+        resumed["source"]["hidden"], batches[1]["hidden"]
+    )

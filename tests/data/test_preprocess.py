@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_wsss.data import preprocess
 from keras_wsss.data.views import ViewSpec
+from keras_wsss.errors import ConfigError
 
 
 def _picture(height, width, seed=0):
@@ -217,3 +218,30 @@ def test_scaled_views_stay_in_the_picture_where_it_is_large_enough():
     sizes = [spec.draw(seed, 50, 100).size for seed in range(200)]
     assert min(sizes) < 70
     assert max(sizes) > 120
+
+
+def test_padding_in_another_colour():
+    image = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
+    square = preprocess.pad_image(tf.constant(image), preprocess.MEAN_COLOUR)
+    assert square.dtype == tf.uint8
+    np.testing.assert_array_equal(square[:5], image)
+    padding = preprocess.to_encoder_input(square[5:])
+    assert np.abs(padding).max() <= 0.5
+
+
+def test_cells_that_stand_for_single_pixels():
+    """33 pixels at stride 8: pixels 0, 8, 16, 24, 32; 20 rows are shown."""
+    valid = preprocess.view_valid(20, 33, 33, 0, 0, 33, False, 33, 8).numpy()
+    np.testing.assert_array_equal(valid[:, 0], [1, 1, 1, 0, 0])
+    np.testing.assert_array_equal(valid[0], np.ones(5))
+
+
+def test_windows_within_the_picture():
+    spec = ViewSpec(33, 64, stride=8, points=True, inside=True)
+    views = [spec.draw(seed, 20, 64) for seed in range(50)]
+    # 20 of 64 rows are less than a window has: it begins at the first one.
+    assert {view.top for view in views} == {0}
+    assert max(view.left for view in views) > 20
+    assert max(view.left for view in views) <= 64 - 33
+    with pytest.raises(ConfigError, match="multiple of 8 plus 1"):
+        ViewSpec(32, stride=8, points=True)
