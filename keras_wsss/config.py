@@ -73,6 +73,10 @@ def default_config() -> ml_collections.ConfigDict:
     config.model.output_stride = 1
     config.model.initializer = "published"  # of the decoder; or "he"
     config.model.shortcut = False  # decoder corrects densified attention
+    # What the decoder sees besides the densified attention (extensions).
+    config.model.guide_maps = False  # attention, similarity, class map
+    config.model.guide_features = 0  # features, projected to this many
+    config.model.guide_dropout = 0.0  # of the encoder's channels, for those
     config.model.tagger_units = 512
     config.model.attention_gain = 1.0  # for "conv", see LabelAttention
     config.model.classifier_gain = 1.0  # of features before the classifiers

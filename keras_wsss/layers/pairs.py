@@ -29,16 +29,16 @@ class RepeatForLabels(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_wsss")
 class MergePairs(keras.layers.Layer):
-    """[batch, labels, ...] to [batch * labels, ..., 1], one map a pair."""
+    """[batch, labels, height, width, channels] to [batch * labels, ...]."""
 
     def call(self, maps):
         """Reshapes; see the class."""
         shape = ops.shape(maps)
-        return ops.reshape(maps, (-1, shape[2], shape[3], 1))
+        return ops.reshape(maps, (-1, *shape[2:]))
 
     def compute_output_spec(self, maps):
         """Shape and dtype of what `call` returns."""
-        return keras.KerasTensor((None, *maps.shape[2:], 1), maps.dtype)
+        return keras.KerasTensor((None, *maps.shape[2:]), maps.dtype)
 
 
 @keras.saving.register_keras_serializable("keras_wsss")

@@ -25,20 +25,24 @@ def _initializer(name: str, filled: float = 1.0) -> keras.Initializer:
 def build_decoder(
     grid: int | None,
     switch_channels: Sequence[int],
+    guide_channels: int = 1,
     convolutions: Sequence[int] = (2, 2, 3, 3),
     width: float = 1.0,
     output_stride: int = 1,
     initializer: str = "he",
     shortcut: bool = False,
 ) -> keras.Model:
-    """Builds the decoder: densified attention to mask logits.
+    """Builds the decoder: a guide, the densified attention, to mask logits.
 
-    From the encoder only the pooling switches are passed, no features: the
-    decoder learns shapes, not categories.
+    In the published form the guide is the densified attention alone; from
+    the encoder only the pooling switches are passed, no features: the decoder
+    learns shapes, not categories.
 
     Args:
-        grid: side of the densified attention, or None for any size.
+        grid: side of the guide, or None for any size.
         switch_channels: channels of the encoder's pools 1 to 4.
+        guide_channels: M, maps of a guide; the first is the densified
+            attention.
         convolutions: convolutions of the decoder's blocks 1 to 4.
         width: multiplier of every channel count; the unpooling uses the
             first `width` share of the encoder's switch channels.
@@ -50,8 +54,8 @@ def build_decoder(
             in place of making it (an extension).
 
     Returns:
-        Model from [densified float [pairs, grid, grid, 1], switches of pool
-        4, then 3, 2 and 1 as far as needed: uint8 [pairs, h, w, channels]] to
+        Model from [guide float [pairs, grid, grid, M], switches of pool 4,
+        then 3, 2 and 1 as far as needed: uint8 [pairs, h, w, channels]] to
         logits float32 [pairs, h, w, 2]: background, foreground.
     """
     if output_stride not in OUTPUT_STRIDES:
@@ -71,8 +75,8 @@ def build_decoder(
             name=name,
         )(inputs)
 
-    densified = keras.Input((grid, grid, 1), name="densified_attention")
-    x = deconvolution(densified, channels[3], "deconv5_1")
+    guide = keras.Input((grid, grid, guide_channels), name="guide")
+    x = deconvolution(guide, channels[3], "deconv5_1")
     switches = []
     for pool in pools:
         side = None if grid is None else grid * 2 ** (4 - pool)
@@ -103,7 +107,7 @@ def build_decoder(
             STRIDE // output_stride,
             interpolation="bilinear",
             name="enlarged_attention",
-        )(densified)
+        )(guide[..., :1])
         # Begins as a threshold at 0.4 of attention's maximum.
         coarse = keras.layers.Conv2D(
             2,
@@ -114,7 +118,7 @@ def build_decoder(
             name="coarse_score",
         )(enlarged)
         logits = keras.layers.Add(name="corrected_score")([logits, coarse])
-    return keras.Model([densified, *switches], logits, name="decoder")
+    return keras.Model([guide, *switches], logits, name="decoder")
 
 
 def unpooled_levels(output_stride: int) -> tuple[int, ...]:

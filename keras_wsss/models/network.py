@@ -48,6 +48,9 @@ def build_network(config, split: Split) -> TransferNet:
                 output_stride=model.output_stride,
                 initializer=model.initializer,
                 shortcut=model.shortcut,
+                guide_maps=model.guide_maps,
+                guide_features=model.guide_features,
+                guide_dropout=model.guide_dropout,
                 tagger_units=model.tagger_units,
             )
         )

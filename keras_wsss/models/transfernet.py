@@ -7,6 +7,7 @@ import keras
 
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
 from keras_wsss.layers.densify import AttendedFeature, DensifiedAttention
+from keras_wsss.layers.guide import AppendFeatures, GuideMaps, StackMaps
 from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
 from keras_wsss.models.decoder import build_decoder, unpooled_levels
 from keras_wsss.models.tagger import build_tagger, tagger_evidence
@@ -40,6 +41,14 @@ class TransferNetConfig:
         initializer: of the decoder, "published" or "he".
         shortcut: whether the decoder corrects the enlarged densified
             attention (an extension, see `build_decoder`).
+        guide_maps: whether the decoder also sees the attention, how alike
+            every position is to the attended feature whatever its strength,
+            and the tagger's class map (an extension, see `GuideMaps`).
+        guide_features: features of every position, projected to this many,
+            that the decoder sees besides; 0 is published.
+        guide_dropout: share of the encoder's channels that a training step
+            hides from that projection, so that it does not learn the source
+            categories by heart.
         tagger_units: width of the tagger's hidden layer.
     """
 
@@ -58,12 +67,20 @@ class TransferNetConfig:
     output_stride: int = 1
     initializer: str = "published"
     shortcut: bool = False
+    guide_maps: bool = False
+    guide_features: int = 0
+    guide_dropout: float = 0.0
     tagger_units: int = 512
 
     @property
     def grid(self) -> int:
         """Side of the feature map and of the attention."""
         return self.image_size // STRIDE
+
+    @property
+    def guide_channels(self) -> int:
+        """Maps that the decoder sees of a pair."""
+        return (4 if self.guide_maps else 1) + self.guide_features
 
     @property
     def mask_size(self) -> int:
@@ -88,12 +105,13 @@ class TransferNet:
             [features [B, g, g, D], switches of pools 1 to 4]. Frozen.
         attention: [features, labels int32 [B, K]] to a dict of
             "attention" float32 [B, K, g, g], "attended" [B, K, D],
-            "class_logits" [B, K, C (+ 1)] and
-            "densified_attention" [B, K, g, g].
-        decoder: [densified [P, g, g, 1], switches 4, 3, ... [P, ...]] to
+            "class_logits" [B, K, C (+ 1)], "densified_attention"
+            [B, K, g, g] and "guide" [B, K, g, g, M], what the decoder sees:
+            the densified attention, and more where the config says so.
+        decoder: [guide [P, g, g, M], switches 4, 3, ... [P, ...]] to
             mask logits [P, m, m, 2].
-        masks: [densified [B, K, g, g], labels, switches 4, 3, ...] to
-            mask logits [B, K, m, m, 2]; repeats the switches per label.
+        masks: [guide [B, K, g, g, M], labels, switches 4, 3, ...] to mask
+            logits [B, K, m, m, 2]; repeats the switches per label.
         tagger: features to a dict of "tag_logits" [B, C] and "class_maps"
             [B, g, g, C].
         model: [image, labels] to the dict of all of these: the whole
@@ -142,6 +160,7 @@ def build_transfernet(config: TransferNetConfig) -> TransferNet:
     decoder = build_decoder(
         config.grid,
         switch_channels=[shape[-1] for shape in switch_shapes],
+        guide_channels=config.guide_channels,
         convolutions=[
             block.convolutions
             for block in architecture(config.encoder).blocks[:4]
@@ -152,7 +171,7 @@ def build_transfernet(config: TransferNetConfig) -> TransferNet:
         shortcut=config.shortcut,
     )
     used = unpooled_levels(config.output_stride)
-    masks = _build_masks(decoder, config.grid, used, switch_shapes)
+    masks = _build_masks(decoder, config, used, switch_shapes)
 
     image = keras.Input(encoder.input_shape[1:], name="image")
     labels = keras.Input((None,), dtype="int32", name="labels")
@@ -160,7 +179,7 @@ def build_transfernet(config: TransferNetConfig) -> TransferNet:
     outputs = dict(attention([features, labels]))
     outputs["mask_logits"] = masks(
         [
-            outputs["densified_attention"],
+            outputs.pop("guide"),
             labels,
             *(switches[pool - 1] for pool in used),
         ]
@@ -198,6 +217,20 @@ def _build_attention(
     densified = DensifiedAttention(
         config.normalization, name="densified_attention"
     )(features, attended)  # (B, K, g, g)
+    maps = [densified]
+    if config.guide_maps:
+        class_maps = tagger(features)["class_maps"]  # (B, g, g, C)
+        maps += GuideMaps(name="guide_maps")(
+            features, attended, attention, class_maps, labels
+        )
+    guide = StackMaps(name="guide")(maps)  # (B, K, g, g, 1 or 4)
+    if config.guide_features:
+        guide = AppendFeatures(
+            config.guide_features,
+            config.guide_dropout,
+            config.classifier_gain,
+            name="guide_features",
+        )(guide, features)  # (B, K, g, g, M)
     return keras.Model(
         [features, labels],
         {
@@ -205,6 +238,7 @@ def _build_attention(
             "attended": attended,
             "class_logits": class_logits,
             "densified_attention": densified,
+            "guide": guide,
         },
         name="attention",
     )
@@ -228,9 +262,11 @@ def _classifier(config: TransferNetConfig, attended):
 
 
 def _build_masks(
-    decoder: keras.Model, grid: int, used, switch_shapes
+    decoder: keras.Model, config: TransferNetConfig, used, switch_shapes
 ) -> keras.Model:
-    densified = keras.Input((None, grid, grid), name="densified")
+    guide = keras.Input(
+        (None, config.grid, config.grid, config.guide_channels), name="guide"
+    )
     labels = keras.Input((None,), dtype="int32", name="labels")
     switches = [
         keras.Input(
@@ -238,11 +274,11 @@ def _build_masks(
         )
         for pool in used
     ]
-    pairs = MergePairs(name="merge_pairs")(densified)
+    pairs = MergePairs(name="merge_pairs")(guide)
     repeated = [
         RepeatForLabels(name=f"repeat{pool}")(switch, labels)
         for pool, switch in zip(used, switches, strict=True)
     ]
     logits = decoder([pairs, *repeated])
     split = SplitPairs(name="split_pairs")(logits, labels)
-    return keras.Model([densified, labels, *switches], split, name="masks")
+    return keras.Model([guide, labels, *switches], split, name="masks")

@@ -147,7 +147,9 @@ class TransferExamples:
             for maps in zip(*(e["switches"] for e in examples), strict=True)
         ]
         densified = outputs["densified_attention"]
-        logits = self.net.masks([densified, labels, *switches], training=False)
+        logits = self.net.masks(
+            [outputs["guide"], labels, *switches], training=False
+        )
         found = foreground_probability(logits, self.background_factor) > 0.5
         return [
             self._row(

@@ -104,7 +104,7 @@ class HeldOut:
         )
         logits = self.net.masks(
             [
-                outputs["densified_attention"],
+                outputs["guide"],
                 batch["labels"],
                 *batch["switches"],
             ],

@@ -171,10 +171,10 @@ class Update:
             # Only the source domain has masks, and it comes first.
             source, columns = batch["source"], self.objective.present_labels
             rows = tf.shape(source["labels"])[0]
-            densified = outputs["densified_attention"][:rows, :columns]
+            guide = outputs["guide"][:rows, :columns]
             labels = source["labels"][:, :columns]
             logits = self.net.masks(
-                [densified, labels, *encoded["source"][1]], training=True
+                [guide, labels, *encoded["source"][1]], training=True
             )
             weights = source["weights"][:, :columns]
             terms["mask_loss"] = losses.mask_loss(

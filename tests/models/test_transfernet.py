@@ -156,13 +156,11 @@ def gradients(net, stop):
     features, *switches = net.encoder(part["image"])
     variables = net.attention.trainable_variables
     with tf.GradientTape() as tape:
-        densified = net.attention([features, part["labels"]])[
-            "densified_attention"
-        ]
+        guide = net.attention([features, part["labels"]])["guide"]
         if stop:
-            densified = tf.stop_gradient(densified)
+            guide = tf.stop_gradient(guide)
         logits = net.masks(
-            [densified, part["labels"], *net.select_switches(switches)]
+            [guide, part["labels"], *net.select_switches(switches)]
         )
         loss, _ = mask_loss(
             logits, part["mask"], part["labels"], part["weights"]

@@ -1,0 +1,226 @@
+"""The steps from a picture to a mask, as TensorFlow functions.
+
+`Predictor` runs them one after the other from Python; `export` puts them
+into one graph. Both therefore compute the same.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from keras_wsss.categories import Split
+from keras_wsss.data import preprocess
+from keras_wsss.errors import ConfigError
+from keras_wsss.inference.merge import foreground_probability, merge_labels
+from keras_wsss.inference.views import View
+from keras_wsss.layers.refinement import ImageGuidedRefinement
+from keras_wsss.models.network import (
+    TRAINED_PARTS,
+    assign_arrays,
+    build_network,
+    named_variables,
+    read_arrays,
+)
+from keras_wsss.models.transfernet import TransferNet
+
+# A picture is padded to a square before it is reduced, so a long strip costs
+# the memory of its square. That may be this many times `max_pixels`.
+SQUARE_FACTOR = 4
+
+
+class SegmentationSteps:
+    """What turns pictures into masks with a trained network.
+
+    All methods but `network` are plain TensorFlow ops on tensors of unknown
+    sizes; they work eagerly and in graphs.
+
+    Args:
+        net: a trained network.
+        split: its categories.
+        config: the run's config; `inference` gives the thresholds.
+    """
+
+    def __init__(self, net: TransferNet, split: Split, config):
+        self.split = split
+        self.config = config
+        self._networks = {1.0: net}
+        self._refine = ImageGuidedRefinement()
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All variables that the steps have used so far."""
+        return [
+            variable.value
+            for net in self._networks.values()
+            for variable in named_variables(
+                net, ("encoder", *TRAINED_PARTS)
+            ).values()
+        ]
+
+    def network(self, scale: float) -> TransferNet:
+        """The network for another input size, with the same weights.
+
+        Raises:
+            ConfigError: the network has a fixed input size.
+        """
+        if scale not in self._networks:
+            net = self._networks[1.0]
+            if net.config.attention == "dense":
+                raise ConfigError(
+                    "Dense attention has a fixed input size, so "
+                    "config.inference.scales must be (1.0,); 'conv' attention "
+                    "takes others."
+                )
+            config = self.config.copy_and_resolve_references()
+            with config.unlocked():
+                config.image.size = 16 * round(config.image.size * scale / 16)
+            parts = ("encoder", *TRAINED_PARTS)
+            arrays = read_arrays(named_variables(net, parts))
+            net = build_network(config, self.split)
+            assign_arrays(named_variables(net, parts), arrays, "scale")
+            self._networks[scale] = net
+        return self._networks[scale]
+
+    def encode(
+        self, image: tf.Tensor, scale: float, mirror: bool | tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Runs the encoder on one view of a picture.
+
+        Args:
+            image: uint8 [H, W, 3], RGB.
+            scale: factor of the network's input size.
+            mirror: whether the picture is mirrored.
+
+        Returns:
+            Features float32 [1, g, g, D], and what else `foreground` takes.
+        """
+        net = self.network(scale)
+        size = net.config.image_size
+        square = preprocess.square_image(image, size)
+        square = preprocess.mirror(square, mirror)
+        inputs = preprocess.to_encoder_input(square)[None]
+        inputs = tf.ensure_shape(inputs, [1, size, size, 3])
+        features, *switches = net.encoder(inputs, training=False)
+        return features, net.select_switches(switches)
+
+    def tag_scores(self, features: tf.Tensor) -> tf.Tensor:
+        """The tagger's probability of every category, float32 [C]."""
+        outputs = self.network(1.0).tagger(features, training=False)
+        return tf.sigmoid(outputs["tag_logits"][0])
+
+    def choose_tags(self, scores: tf.Tensor) -> tf.Tensor:
+        """Scored categories with a probability of at least the threshold.
+
+        The most probable one where none is (spec 5.3).
+
+        Args:
+            scores: float [C].
+
+        Returns:
+            int32 [K], ids in ascending order; K is at least 1.
+        """
+        ids = tf.constant(self.split.scored_ids, tf.int32)
+        own = tf.gather(scores, ids - 1)
+        sure = own >= tf.cast(self.config.inference.tag_threshold, own.dtype)
+        best = tf.range(tf.size(ids)) == tf.argmax(own, output_type=tf.int32)
+        return tf.boolean_mask(ids, tf.where(tf.reduce_any(sure), sure, best))
+
+    def foreground(
+        self,
+        features: tf.Tensor,
+        switches: Sequence[tf.Tensor],
+        ids: tf.Tensor,
+        scale: float,
+    ) -> tf.Tensor:
+        """Foreground probabilities of labels on the padded square.
+
+        Args:
+            features: from `encode`, as `switches`.
+            switches: from `encode`.
+            ids: int32 [K], K at least 1.
+            scale: the view's.
+
+        Returns:
+            float32 [K, m, m].
+        """
+        net = self.network(scale)
+        labels = tf.cast(ids, tf.int32)[None]
+        outputs = net.attention([features, labels], training=False)
+        logits = net.masks(
+            [outputs["guide"], labels, *switches],
+            training=False,
+        )
+        return foreground_probability(
+            logits[0], self.config.inference.background_factor
+        )
+
+    def to_picture(
+        self,
+        maps: tf.Tensor,
+        height: tf.Tensor,
+        width: tf.Tensor,
+        mirror: bool | tf.Tensor,
+    ) -> tf.Tensor:
+        """[K, m, m] maps of a padded square to [K, H, W] of the picture."""
+        last = tf.transpose(maps, [1, 2, 0])
+        last = preprocess.mirror(last, mirror)
+        last = preprocess.restore(last, height, width)
+        return tf.transpose(last, [2, 0, 1])
+
+    def refine(self, image: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        """`ImageGuidedRefinement` of float32 [K, H, W]; K at least 1."""
+        last = tf.transpose(probabilities, [1, 2, 0])[None]  # (1, H, W, K)
+        refined = self._refine(tf.cast(image, tf.float32)[None], last)
+        return tf.transpose(refined[0], [2, 0, 1])
+
+    def merge(self, probabilities: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """The index mask, uint8 [H, W]; see `merge_labels`."""
+        return merge_labels(
+            probabilities,
+            ids,
+            tf.ones_like(ids, tf.bool),
+            threshold=self.config.inference.mask_threshold,
+        )
+
+    def segment(
+        self,
+        image: tf.Tensor,
+        asked: tf.Tensor,
+        views: Sequence[View],
+        refine: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """All steps on one picture.
+
+        Args:
+            image: uint8 [H, W, 3], RGB.
+            asked: int32 [K], ids in ascending order; empty asks the tagger.
+            views: what probabilities are averaged over.
+            refine: whether masks follow the picture's colours and edges.
+
+        Returns:
+            Mask uint8 [H, W], its ids int32 [K], the tagger's scores
+            float32 [C].
+        """
+        encoded = [self.encode(image, v.scale, v.mirror) for v in views]
+        count = float(len(views))
+        scores = [self.tag_scores(features) for features, _ in encoded]
+        scores = tf.add_n(scores) / count
+        ids = tf.cond(
+            tf.equal(tf.size(asked), 0),
+            lambda: self.choose_tags(scores),
+            lambda: asked,
+        )
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        total = []
+        for view, (features, switches) in zip(views, encoded, strict=True):
+            square = self.foreground(features, switches, ids, view.scale)
+            total.append(self.to_picture(square, height, width, view.mirror))
+        probabilities = tf.add_n(total) / count
+        if refine:
+            probabilities = self.refine(image, probabilities)
+        return self.merge(probabilities, ids), ids, scores
+
+
+def largest_side(max_pixels: int) -> int:
+    """The longest side in pixels that a picture may have, see SQUARE_FACTOR."""
+    return int((SQUARE_FACTOR * max_pixels) ** 0.5)
