@@ -1,7 +1,6 @@
 """From a picture (and perhaps its tags) to a mask: one way for everyone."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,18 +9,11 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.config import load_config, split_of
-from keras_wsss.data import preprocess
 from keras_wsss.data.images import read_image
-from keras_wsss.errors import ConfigError
-from keras_wsss.inference.merge import foreground_probability, merge_labels
-from keras_wsss.layers.refinement import ImageGuidedRefinement
-from keras_wsss.models.network import (
-    TRAINED_PARTS,
-    assign_arrays,
-    build_network,
-    named_variables,
-    read_arrays,
-)
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.inference.steps import SegmentationSteps, largest_side
+from keras_wsss.inference.views import RAW, View, augmented_views
+from keras_wsss.models.network import build_network
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.run_folder import (
     CONFIG_FILE,
@@ -29,21 +21,14 @@ from keras_wsss.run_folder import (
     load_trained_parts,
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """One look at a picture for test-time augmentation.
-
-    Attributes:
-        scale: factor of the network's input size.
-        mirror: whether the picture is mirrored.
-    """
-
-    scale: float = 1.0
-    mirror: bool = False
-
-
-RAW = (View(),)
+__all__ = [
+    "RAW",
+    "Encoded",
+    "Prediction",
+    "Predictor",
+    "View",
+    "augmented_views",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,15 +83,14 @@ class Predictor:
         self.net = net
         self.split = split
         self.config = config
-        self._networks = {1.0: net}
-        self._refine = ImageGuidedRefinement()
+        self.steps = SegmentationSteps(net, split, config)
         self._encode_functions: dict[float, Callable] = {}
-        self._probability_functions: dict[float, Callable] = {}
+        self._foreground_functions: dict[float, Callable] = {}
         self._tag = tf.function(
-            self._tag_graph, autograph=False, reduce_retracing=True
+            self.steps.tag_scores, autograph=False, reduce_retracing=True
         )
         self._resize = tf.function(
-            _to_picture,
+            self.steps.to_picture,
             autograph=False,
             input_signature=[
                 tf.TensorSpec([None, None, None], tf.float32),
@@ -116,7 +100,7 @@ class Predictor:
             ],
         )
         self._refined = tf.function(
-            self._refine_graph,
+            self.steps.refine,
             autograph=False,
             input_signature=[
                 tf.TensorSpec([None, None, 3], tf.uint8),
@@ -164,7 +148,7 @@ class Predictor:
             image = read_image(Path(image), self.config.data.max_pixels)
         encoded = self.encode(image, views)
         scores = self.tag_scores(encoded)
-        ids = self.choose_tags(scores) if tags is None else self._ids(tags)
+        ids = self.choose_tags(scores) if tags is None else self.tag_ids(tags)
         probabilities = self.probabilities(encoded, ids)
         if refine:
             probabilities = self.refine(image, probabilities)
@@ -172,7 +156,19 @@ class Predictor:
         return Prediction(mask, ids, scores, probabilities)
 
     def encode(self, image: np.ndarray, views: Sequence[View] = RAW) -> Encoded:
-        """Runs the encoder, once per view."""
+        """Runs the encoder, once per view.
+
+        Raises:
+            DataError: the picture is empty or far too long for its height.
+        """
+        height, width = image.shape[:2]
+        limit = largest_side(self.config.data.max_pixels)
+        if not height or not width or max(height, width) > limit:
+            raise DataError(
+                f"A picture of {width} x {height} pixels cannot be used: "
+                f"sides must lie between 1 and {limit}, because it is padded "
+                "to a square; cut it into parts."
+            )
         outputs = [
             self._encode_function(view.scale)(image, view.mirror)
             for view in views
@@ -194,12 +190,8 @@ class Predictor:
 
         The most probable one where none is (spec 5.3).
         """
-        ids = np.array(self.split.scored_ids)
-        own = scores[ids - 1]
-        chosen = ids[own >= self.config.inference.tag_threshold]
-        if not len(chosen):
-            chosen = ids[[own.argmax()]]
-        return tuple(int(i) for i in chosen)
+        chosen = self.steps.choose_tags(tf.convert_to_tensor(scores))
+        return tuple(int(i) for i in chosen.numpy())
 
     def probabilities(self, encoded: Encoded, ids: Sequence[int]) -> np.ndarray:
         """Foreground probability of each label at the picture's own size.
@@ -210,12 +202,12 @@ class Predictor:
         height, width = encoded.image.shape[:2]
         if not ids:
             return np.zeros((0, height, width), np.float32)
-        labels = tf.constant([list(ids)], tf.int32)
+        labels = tf.constant(list(ids), tf.int32)
         total = np.zeros((len(ids), height, width), np.float32)
         for view, features, switches in zip(
             encoded.views, encoded.features, encoded.switches, strict=True
         ):
-            function = self._probability_function(view.scale)
+            function = self._foreground_function(view.scale)
             square = function(features, switches, labels)
             total += self._resize(square, height, width, view.mirror).numpy()
         return total / len(encoded.views)
@@ -253,11 +245,8 @@ class Predictor:
         """The index mask, uint8 [H, W]; see `merge_labels`."""
         if not len(ids):
             return np.zeros(probabilities.shape[1:], np.uint8)
-        return merge_labels(
-            probabilities,
-            list(ids),
-            [True] * len(ids),
-            threshold=self.config.inference.mask_threshold,
+        return self.steps.merge(
+            tf.convert_to_tensor(probabilities), tf.constant(list(ids))
         ).numpy()
 
     def square_to_picture(
@@ -267,7 +256,12 @@ class Predictor:
         maps = tf.constant(maps, tf.float32)
         return self._resize(maps, height, width, False).numpy()
 
-    def _ids(self, tags: Sequence[int | str]) -> tuple[int, ...]:
+    def tag_ids(self, tags: Sequence[int | str]) -> tuple[int, ...]:
+        """Ids of names or ids, ascending, each once.
+
+        Raises:
+            ConfigError: an unknown tag.
+        """
         ids = set()
         for tag in tags:
             found = self.split.find(tag) if isinstance(tag, str) else int(tag)
@@ -279,88 +273,27 @@ class Predictor:
             ids.add(found)
         return tuple(sorted(ids))
 
-    def _network(self, scale: float) -> TransferNet:
-        """The same network for another input size."""
-        if scale not in self._networks:
-            if self.net.config.attention == "dense":
-                raise ConfigError(
-                    "Dense attention has a fixed input size, so "
-                    "config.inference.scales must be (1.0,); 'conv' attention "
-                    "takes others."
-                )
-            config = self.config.copy_and_resolve_references()
-            with config.unlocked():
-                config.image.size = 16 * round(config.image.size * scale / 16)
-            net = build_network(config, self.split)
-            parts = ("encoder", *TRAINED_PARTS)
-            arrays = read_arrays(named_variables(self.net, parts))
-            assign_arrays(named_variables(net, parts), arrays, "scale")
-            self._networks[scale] = net
-        return self._networks[scale]
-
     def _encode_function(self, scale: float) -> Callable:
         if scale not in self._encode_functions:
-            net = self._network(scale)
-
-            @tf.function(
+            # Outside the graph, or its variables would belong to it.
+            self.steps.network(scale)
+            self._encode_functions[scale] = tf.function(
+                lambda image, mirror: self.steps.encode(image, scale, mirror),
                 autograph=False,
                 input_signature=[
                     tf.TensorSpec([None, None, 3], tf.uint8),
                     tf.TensorSpec([], tf.bool),
                 ],
             )
-            def encode(image, mirror):
-                size = net.config.image_size
-                square = preprocess.square_image(image, size)
-                square = preprocess.mirror(square, mirror)
-                inputs = preprocess.to_encoder_input(square)[None]
-                inputs = tf.ensure_shape(inputs, [1, size, size, 3])
-                features, *switches = net.encoder(inputs, training=False)
-                return features, net.select_switches(switches)
-
-            self._encode_functions[scale] = encode
         return self._encode_functions[scale]
 
-    def _probability_function(self, scale: float) -> Callable:
-        if scale not in self._probability_functions:
-            net = self._network(scale)
-            factor = self.config.inference.background_factor
-
-            def probabilities(features, switches, labels):
-                outputs = net.attention([features, labels], training=False)
-                logits = net.masks(
-                    [outputs["densified_attention"], labels, *switches],
-                    training=False,
-                )
-                return foreground_probability(logits[0], factor)
-
-            self._probability_functions[scale] = tf.function(
-                probabilities, autograph=False, reduce_retracing=True
+    def _foreground_function(self, scale: float) -> Callable:
+        if scale not in self._foreground_functions:
+            self._foreground_functions[scale] = tf.function(
+                lambda features, switches, ids: self.steps.foreground(
+                    features, switches, ids, scale
+                ),
+                autograph=False,
+                reduce_retracing=True,
             )
-        return self._probability_functions[scale]
-
-    def _tag_graph(self, features):
-        outputs = self.net.tagger(features, training=False)
-        return tf.sigmoid(outputs["tag_logits"][0])
-
-    def _refine_graph(self, image, probabilities):
-        last = tf.transpose(probabilities, [1, 2, 0])[None]  # (1, H, W, K)
-        refined = self._refine(tf.cast(image, tf.float32)[None], last)
-        return tf.transpose(refined[0], [2, 0, 1])
-
-
-def _to_picture(maps, height, width, mirror):
-    """[K, g, g] maps of the padded square to [K, H, W] of the picture."""
-    last = tf.transpose(maps, [1, 2, 0])
-    last = preprocess.mirror(last, mirror)
-    last = preprocess.restore(last, height, width)
-    return tf.transpose(last, [2, 0, 1])
-
-
-def augmented_views(scales: Sequence[float]) -> tuple[View, ...]:
-    """Every scale, as it is and mirrored."""
-    if not all(scale > 0 and math.isfinite(scale) for scale in scales):
-        raise ConfigError(
-            f"config.inference.scales is {tuple(scales)}; scales are positive."
-        )
-    return tuple(View(s, m) for s in scales for m in (False, True))
+        return self._foreground_functions[scale]

@@ -121,7 +121,10 @@ class SegmentationSteps:
         """
         ids = tf.constant(self.split.scored_ids, tf.int32)
         own = tf.gather(scores, ids - 1)
-        sure = own >= tf.cast(self.config.inference.tag_threshold, own.dtype)
+        # Not by a cast: 0.6 in float32 is more than 0.6 in float64.
+        sure = own >= tf.constant(
+            self.config.inference.tag_threshold, own.dtype
+        )
         best = tf.range(tf.size(ids)) == tf.argmax(own, output_type=tf.int32)
         return tf.boolean_mask(ids, tf.where(tf.reduce_any(sure), sure, best))
 

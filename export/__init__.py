@@ -1,0 +1,1 @@
+"""Trained runs as SavedModels for TensorFlow Serving; `python -m export`."""

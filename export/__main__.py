@@ -1,0 +1,102 @@
+"""Exports a trained run: `python -m export --workdir DIR --out MODEL/N`.
+
+`python -m export --verify MODEL/N` checks the files of an export. See
+docs/serving.md.
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags, logging
+
+from keras_wsss.cli import run_app
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Run folder of train.py.")
+OUT = flags.DEFINE_string(
+    "out", None, "MODEL/N: the model's folder and a new version number."
+)
+VERIFY = flags.DEFINE_string(
+    "verify", None, "Only check the files of this export, MODEL/N."
+)
+REFINE = flags.DEFINE_bool(
+    "refine", True, "Let masks follow the picture's colours and edges."
+)
+AUGMENT = flags.DEFINE_bool(
+    "augment", False, "Average over scales and mirrored pictures; slower."
+)
+MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    16_777_216,
+    "Largest width times height of a picture that the model accepts.",
+    lower_bound=1,
+)
+MAX_TAGS = flags.DEFINE_integer(
+    "max_tags", 16, "Most tags of a picture in a request.", lower_bound=1
+)
+CHECK_IMAGES = flags.DEFINE_list(
+    "check_images",
+    [],
+    "Pictures to compare the export with the run on; some of the run's "
+    "target pictures if not given.",
+)
+
+# TensorFlow's own messages would stand between ours; an outer setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def run(argv: list[str]) -> int:
+    """Parsed flags in, a folder out; user errors are raised."""
+    from keras_wsss.errors import ConfigError
+
+    if len(argv) > 1:
+        raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
+    if VERIFY.value is not None:
+        return _verify(Path(VERIFY.value))
+    if WORKDIR.value is None or OUT.value is None:
+        raise ConfigError(
+            "Give --workdir RUN and --out MODEL/N, or --verify MODEL/N."
+        )
+    from export.build import check_version, export_model
+    from export.signatures import ServingOptions
+    from keras_wsss.inference.predictor import Predictor
+    from keras_wsss.inference.views import RAW, augmented_views
+
+    out = Path(OUT.value)
+    check_version(out)
+    predictor = Predictor.from_workdir(WORKDIR.value)
+    views = RAW
+    if AUGMENT.value:
+        views = augmented_views(predictor.config.inference.scales)
+    options = ServingOptions(
+        max_pixels=MAX_PIXELS.value,
+        max_tags=MAX_TAGS.value,
+        views=views,
+        refine=REFINE.value,
+    )
+    # TensorFlow lists every input of every loop at the level INFO.
+    logging.set_verbosity(logging.WARNING)
+    images = [Path(path) for path in CHECK_IMAGES.value]
+    manifest = export_model(predictor, out, options, images)
+    _print_written(out, manifest)
+    return 0
+
+
+def _verify(folder: Path) -> int:
+    from export.manifest import verify_manifest
+
+    manifest = verify_manifest(folder)
+    print(f"{folder}: all {len(manifest['files'])} files are as exported.")
+    return 0
+
+
+def _print_written(out: Path, manifest: dict) -> None:
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    print(
+        f"Written: {out} ({len(manifest['files'])} files, "
+        f"{size / 1e6:.0f} MB). Serve it with export/compose.yaml, see "
+        "docs/serving.md."
+    )
+
+
+if __name__ == "__main__":
+    run_app(run)

@@ -1,0 +1,75 @@
+"""Segments pictures: `python predict.py --workdir DIR PICTURES --out DIR`.
+
+PICTURES are JPEG and PNG files, and folders of them. Writes OUT/masks,
+OUT/overlays and OUT/predictions.json. See docs/predict.md.
+"""
+
+import os
+import sys
+
+from absl import flags
+
+from keras_wsss.cli import run_app
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run folder of train.py.", required=True
+)
+OUT = flags.DEFINE_string(
+    "out", None, "Folder that masks and overlays go to.", required=True
+)
+TAGS = flags.DEFINE_list(
+    "tags",
+    None,
+    "What is in every picture, e.g. cat,dog; the tagger decides for each if "
+    "not given.",
+)
+AUGMENT = flags.DEFINE_bool(
+    "augment", False, "Average over scales and mirrored pictures; slower."
+)
+REFINE = flags.DEFINE_bool(
+    "refine", False, "Let masks follow the picture's colours and edges."
+)
+EXIT_SOME_FAILED = 1
+
+# TensorFlow's own messages would stand between ours; an outer setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def run(argv: list[str]) -> int:
+    """Parsed flags in, files out; user errors are raised."""
+    from keras_wsss.data.progress import progress
+    from keras_wsss.errors import ConfigError
+    from keras_wsss.inference.predict_files import (
+        find_pictures,
+        predict_files,
+    )
+    from keras_wsss.inference.predictor import Predictor
+    from keras_wsss.inference.views import RAW, augmented_views
+
+    if len(argv) < 2:
+        raise ConfigError("Name pictures or folders to segment; see --help.")
+    pictures, passed = find_pictures(argv[1:], OUT.value)
+    if passed:
+        print(f"{passed} files in the folders are no JPEG or PNG by name.")
+    predictor = Predictor.from_workdir(WORKDIR.value)
+    views = RAW
+    if AUGMENT.value:
+        views = augmented_views(predictor.config.inference.scales)
+    outcome = predict_files(
+        predictor,
+        progress(pictures, "segmenting"),
+        OUT.value,
+        tags=TAGS.value or None,
+        views=views,
+        refine=REFINE.value,
+        report=lambda text: print(f"error: {text}", file=sys.stderr),
+    )
+    print(
+        f"Written: {outcome.written} masks, overlays and predictions.json in "
+        f"{OUT.value}; {len(outcome.failures)} pictures failed."
+    )
+    return EXIT_SOME_FAILED if outcome.failures else 0
+
+
+if __name__ == "__main__":
+    run_app(run)
