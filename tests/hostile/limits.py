@@ -1,20 +1,25 @@
-"""Commands with a memory limit, and what they took."""
+"""Commands with limits of memory and time, and what they took.
+
+Time is processor time: the wall clock depends on what else runs.
+"""
 
 import resource
 
 from tiny import REPOSITORY
 
 
-def limited(megabytes: int) -> dict:
+def limited(megabytes: int, seconds: int) -> dict:
     """Arguments of `subprocess.run` for a command of the repository.
 
     The limit is on address space, of which imports alone take some: one
     gigabyte is added for them, and `peak_memory_mb` is looked at as well.
+    A command that takes more than `seconds` of processor time is killed.
     """
 
     def limit() -> None:
         size = (megabytes + 1000) * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
     return {"cwd": REPOSITORY, "preexec_fn": limit}
 
@@ -22,3 +27,8 @@ def limited(megabytes: int) -> dict:
 def peak_memory_mb() -> float:
     """Largest resident memory of any finished child of this process."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def peak_of_process_mb() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

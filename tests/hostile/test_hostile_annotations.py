@@ -66,9 +66,9 @@ def test_there_are_enough_and_no_name_stands_twice():
 @pytest.mark.parametrize(("part", "case"), parts())
 def test_verify_names_file_and_reason(part, case, tmp_path):
     paths = case.write(tmp_path)
-    start = time.perf_counter()
+    start = time.process_time()
     findings = verify(locations(part, paths))
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     sentences = [problem.sentence for problem in findings.problems]
     assert any(re.search(case.problem, text) for text in sentences), sentences
     assert all(text.startswith(str(tmp_path)) for text in sentences)
@@ -122,17 +122,14 @@ def test_verify_command_within_limits(case, tmp_path):
         *("--split", "small", "--source", "cup,teddy bear"),
         *("--target", "cat,dog"),
     ]
-    start = time.perf_counter()
     done = subprocess.run(
         list(map(str, command)),
-        **limited(MEGABYTES),
+        **limited(MEGABYTES, SECONDS),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
-    # The limit holds on an idle machine; two cores shared by others are not.
-    assert time.perf_counter() - start < 2 * SECONDS
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == 1
     assert re.search(case.problem, done.stdout), done.stdout[:2000]

@@ -54,15 +54,18 @@ def test_there_are_enough_and_no_name_stands_twice():
 def test_bad_file_is_refused_with_its_name_and_the_reason(case, tmp_path):
     path = tmp_path / case.file_name
     case.write(path)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError, match=case.problem) as caught:
         read_image(path)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("case", BAD, ids=by_name)
+# Without its palette a picture has no colours, but a mask has its indices.
+@pytest.mark.parametrize(
+    "case", [case for case in BAD if case.name != "png_no_palette"], ids=by_name
+)
 def test_bad_file_is_no_mask_either(case, tmp_path):
     path = tmp_path / case.file_name
     case.write(path)
@@ -90,9 +93,9 @@ def test_verify_lists_every_bad_picture_and_no_good_one(tmp_path):
     lines = "".join(f"{name},cat\n" for name in problems)
     tags = tmp_path / "tags.csv"
     tags.write_text(f"image,labels\n{lines}")
-    start = time.perf_counter()
+    start = time.process_time()
     found = verify(Locations(split=SPLIT, tags=tags, tag_images=folder))
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     told = {problem.path: problem.text for problem in found.problems}
     for name, words in problems.items():
         text = told.pop(str(folder / name), None)
@@ -134,10 +137,10 @@ def test_largest_pictures_within_limits(name, data, tmp_path):
     ]
     done = subprocess.run(
         list(map(str, command)),
-        **limited(MEGABYTES),
+        **limited(MEGABYTES, SECONDS),
         capture_output=True,
         text=True,
-        timeout=6 * SECONDS,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, (done.stdout[-500:], done.stderr[-500:])
