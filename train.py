@@ -16,10 +16,10 @@ from keras_wsss.errors import ConfigError
 PHASE = flags.DEFINE_enum(
     "phase",
     None,
-    ["decoder", "transfer", "attention"],
+    ["decoder", "transfer", "attention", "joint"],
     "What to train: 'decoder' on pictures with masks, then 'transfer' to the "
     "categories that have tags only; or 'attention', then 'transfer', as "
-    "published.",
+    "published; or 'joint', the prior system, from tags alone.",
     required=True,
 )
 CONFIG = config_flags.DEFINE_config_file(

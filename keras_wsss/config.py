@@ -11,8 +11,9 @@ import ml_collections
 from keras_wsss.categories import Split, get_split
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
+from keras_wsss.prior_config import prior_group
 
-PHASES = ("attention", "decoder", "transfer")
+SYSTEMS = ("transfernet", "prior")
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -23,6 +24,8 @@ def default_config() -> ml_collections.ConfigDict:
     """
     config = ml_collections.ConfigDict()
     config.name = "transfernet"
+    # Which of the two methods: "transfernet", or "prior" (--phase joint).
+    config.system = "transfernet"
 
     # --- Categories: see keras_wsss.categories.
     config.split = ml_collections.ConfigDict()
@@ -108,16 +111,23 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.examples = 6
     config.train.deterministic = False
 
+    # --- The prior system.
+    config.prior = prior_group()
+
     # --- One group per phase: steps, learning rate, pairs per update.
     for phase, steps, rate in (
         ("attention", 15_000, 1e-3),
         ("decoder", 15_000, 5e-4),
         ("transfer", 15_000, 5e-4),
+        ("joint", 100_000, 1e-4),
     ):
         group = ml_collections.ConfigDict()
         group.steps = steps
         group.learning_rate = rate
-        group.final_learning_rate = rate  # cosine between the two
+        group.final_learning_rate = rate
+        # How the rate goes from one to the other after the warm-up: half a
+        # "cosine", or "poly" with power 0.9.
+        group.decay = "cosine"
         group.source_pairs = 32
         group.target_pairs = 32
         # Steps at the beginning without the mask loss, so that attention
@@ -127,6 +137,14 @@ def default_config() -> ml_collections.ConfigDict:
         config[phase] = group
     config.decoder.target_pairs = 0
     config.decoder.warmup_steps = 3_000
+    # The prior system: steps [C], rate, policy and warm-up [D]. Target pairs
+    # are pictures, each with all its tags; there are no source pairs.
+    config.joint.source_pairs = 0
+    config.joint.target_pairs = 1
+    config.joint.final_learning_rate = 0.0
+    config.joint.decay = "poly"
+    config.joint.warmup_steps = 5_000
+    config.joint.warmup_learning_rate = 1e-4
 
     # --- Inference (spec 5).
     config.inference = ml_collections.ConfigDict()
@@ -245,3 +263,4 @@ class PhaseSettings:
     target_pairs: int
     warmup_steps: int
     warmup_learning_rate: float
+    decay: str = "cosine"

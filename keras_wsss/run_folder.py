@@ -5,11 +5,8 @@ from pathlib import Path
 
 from keras_wsss.checkpoints import load_latest
 from keras_wsss.errors import ConfigError
-from keras_wsss.models.network import (
-    TRAINED_PARTS,
-    assign_arrays,
-    named_variables,
-)
+from keras_wsss.models.network import assign_arrays, named_variables
+from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 
 CONFIG_FILE = "config.json"
@@ -51,8 +48,8 @@ def read_results(run: Path) -> dict:
         ) from error
 
 
-def load_trained_parts(net: TransferNet, run: Path) -> int:
-    """Loads attention, decoder and tagger of a run folder.
+def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
+    """Loads what a run has trained.
 
     Returns:
         The step of the checkpoint.
@@ -72,20 +69,25 @@ def load_trained_parts(net: TransferNet, run: Path) -> int:
         for name, array in checkpoint.arrays.items()
         if name.startswith("model/")
     }
-    assign_arrays(named_variables(net, TRAINED_PARTS), arrays, str(run))
+    assign_arrays(named_variables(net, net.trained_parts), arrays, str(run))
     return checkpoint.step
 
 
-def load_run_encoder(net: TransferNet, run: Path) -> None:
-    """Loads the encoder that a run was trained with from its folder.
+def load_run_encoder(net: TransferNet | Prior, run: Path) -> None:
+    """Loads the frozen encoder that a run was trained with from its folder.
+
+    Nothing is loaded into a network without a frozen part.
 
     Raises:
         ConfigError: the folder holds no encoder.
     """
+    if not net.frozen_parts:
+        return
     found = load_latest(run / ENCODER)
     if found is None:
         raise ConfigError(
             f"{run} holds no encoder weights; it must be the --workdir of a "
             "training run."
         )
-    assign_arrays(named_variables(net, [ENCODER]), found.arrays, str(run))
+    named = named_variables(net, net.frozen_parts)
+    assign_arrays(named, found.arrays, str(run))

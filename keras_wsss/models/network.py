@@ -1,4 +1,8 @@
-"""From a run's config to its network, and its weights by name."""
+"""From a run's config to its network, and its weights by name.
+
+Networks of both systems say which of their parts are trained
+(`trained_parts`) and which are frozen and kept beside (`frozen_parts`).
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,23 +10,43 @@ import keras
 import numpy as np
 
 from keras_wsss.categories import Split
+from keras_wsss.config import SYSTEMS
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.models.prior import Prior, PriorConfig, build_prior
 from keras_wsss.models.transfernet import (
     TransferNet,
     TransferNetConfig,
     build_transfernet,
 )
 
-# Parts that training changes; the encoder is frozen.
-TRAINED_PARTS = ("attention", "decoder", "tagger")
+# Parts of a TransferNet that training changes.
+TRAINED_PARTS = TransferNet.trained_parts
 
 
-def build_network(config, split: Split) -> TransferNet:
+def build_network(config, split: Split) -> TransferNet | Prior:
     """Builds the network of a config, with random weights.
 
     Raises:
         ConfigError: a field that no network can have.
     """
+    if config.system == "prior":
+        return build_prior(
+            PriorConfig(
+                num_categories=len(split.target_ids),
+                encoder=config.model.encoder,
+                dropout=config.prior.dropout,
+                frozen_blocks=config.prior.frozen_blocks,
+            )
+        )
+    if config.system != "transfernet":
+        raise ConfigError(
+            f"config.system is '{config.system}'; use one of "
+            f"{', '.join(SYSTEMS)}."
+        )
+    return _build_transfernet(config, split)
+
+
+def _build_transfernet(config, split: Split) -> TransferNet:
     model = config.model
     if model.judge == "tagger" and config.train.absent_per_image:
         raise ConfigError(
@@ -59,7 +83,7 @@ def build_network(config, split: Split) -> TransferNet:
 
 
 def named_variables(
-    net: TransferNet, parts: Iterable[str]
+    net: TransferNet | Prior, parts: Iterable[str]
 ) -> dict[str, keras.Variable]:
     """The variables of parts of a network, by "part/layer/variable".
 

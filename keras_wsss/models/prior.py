@@ -1,7 +1,7 @@
 """The two streams of the prior system: one segments, one classifies."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import layers
@@ -60,6 +60,9 @@ class Prior:
     config: PriorConfig
     segmenter: keras.Model
     classifier: keras.Model
+
+    trained_parts: ClassVar[tuple[str, ...]] = ("segmenter", "classifier")
+    frozen_parts: ClassVar[tuple[str, ...]] = ()
 
 
 def segment_grid(image_size: int) -> int:

@@ -1,7 +1,7 @@
 """TransferNet as functional Keras models that share their layers."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -125,6 +125,13 @@ class TransferNet:
     masks: keras.Model
     tagger: keras.Model
     model: keras.Model
+
+    trained_parts: ClassVar[tuple[str, ...]] = (
+        "attention",
+        "decoder",
+        "tagger",
+    )
+    frozen_parts: ClassVar[tuple[str, ...]] = ("encoder",)
 
     @property
     def used_switches(self) -> tuple[int, ...]:

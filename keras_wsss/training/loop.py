@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,18 +19,17 @@ from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.errors import UserError
 from keras_wsss.models.network import (
-    TRAINED_PARTS,
     assign_arrays,
     named_variables,
     read_arrays,
 )
+from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
-from keras_wsss.training.optimizer import MultiplierAdam
+from keras_wsss.training.replicated_update import ReplicatedUpdate
 from keras_wsss.training.schedule import learning_rate
 from keras_wsss.training.summaries import Watch
-from keras_wsss.training.update import Update
 
 
 class NotFiniteError(UserError):
@@ -60,10 +60,10 @@ class Loop:
         keep_checkpoints: newest checkpoints to keep.
     """
 
-    net: TransferNet
-    optimizer: MultiplierAdam
-    warmup: Update
-    update: Update
+    net: TransferNet | Prior
+    optimizer: keras.optimizers.Optimizer
+    warmup: ReplicatedUpdate
+    update: ReplicatedUpdate
     settings: PhaseSettings
     streams: Mapping[str, Stream | None]
     strategy: tf.distribute.Strategy
@@ -127,7 +127,7 @@ class Loop:
         named = {
             f"model/{name}": variable
             for name, variable in named_variables(
-                self.net, TRAINED_PARTS
+                self.net, self.net.trained_parts
             ).items()
         }
         for index, variable in enumerate(self.optimizer.variables):

@@ -11,16 +11,21 @@ class Phase:
 
     Attributes:
         name: value of `--phase`.
-        target: whether target pictures are used (source pictures always are).
+        target: whether target pictures are used.
         masks: whether the mask loss is used, on source pictures.
         starts_from: phases whose run `--init_from` may name; empty when the
             phase starts from the encoder's weights alone.
+        source: whether source pictures are used; without, nothing of them
+            is read.
+        system: the method that the phase belongs to, see `config.system`.
     """
 
     name: str
     target: bool
     masks: bool
     starts_from: tuple[str, ...] = ()
+    source: bool = True
+    system: str = "transfernet"
 
 
 PHASES = {
@@ -39,25 +44,38 @@ PHASES = {
             masks=True,
             starts_from=("attention", "decoder", "transfer"),
         ),
+        # The prior system: tags alone, in one phase.
+        Phase("joint", target=True, masks=False, source=False, system="prior"),
     )
 }
 
 
-def get_phase(name: str, init_from: str | None) -> Phase:
+def get_phase(
+    name: str, init_from: str | None, system: str = "transfernet"
+) -> Phase:
     """The phase called `name`.
 
     Args:
         name: a key of `PHASES`.
         init_from: the run folder that training starts from, or None.
+        system: the method of the config.
 
     Raises:
-        ConfigError: unknown phase, or `init_from` missing or not wanted.
+        ConfigError: unknown phase, a phase of the other system, or
+            `init_from` missing or not wanted.
     """
     if name not in PHASES:
         raise ConfigError(
             f"Unknown phase '{name}'; use one of {', '.join(sorted(PHASES))}."
         )
     phase = PHASES[name]
+    if phase.system != system:
+        fitting = [p.name for p in PHASES.values() if p.system == system]
+        raise ConfigError(
+            f"--phase {name} trains the system '{phase.system}', but "
+            f"config.system is '{system}'; use --phase {' or '.join(fitting)}, "
+            "or another config."
+        )
     if phase.starts_from and not init_from:
         raise ConfigError(
             f"--phase {name} starts from an earlier run: give its folder with "

@@ -10,8 +10,12 @@ from keras_wsss.categories import Split
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training import losses
 from keras_wsss.training.optimizer import MultiplierAdam
-
-Batch = Mapping[str, Mapping[str, Any]]
+from keras_wsss.training.replicated_update import (
+    Batch,
+    ReplicatedUpdate,
+    means_over_replicas,
+    sums_over_replicas,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ def make_optimizer(config) -> MultiplierAdam:
     )
 
 
-class Update:
+class Update(ReplicatedUpdate):
     """Computes losses and gradients of a batch and applies them.
 
     Args:
@@ -68,10 +72,9 @@ class Update:
         objective: Objective,
         strategy: tf.distribute.Strategy,
     ):
+        super().__init__(optimizer, strategy)
         self.net = net
-        self.optimizer = optimizer
         self.objective = objective
-        self.strategy = strategy
         self._known = {
             domain: tf.reduce_max(
                 tf.one_hot([i - 1 for i in ids], split.num_categories), 0
@@ -88,38 +91,12 @@ class Update:
         if objective.mask_weight:
             parts += net.decoder.trainable_variables
         self._variables = [v for v in parts if id(v) not in own]
-        # Nothing here depends on a tensor's value in Python, so AutoGraph
-        # would only double the time of tracing.
-        self._function = tf.function(self._distributed, autograph=False)
-
-    def __call__(
-        self, batch: Batch, learning_rate: float
-    ) -> dict[str, tf.Tensor]:
-        """Makes one update.
-
-        Args:
-            batch: "source" and "target" parts of `make_batches`, per replica
-                values when there are several.
-            learning_rate: of this update.
-
-        Returns:
-            Scalars: the losses before the update, accuracies.
-        """
-        return self._function(batch, tf.constant(learning_rate, tf.float32))
-
-    def _distributed(self, batch, learning_rate):
-        values = self.strategy.run(self._replica, (batch, learning_rate))
-        # Every replica holds the same, already summed values.
-        return {
-            name: self.strategy.experimental_local_results(value)[0]
-            for name, value in values.items()
-        }
 
     def _replica(self, batch: Batch, learning_rate: tf.Tensor):
         self.optimizer.learning_rate.assign(learning_rate)
         with tf.GradientTape(persistent=True) as tape:
             terms = self._terms(batch)
-            means = _means_over_replicas(terms)
+            means = means_over_replicas(terms)
             tag = self.objective.tag_weight * means["tag_loss"]
             total = sum(
                 (means[name] for name in means if name.startswith("class_")),
@@ -141,7 +118,7 @@ class Update:
         self.optimizer.apply(
             gradients, [*self._variables, *self._tagger_variables]
         )
-        return _sums_over_replicas(means)
+        return sums_over_replicas(means)
 
     def _terms(self, batch: Batch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Every loss and measure as (sum, count)."""
@@ -238,25 +215,3 @@ def _accuracies(logits, batch: Batch, domains: list[str]):
         )
         first += count
     return terms
-
-
-def _means_over_replicas(terms):
-    """Own sum over everyone's count: summed gradients are then right."""
-    context = tf.distribute.get_replica_context()
-    names = sorted(terms)
-    counts = context.all_reduce(
-        tf.distribute.ReduceOp.SUM, [terms[name][1] for name in names]
-    )
-    return {
-        name: tf.math.divide_no_nan(terms[name][0], count)
-        for name, count in zip(names, counts, strict=True)
-    }
-
-
-def _sums_over_replicas(means):
-    context = tf.distribute.get_replica_context()
-    names = sorted(means)
-    sums = context.all_reduce(
-        tf.distribute.ReduceOp.SUM, [means[name] for name in names]
-    )
-    return dict(zip(names, sums, strict=True))

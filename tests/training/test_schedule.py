@@ -31,6 +31,14 @@ def test_published_rate_is_constant():
     assert {learning_rate(same, step) for step in range(111)} == {1.0}
 
 
+def test_polynomial_decay_of_power_0_9():
+    poly = settings(decay="poly", final_learning_rate=0.0)
+    rates = [learning_rate(poly, step) for step in (10, 60, 110)]
+    assert rates == pytest.approx([1.0, 0.5**0.9, 0.0])
+    with pytest.raises(ConfigError, match="cosine or poly"):
+        learning_rate(settings(decay="line"), 50)
+
+
 def test_warmup_may_be_all():
     only = settings(steps=10)
     assert learning_rate(only, 9) == 3.0
@@ -38,11 +46,21 @@ def test_warmup_may_be_all():
 
 
 def test_table_of_phases():
-    assert {name: (p.target, p.masks) for name, p in PHASES.items()} == {
-        "attention": (True, False),
-        "decoder": (False, True),
-        "transfer": (True, True),
+    table = {n: (p.source, p.target, p.masks) for n, p in PHASES.items()}
+    assert table == {
+        "attention": (True, True, False),
+        "decoder": (True, False, True),
+        "transfer": (True, True, True),
+        "joint": (False, True, False),
     }
+
+
+def test_phases_of_the_other_system_are_refused():
+    with pytest.raises(ConfigError, match="config.system is 'transfernet'"):
+        get_phase("joint", None)
+    with pytest.raises(ConfigError, match="use --phase joint"):
+        get_phase("decoder", None, "prior")
+    assert get_phase("joint", None, "prior").name == "joint"
 
 
 @pytest.mark.parametrize(
