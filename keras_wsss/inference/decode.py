@@ -11,6 +11,9 @@ import tensorflow as tf
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 
+# Far more than any camera writes; every scan visits the whole picture, so a
+# small file of many scans would keep the decoder busy for minutes.
+_MOST_SCANS = 100
 _MOST_SEGMENTS = 512  # of a JPEG or PNG header that are looked at
 _MOST_ENTRIES = 512  # of an EXIF directory
 _ORIENTATION = 0x0112  # EXIF tag
@@ -57,13 +60,15 @@ def decode_picture(
     # Decoding must not begin before the checks, which have no other tie to it.
     with tf.control_dependencies([size]):
         data = tf.identity(data)
-    image = tf.cond(
-        _is_png(data),
-        lambda: tf.io.decode_png(data, channels=3),
+
+    def jpeg() -> tf.Tensor:
         # As OpenCV decodes it, to the bit.
-        lambda: tf.io.decode_jpeg(
-            data, channels=3, dct_method="INTEGER_ACCURATE"
-        ),
+        return tf.io.decode_jpeg(
+            _few_scans(data), channels=3, dct_method="INTEGER_ACCURATE"
+        )
+
+    image = tf.cond(
+        _is_png(data), lambda: tf.io.decode_png(data, channels=3), jpeg
     )
     return turn_upright(image, orientation(data))
 
@@ -130,6 +135,16 @@ def _bounded(size: tf.Tensor, max_pixels: int, max_side: int) -> tf.Tensor:
         ["the picture has more than", max_pixels, "pixels:", size],
     )
     return _after(few, tf.cast(size, tf.int32))
+
+
+def _few_scans(data: tf.Tensor) -> tf.Tensor:
+    """A JPEG file, asserted to have no more scans than is usual."""
+    parts = tf.strings.split(data, bytes((0xFF, _START_OF_SCAN)))
+    check = tf.debugging.Assert(
+        tf.size(parts) - 1 <= _MOST_SCANS,
+        ["image_bytes has more JPEG scans than", _MOST_SCANS],
+    )
+    return _after(check, data)
 
 
 def _operations(checks: list) -> list:

@@ -148,3 +148,12 @@ def test_truncated_pixels_are_an_error(decode, kind):
     for length in (len(data) // 2, len(data) - 40, 20):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(data[:length])
+
+
+def test_many_scans_are_refused(decode):
+    data = encoded(picture(), "JPEG", progressive=True)
+    start = data.index(b"\xff\xda")
+    scan = data[start : data.index(b"\xff\xda", start + 2)]
+    many = data[:start] + 101 * scan + data[start:]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG scans"):
+        decode(many)
