@@ -50,8 +50,14 @@ def get_config():
     config.model.output_stride = 2
     config.model.initializer = "he"
     config.model.shortcut = True
+    config.model.guide_maps = True
+    config.model.guide_features = 32
+    config.train.feature_dropout = 0.3
     config.train.last_classifier_multiplier = 1.0
     config.train.overlap_weight = 1.0
+
+    config.inference.relative = True
+    config.inference.background_factor = 0.18
 
     config.train.checkpoint_every = 250
     config.train.heldout_every = 400
@@ -64,7 +70,7 @@ def get_config():
     phase.final_learning_rate = 1e-4
 
     phase = config.decoder
-    phase.steps = 2000
+    phase.steps = 1500
     phase.warmup_steps = 250
     phase.source_pairs = 8
     phase.learning_rate = 1.5e-3

@@ -53,6 +53,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.data.exclude_images_with_target = True
     # A label with fewer visible pixels than this is not asked for.
     config.data.min_pixels = 1
+    # Masks of the target pictures made by `python pseudo_labels.py` from
+    # tags and an earlier run (self-training, an extension); "" for none.
+    config.data.target_masks = ""
     config.data.max_pixels = 50_000_000
     config.data.skip_bad_images = False
     config.data.memory_mb = 1000.0  # decoded pictures kept in memory
@@ -79,7 +82,6 @@ def default_config() -> ml_collections.ConfigDict:
     # What the decoder sees besides the densified attention (extensions).
     config.model.guide_maps = False  # attention, similarity, class map
     config.model.guide_features = 0  # features, projected to this many
-    config.model.guide_dropout = 0.0  # of the encoder's channels, for those
     config.model.tagger_units = 512
     config.model.attention_gain = 1.0  # for "conv", see LabelAttention
     config.model.classifier_gain = 1.0  # of features before the classifiers
@@ -103,6 +105,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.mask_weight = 1.0  # lambda; effective value of spec 4.1
     config.train.overlap_weight = 0.0  # of the Dice loss, an extension
     config.train.tag_weight = 1.0  # of the tagger's loss
+    # Share of the encoder's channels hidden from a picture in a step, an
+    # extension; see ChannelDropout.
+    config.train.feature_dropout = 0.0
     config.train.log_every = 50
     config.train.checkpoint_every = 500
     config.train.keep_checkpoints = 2
@@ -150,6 +155,12 @@ def default_config() -> ml_collections.ConfigDict:
     config.inference = ml_collections.ConfigDict()
     config.inference.tag_threshold = 0.6
     config.inference.background_factor = 0.5
+    # Divides a label's probabilities by their largest in the picture first:
+    # a label that is there has a peak of 1, however unsure the decoder is
+    # of a new category (an extension).
+    config.inference.relative = False
+    # Pseudo labels leave out pixels this close to the threshold.
+    config.inference.pseudo_margin = 0.15
     config.inference.mask_threshold = 0.5
     config.inference.scales = (1.0,)  # of test-time augmentation
     config.inference.batch_size = 8

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from keras_wsss.checkpoints import load_latest
+from keras_wsss.checkpoints import list_checkpoints, load_latest
 from keras_wsss.errors import ConfigError
+from keras_wsss.files import sha256
 from keras_wsss.models.network import assign_arrays, named_variables
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
@@ -24,8 +25,12 @@ def read_phase(run: Path) -> dict:
         ConfigError: the folder is not that of a run.
     """
     try:
-        return json.loads((run / PHASE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = (run / PHASE_FILE).read_text(encoding="utf-8")
+        found = json.loads(text)
+        if not isinstance(found, dict) or "phase" not in found:
+            raise ValueError("it names no phase")
+        return found
+    except (OSError, RecursionError, ValueError) as error:
         raise ConfigError(
             f"{run / PHASE_FILE}: cannot be read ({error}); is the folder a "
             "training run?"
@@ -46,6 +51,21 @@ def read_results(run: Path) -> dict:
             f"{path}: cannot be read ({error}); remove it and repeat the "
             "training command, which writes it anew."
         ) from error
+
+
+def weights_digest(run: str | Path) -> str:
+    """SHA-256 of a run's newest checkpoint file, in hexadecimal.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+    """
+    found = list_checkpoints(Path(run) / CHECKPOINTS)
+    if not found:
+        raise ConfigError(
+            f"{run} holds no checkpoint; it must be the --workdir of a "
+            "training run."
+        )
+    return sha256(found[-1])
 
 
 def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.hide_and_seek import HideAndSeek
 from keras_wsss.data.pictures import PictureStore
@@ -38,8 +39,9 @@ class Stream:
         pictures: reads pictures and masks.
         cache: when given, batches hold the frozen encoder's outputs in place
             of pictures, and views are those of the cache.
-        with_mask: whether batches hold masks (source only).
+        with_mask: whether batches hold masks.
         hide: draws the cells to hide; None hides nothing.
+        dropout: draws the channels to hide; None hides nothing.
     """
 
     sampler: PairSampler
@@ -50,6 +52,7 @@ class Stream:
     cache: Encodings | None = None
     with_mask: bool = False
     hide: HideAndSeek | None = None
+    dropout: ChannelDropout | None = None
 
 
 def make_batches(
@@ -82,6 +85,7 @@ def make_batches(
       `ViewSpec.points`, g = (S - 1) / stride + 1.
     * "record": int32 [B], index into the sampler's records.
     * "hidden": float32 [B, cells, cells], 1 for hidden, if `hide`.
+    * "kept": float32 [B, D], factors of the channels, if `dropout`.
     * "mask": uint8 [B, S, S], if `with_mask`: ids, 0, 255.
 
     Args:
@@ -211,6 +215,8 @@ def _stream_batches(
     }
     if stream.hide is not None:
         entries["hidden"] = (tf.float32, [stream.hide.grid] * 2)
+    if stream.dropout is not None:
+        entries["kept"] = (tf.float32, [stream.dropout.channels])
 
     def load(number: np.ndarray) -> list[np.ndarray]:
         step, row = divmod(int(number), part)
@@ -227,6 +233,8 @@ def _stream_batches(
         values = [slot.labels[0], slot.weights[0], slot.present[0], tags, index]
         if stream.hide is not None:
             values.append(stream.hide.cells(seed))
+        if stream.dropout is not None:
+            values.append(stream.dropout.kept(seed))
         return [*loaded, *cast_arrays(values, entries)]
 
     crops_objects = (

@@ -30,8 +30,9 @@ class Record:
         domain: "source" (mask and labels) or "target" (tags only).
         labels: ids of the categories present, ascending. Only source ids in
             a source record, only target ids in a target record.
-        mask: reader of the index mask, or None. Always None in a target
-            record that is meant for training.
+        mask: reader of the index mask, or None. In a target record that is
+            meant for training it is None, or a pseudo label that a model
+            made from the tags.
         uncertain: ids that may be present without being labels (a category
             that stands only in a crowd, or hidden). Neither present nor
             absent: never query them.

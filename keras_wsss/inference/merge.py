@@ -11,7 +11,9 @@ import tensorflow as tf
 
 
 def foreground_probability(
-    scores: tf.Tensor, background_factor: float = 0.5
+    scores: tf.Tensor,
+    background_factor: float = 0.5,
+    relative: bool = False,
 ) -> tf.Tensor:
     """Foreground probability with a discounted background.
 
@@ -23,6 +25,9 @@ def foreground_probability(
         scores: float [..., 2]; decoder logits, background then foreground.
         background_factor: positive; 0.5 is the published value, 1 leaves
             the softmax as it is.
+        relative: divide each map's softmax by its largest value first (an
+            extension): the label is there, so some pixel must be its. The
+            maps' sides are the two axes before the last.
 
     Returns:
         float [...] in [0, 1], dtype of `scores`.
@@ -32,7 +37,12 @@ def foreground_probability(
             f"background_factor must be positive, got {background_factor}"
         )
     background, foreground = tf.unstack(scores, axis=-1)
-    return tf.sigmoid(foreground - background - math.log(background_factor))
+    if not relative:
+        return tf.sigmoid(foreground - background - math.log(background_factor))
+    share = tf.sigmoid(foreground - background)
+    highest = tf.reduce_max(share, axis=[-2, -1], keepdims=True)
+    share = tf.math.divide_no_nan(share, highest)
+    return share / (share + background_factor * (1.0 - share))
 
 
 def merge_labels(

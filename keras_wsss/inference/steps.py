@@ -154,7 +154,9 @@ class SegmentationSteps:
             training=False,
         )
         return foreground_probability(
-            logits[0], self.config.inference.background_factor
+            logits[0],
+            self.config.inference.background_factor,
+            self.config.inference.relative,
         )
 
     def to_picture(

@@ -80,8 +80,6 @@ class AppendFeatures(keras.layers.Layer):
 
     Args:
         units: width that the features are projected to.
-        dropout: share of the channels hidden in a training step, the same
-            channels at every position.
         feature_gain: constant factor on the features.
 
     Call arguments:
@@ -95,40 +93,34 @@ class AppendFeatures(keras.layers.Layer):
     def __init__(
         self,
         units: int,
-        dropout: float = 0.0,
         feature_gain: float = 1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.units = units
-        self.dropout = dropout
         self.feature_gain = feature_gain
 
     def build(self, guide_shape, features_shape):
         """Makes the variables."""
-        policy = self.dtype_policy
-        self.hide = keras.layers.SpatialDropout2D(
-            self.dropout, dtype=policy, name="hide"
-        )
         self.project = keras.layers.Dense(
             self.units,
             activation="relu",
             kernel_initializer="he_normal",
-            dtype=policy,
+            dtype=self.dtype_policy,
             name="project",
         )
         self.project.build(features_shape)
 
-    def call(self, guide, features, training=False):
+    def call(self, guide, features):
         """Appends; see the class."""
-        hidden = self.hide(features * self.feature_gain, training=training)
-        projected = self.project(hidden)[:, None]  # (B, 1, h, w, units)
+        scaled = features * self.feature_gain
+        projected = self.project(scaled)[:, None]  # (B, 1, h, w, units)
         labels = ops.shape(guide)[1]
         return ops.concatenate(
             [guide, ops.repeat(projected, labels, axis=1)], axis=-1
         )
 
-    def compute_output_spec(self, guide, features, training=False):
+    def compute_output_spec(self, guide, features):
         """Shape and dtype of what `call` returns."""
         return keras.KerasTensor(
             (*guide.shape[:-1], guide.shape[-1] + self.units),
@@ -140,7 +132,6 @@ class AppendFeatures(keras.layers.Layer):
         return {
             **super().get_config(),
             "units": self.units,
-            "dropout": self.dropout,
             "feature_gain": self.feature_gain,
         }
 

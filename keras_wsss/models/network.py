@@ -74,7 +74,6 @@ def _build_transfernet(config, split: Split) -> TransferNet:
                 shortcut=model.shortcut,
                 guide_maps=model.guide_maps,
                 guide_features=model.guide_features,
-                guide_dropout=model.guide_dropout,
                 tagger_units=model.tagger_units,
             )
         )
@@ -121,7 +120,7 @@ def assign_arrays(
     """Gives every variable its array.
 
     Raises:
-        DataError: an array is missing or of another shape.
+        DataError: an array is missing, or of another shape or kind.
     """
     for name, variable in variables.items():
         if name not in arrays:
@@ -133,5 +132,11 @@ def assign_arrays(
                 f"{origin}: '{name}' has shape {tuple(arrays[name].shape)}, "
                 f"{tuple(variable.shape)} is needed; it was made with another "
                 "config."
+            )
+        kind = np.dtype(variable.dtype)
+        if not np.can_cast(arrays[name].dtype, kind, "same_kind"):
+            raise DataError(
+                f"{origin}: '{name}' holds {arrays[name].dtype}, {kind} is "
+                "needed; the file is no checkpoint of ours."
             )
         variable.assign(arrays[name])

@@ -46,9 +46,6 @@ class TransferNetConfig:
             and the tagger's class map (an extension, see `GuideMaps`).
         guide_features: features of every position, projected to this many,
             that the decoder sees besides; 0 is published.
-        guide_dropout: share of the encoder's channels that a training step
-            hides from that projection, so that it does not learn the source
-            categories by heart.
         tagger_units: width of the tagger's hidden layer.
     """
 
@@ -69,7 +66,6 @@ class TransferNetConfig:
     shortcut: bool = False
     guide_maps: bool = False
     guide_features: int = 0
-    guide_dropout: float = 0.0
     tagger_units: int = 512
 
     @property
@@ -234,7 +230,6 @@ def _build_attention(
     if config.guide_features:
         guide = AppendFeatures(
             config.guide_features,
-            config.guide_dropout,
             config.classifier_gain,
             name="guide_features",
         )(guide, features)  # (B, K, g, g, M)

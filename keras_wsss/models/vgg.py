@@ -45,6 +45,11 @@ class Architecture:
     blocks: tuple[Block, ...]
     feature_scale: float
 
+    @property
+    def channels(self) -> int:
+        """D, channels of the features."""
+        return self.blocks[-1].filters
+
 
 ARCHITECTURES = {
     # Simonyan & Zisserman 2015, configuration D, up to conv5_3. The factor

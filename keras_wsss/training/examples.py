@@ -87,7 +87,7 @@ class TransferExamples:
         split: categories.
         pairs: "source" and "target" -> pictures and the label to ask for.
         pictures: reads them.
-        background_factor: see `foreground_probability`.
+        inference: the config's group of that name.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class TransferExamples:
         split: Split,
         pairs: Mapping[str, Sequence[Pair]],
         pictures: PictureStore,
-        background_factor: float,
+        inference,
     ):
         self.net = net
         self.split = split
-        self.background_factor = background_factor
+        self.inference = inference
         self._examples = {
             domain: [self._encoded(*pair, pictures) for pair in chosen]
             for domain, chosen in pairs.items()
@@ -150,7 +150,10 @@ class TransferExamples:
         logits = self.net.masks(
             [outputs["guide"], labels, *switches], training=False
         )
-        found = foreground_probability(logits, self.background_factor) > 0.5
+        probabilities = foreground_probability(
+            logits, self.inference.background_factor, self.inference.relative
+        )
+        found = probabilities > self.inference.mask_threshold
         return [
             self._row(
                 example,

@@ -2,20 +2,24 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 
 from keras_wsss.categories import Split
 from keras_wsss.config import split_of
+from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pipeline import Stream
+from keras_wsss.data.pseudo_masks import with_pseudo_masks
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.tags import read_tags
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError
+from keras_wsss.models.vgg import architecture
 from keras_wsss.training.feature_cache import FeatureCache
 
 # Seeds of the domains' samplers; they must differ.
@@ -30,7 +34,8 @@ class TrainingData:
         split: categories.
         source: pictures with masks, for training.
         heldout: pictures with masks, held out of training.
-        target: pictures with tags; empty when the phase uses none.
+        target: pictures with tags; empty when the phase uses none. Their
+            masks, if any, are pseudo labels.
         counts: what was read and what was left out, for results.json.
     """
 
@@ -41,8 +46,16 @@ class TrainingData:
     counts: dict
 
 
-def read_training_data(config, with_target: bool) -> TrainingData:
+def read_training_data(
+    config, with_target: bool, with_source: bool = True
+) -> TrainingData:
     """Reads the records of source and target pictures, no pixel yet.
+
+    Args:
+        config: the run's config.
+        with_target: whether target pictures are used.
+        with_source: whether source pictures are; if not, no file of theirs
+            is touched.
 
     Raises:
         DataError: a file that cannot be used.
@@ -50,30 +63,17 @@ def read_training_data(config, with_target: bool) -> TrainingData:
     """
     split = split_of(config)
     data = config.data
-    for field in ("source_annotations", "source_images"):
-        _require(data, field)
-    source = read_coco(
-        Path(data.source_annotations),
-        Path(data.source_images),
-        split,
-        exclude_images_with_target=data.exclude_images_with_target,
-        min_pixels=data.min_pixels,
-        skip_missing=data.skip_bad_images,
-        max_pixels=data.max_pixels,
-    )
+    source = _read_source(data, split) if with_source else Dataset(())
     target = Dataset(())
     if with_target:
-        for field in ("target_tags", "target_images"):
-            _require(data, field)
-        target = read_tags(
-            Path(data.target_tags),
-            Path(data.target_images),
-            split,
-            skip_missing=data.skip_bad_images,
-        )
+        target = read_target_records(config, split)
     if data.skip_bad_images:
         source, target = drop_bad_images(source), drop_bad_images(target)
     _check_disjoint(source, target, split)
+    if with_target and data.target_masks:
+        target = with_pseudo_masks(
+            target, Path(data.target_masks), split, data.max_pixels
+        )
     held = [r for r in source.records if _is_held_out(r, data.heldout)]
     kept = [r for r in source.records if not _is_held_out(r, data.heldout)]
     counts = {
@@ -88,6 +88,38 @@ def read_training_data(config, with_target: bool) -> TrainingData:
         "target_labels_dropped": dict(target.dropped),
     }
     return TrainingData(split, tuple(kept), tuple(held), target.records, counts)
+
+
+def read_target_records(config, split: Split) -> Dataset:
+    """Reads the records of tagged pictures, no pixel yet.
+
+    Raises:
+        DataError: a file that cannot be used.
+        ConfigError: a missing location.
+    """
+    data = config.data
+    for field in ("target_tags", "target_images"):
+        _require(data, field)
+    return read_tags(
+        Path(data.target_tags),
+        Path(data.target_images),
+        split,
+        skip_missing=data.skip_bad_images,
+    )
+
+
+def _read_source(data, split: Split) -> Dataset:
+    for field in ("source_annotations", "source_images"):
+        _require(data, field)
+    return read_coco(
+        Path(data.source_annotations),
+        Path(data.source_images),
+        split,
+        exclude_images_with_target=data.exclude_images_with_target,
+        min_pixels=data.min_pixels,
+        skip_missing=data.skip_bad_images,
+        max_pixels=data.max_pixels,
+    )
 
 
 def _require(data, field: str) -> None:
@@ -134,6 +166,10 @@ def make_streams(
         caches: "source" and "target" caches, or empty.
     """
     views = training_views(config)
+    dropout = None
+    if config.train.feature_dropout:
+        channels = architecture(config.model.encoder).channels
+        dropout = ChannelDropout(channels, config.train.feature_dropout)
 
     def stream(domain: str, records, size, ids, seed) -> Stream | None:
         if not size:
@@ -151,7 +187,8 @@ def make_streams(
             data.split.num_categories,
             pictures,
             caches.get(domain),
-            with_mask=domain == "source",
+            with_mask=has_masks(records),
+            dropout=dropout,
         )
 
     return {
@@ -170,6 +207,11 @@ def make_streams(
             _TARGET_SEED,
         ),
     }
+
+
+def has_masks(records: Sequence[Record]) -> bool:
+    """Whether pictures have masks, true ones or pseudo labels."""
+    return any(record.mask is not None for record in records)
 
 
 def training_views(config) -> ViewSpec:
@@ -194,21 +236,43 @@ def build_caches(
     if not config.feature_cache:
         return {}
     caches = {}
-    for domain, records, kept in (
-        ("source", data.source, tuple(sorted(switches))),
-        # Target pictures never reach the decoder in training.
-        ("target", data.target, ()),
-    ):
+    for domain, records in (("source", data.source), ("target", data.target)):
         if not records:
             continue
-        caches[domain] = FeatureCache(
-            config.feature_cache,
-            encoder,
-            training_views(config),
-            crops=config.cache_windows - 1,
-            seed=0,
-            switches=kept,
-            pictures=pictures,
+        # Without masks, pictures never reach the decoder in training.
+        kept = switches if has_masks(records) else ()
+        caches[domain] = build_cache(
+            config, records, encoder, kept, pictures, report
         )
-        caches[domain].build(records, report=report)
     return caches
+
+
+def build_cache(
+    config,
+    records: Sequence[Record],
+    encoder: keras.Model,
+    switches: tuple[int, ...],
+    pictures: PictureStore,
+    report,
+) -> FeatureCache:
+    """The feature cache of the config's folder, complete for the records.
+
+    Args:
+        config: `feature_cache` is set.
+        records: pictures.
+        encoder: see `FeatureCache`.
+        switches: pools whose switches are kept, in any order.
+        pictures: reads the pictures.
+        report: called with progress lines.
+    """
+    cache = FeatureCache(
+        config.feature_cache,
+        encoder,
+        training_views(config),
+        crops=config.cache_windows - 1,
+        seed=0,
+        switches=tuple(sorted(switches)),
+        pictures=pictures,
+    )
+    cache.build(records, report=report)
+    return cache

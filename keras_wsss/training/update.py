@@ -109,8 +109,14 @@ class Update(ReplicatedUpdate):
         # The tagger learns from plain tags alone. Where it judges the
         # attended feature, this is what keeps it from being bribed.
         gradients = [
-            *tape.gradient(
-                total, self._variables, unconnected_gradients="zero"
+            # Keras variables do not take `unconnected_gradients="zero"`.
+            *(
+                tf.zeros(variable.shape) if gradient is None else gradient
+                for gradient, variable in zip(
+                    tape.gradient(total, self._variables),
+                    self._variables,
+                    strict=True,
+                )
             ),
             *tape.gradient(tag, self._tagger_variables),
         ]
@@ -145,24 +151,36 @@ class Update(ReplicatedUpdate):
         tag_logits = self.net.tagger(features, training=True)["tag_logits"]
         terms["tag_loss"] = losses.tag_loss(tag_logits, joined["tags"], known)
         if self.objective.mask_weight:
-            # Only the source domain has masks, and it comes first.
-            source, columns = batch["source"], self.objective.present_labels
-            rows = tf.shape(source["labels"])[0]
-            guide = outputs["guide"][:rows, :columns]
-            labels = source["labels"][:, :columns]
-            logits = self.net.masks(
-                [guide, labels, *encoded["source"][1]], training=True
-            )
-            weights = source["weights"][:, :columns]
-            terms["mask_loss"] = losses.mask_loss(
-                logits, source["mask"], labels, weights
-            )
-            if self.objective.overlap_weight:
-                terms["overlap_loss"] = losses.overlap_loss(
-                    logits, source["mask"], labels, weights
-                )
-            terms["mask_accuracy"] = losses.mask_accuracy(
-                logits, source["mask"], labels, weights
+            terms |= self._mask_terms(batch, encoded, outputs["guide"])
+        return terms
+
+    def _mask_terms(self, batch: Batch, encoded, guide: tf.Tensor):
+        """The decoder's losses, on the domains that have masks."""
+        # The target domain has them only as pseudo labels, and comes second.
+        masked = [name for name in batch if "mask" in batch[name]]
+        columns = self.objective.present_labels
+        masks = _join([batch[name]["mask"] for name in masked])
+        labels = _join([batch[name]["labels"][:, :columns] for name in masked])
+        switches = [
+            _join(list(maps))
+            for maps in zip(*(encoded[name][1] for name in masked), strict=True)
+        ]
+        rows = tf.shape(labels)[0]
+        logits = self.net.masks(
+            [guide[:rows, :columns], labels, *switches], training=True
+        )
+        weights = _join(
+            [_mask_weights(batch[name], columns, name) for name in masked]
+        )
+        terms = {
+            "mask_loss": losses.mask_loss(logits, masks, labels, weights),
+            "mask_accuracy": losses.mask_accuracy(
+                logits, masks, labels, weights
+            ),
+        }
+        if self.objective.overlap_weight:
+            terms["overlap_loss"] = losses.overlap_loss(
+                logits, masks, labels, weights
             )
         return terms
 
@@ -172,9 +190,27 @@ class Update(ReplicatedUpdate):
         if "features" in part:
             # A cache keeps its switches in ascending order of the pools.
             kept = list(part["switches"])[::-1]
-            return tf.cast(part["features"], tf.float32), kept
-        features, *switches = self.net.encoder(part["image"], training=False)
-        return features, [switches[pool - 1] for pool in used]
+            features = tf.cast(part["features"], tf.float32)
+        else:
+            features, *switches = self.net.encoder(
+                part["image"], training=False
+            )
+            kept = [switches[pool - 1] for pool in used]
+        if "kept" in part:
+            features *= part["kept"][:, None, None]
+        return features, kept
+
+
+def _mask_weights(part: Mapping[str, Any], columns: int, domain: str):
+    """Weights of pairs in the mask loss, [B, columns]."""
+    weights, labels = part["weights"][:, :columns], part["labels"][:, :columns]
+    if domain == "source":
+        return weights
+    # A tag says that the category is there; a pseudo label without a pixel of
+    # it is no evidence of the opposite.
+    mask = tf.cast(part["mask"], labels.dtype)[:, None]
+    shown = tf.reduce_any(mask == labels[:, :, None, None], axis=[2, 3])
+    return weights * tf.cast(shown, weights.dtype)
 
 
 def _join(parts: list[tf.Tensor]) -> tf.Tensor:

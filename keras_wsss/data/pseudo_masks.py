@@ -1,0 +1,86 @@
+"""Pseudo labels: masks of target pictures that a model made from the tags.
+
+A folder in VOC layout, so that any other trainer can read it: masks in
+`SegmentationClass`, names in `ImageSets/Segmentation/train.txt` and
+`classes.txt`, and `pseudo_labels.json`, which says what made them. Training
+takes target masks from such a folder only; true masks of target pictures must
+never reach it by mistake.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from keras_wsss.categories import Split
+from keras_wsss.data.records import Dataset
+from keras_wsss.data.voc import VocMask, index_ids
+from keras_wsss.errors import DataError
+
+MANIFEST = "pseudo_labels.json"
+MASKS = "SegmentationClass"
+_REMEDY = "write the folder with `python pseudo_labels.py`"
+
+
+def with_pseudo_masks(
+    dataset: Dataset, folder: Path, split: Split, max_pixels: int
+) -> Dataset:
+    """Gives every target record its pseudo label.
+
+    Args:
+        dataset: records of `read_tags`.
+        folder: what `write_pseudo_labels` wrote, complete.
+        split: categories of the records.
+        max_pixels: largest width times height of a mask.
+
+    Returns:
+        The same records in the same order, with masks.
+
+    Raises:
+        DataError: no such folder, unfinished, or a picture has no mask.
+    """
+    manifest = read_manifest(folder)
+    if not manifest.get("complete"):
+        raise DataError(
+            f"{folder / MANIFEST}: the pseudo labels are not complete; repeat "
+            "the `python pseudo_labels.py` command, it goes on where it was."
+        )
+    ids = index_ids(folder, dataclasses.replace(split, scored=()))
+    records = []
+    for record in dataset.records:
+        path = mask_path(folder, record.image_id)
+        if not path.exists():
+            raise DataError(
+                f"{path}: no such file; the picture {record.image_id} has no "
+                f"pseudo label: {_REMEDY} for these pictures."
+            )
+        mask = VocMask(path, ids, max_pixels)
+        records.append(dataclasses.replace(record, mask=mask))
+    return dataclasses.replace(dataset, records=tuple(records))
+
+
+def mask_path(folder: Path, image_id: str) -> Path:
+    """File of a picture's pseudo label."""
+    return folder / MASKS / f"{image_id}.png"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What made the pseudo labels in a folder.
+
+    Raises:
+        DataError: the folder was not written by `write_pseudo_labels`.
+    """
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise DataError(
+            f"{path}: cannot be read. Target masks for training must be "
+            f"pseudo labels: {_REMEDY}, or leave config.data.target_masks "
+            "empty."
+        ) from None
+    except ValueError:
+        raise DataError(f"{path}: no valid JSON; {_REMEDY} anew.") from None
+    if not isinstance(values, dict):
+        raise DataError(f"{path}: no JSON object; {_REMEDY} anew.")
+    return values

@@ -1,0 +1,199 @@
+"""Writes the masks that a model gives to tagged training pictures."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.categories import IGNORE
+from keras_wsss.data.encodings import Encodings
+from keras_wsss.data.images import read_image
+from keras_wsss.data.masks import read_palette_mask, write_palette_mask
+from keras_wsss.data.pseudo_masks import (
+    MANIFEST,
+    MASKS,
+    mask_path,
+    read_manifest,
+)
+from keras_wsss.data.records import Record
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import write_json, write_text
+from keras_wsss.inference.predictor import Encoded, Predictor
+from keras_wsss.inference.views import View
+
+
+@dataclasses.dataclass(frozen=True)
+class PseudoLabelSettings:
+    """What decides the masks besides the model.
+
+    Attributes:
+        views: looks at every picture, averaged.
+        refine: whether masks follow colours and edges.
+        margin: pixels whose highest probability is closer than this to the
+            threshold are ignore (255).
+    """
+
+    views: tuple[View, ...]
+    refine: bool
+    margin: float
+
+
+def write_pseudo_labels(
+    predictor: Predictor,
+    records: Sequence[Record],
+    out: Path,
+    settings: PseudoLabelSettings,
+    made_by: dict[str, Any],
+    cache: Encodings | None = None,
+    watch: Callable[[Iterable], Iterable] = lambda items: items,
+) -> dict[str, Any]:
+    """Writes a palette PNG for every picture; goes on where it stopped.
+
+    A picture is asked for its own tags only; no true mask is read.
+
+    Args:
+        predictor: a trained network.
+        records: pictures with tags.
+        out: folder, see `keras_wsss.data.pseudo_masks`.
+        settings: what decides the masks besides the model.
+        made_by: JSON values that identify model and settings; a folder begun
+            with others is refused.
+        cache: encoder outputs of the pictures, whole and mirrored; spares
+            the encoder.
+        watch: wraps the records, e.g. to show progress.
+
+    Returns:
+        Content of the manifest: "pictures", "written" now, "pixels" and
+        "pictures_with" of every category, "ignored" share.
+
+    Raises:
+        ConfigError: `out` holds pseudo labels made otherwise.
+        DataError: a picture cannot be read.
+    """
+    _begin(out, made_by, predictor)
+    written = 0
+    for record in watch(records):
+        path = mask_path(out, record.image_id)
+        if path.exists():  # files appear complete or not at all
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mask = _pseudo_label(predictor, record, settings, cache)
+        write_palette_mask(path, mask)
+        written += 1
+    names = [record.image_id for record in records]
+    write_text(
+        out / "ImageSets" / "Segmentation" / "train.txt",
+        "".join(f"{name}\n" for name in names),
+    )
+    manifest = {
+        "complete": True,
+        "made_by": made_by,
+        "written": written,
+        **_counts(predictor, records, out),
+    }
+    write_json(out / MANIFEST, manifest)
+    return manifest
+
+
+def _begin(out: Path, made_by: dict[str, Any], predictor: Predictor) -> None:
+    if (out / MANIFEST).exists():
+        found = read_manifest(out).get("made_by")
+        if found != made_by:
+            raise ConfigError(
+                f"{out}: holds pseudo labels of another model or with other "
+                "settings; give another --out or remove the folder."
+            )
+    elif (out / MASKS).exists():
+        raise ConfigError(
+            f"{out}: holds {MASKS} that were not written here; give another "
+            "--out."
+        )
+    write_json(out / MANIFEST, {"complete": False, "made_by": made_by})
+    # Every category, so that a mask index is the id in the split.
+    write_text(
+        out / "classes.txt",
+        "".join(f"{name}\n" for name in predictor.split.categories),
+    )
+
+
+def _pseudo_label(
+    predictor: Predictor,
+    record: Record,
+    settings: PseudoLabelSettings,
+    cache: Encodings | None,
+) -> np.ndarray:
+    """uint8 [H, W]: ids of the picture's tags, 0 and 255."""
+    image = read_image(record.image_path, predictor.config.data.max_pixels)
+    if cache is None:
+        encoded = predictor.encode(image, settings.views)
+    else:
+        encoded = _cached(predictor, image, record, settings.views, cache)
+    ids = record.labels
+    probabilities = predictor.probabilities(encoded, ids)
+    if settings.refine:
+        probabilities = predictor.refine(image, probabilities)
+    mask = predictor.merge(probabilities, ids)
+    threshold = predictor.config.inference.mask_threshold
+    unsure = np.abs(probabilities.max(axis=0) - threshold) < settings.margin
+    return np.where(unsure, IGNORE, mask).astype(np.uint8)
+
+
+def _cached(
+    predictor: Predictor,
+    image: np.ndarray,
+    record: Record,
+    views: Sequence[View],
+    cache: Encodings,
+) -> Encoded:
+    """The encoder's outputs as `Predictor.encode` would give them."""
+    if any(view.scale != 1.0 for view in views):
+        raise ConfigError(
+            "A feature cache holds one scale; set config.inference.scales to "
+            "(1.0,) or leave out --feature_cache."
+        )
+    entries = [cache.read(record, int(view.mirror)) for view in views]
+    return Encoded(
+        image,
+        tuple(views),
+        tuple(tf.cast(e.features[None], tf.float32) for e in entries),
+        # The cache keeps the pools in ascending order, the decoder's is not.
+        tuple(
+            [tf.constant(maps[None]) for maps in e.switches[::-1]]
+            for e in entries
+        ),
+    )
+
+
+def _counts(
+    predictor: Predictor, records: Sequence[Record], out: Path
+) -> dict[str, Any]:
+    pixels = np.zeros(256, np.int64)
+    shown = np.zeros(256, np.int64)
+    for record in records:
+        counts = np.bincount(
+            read_palette_mask(mask_path(out, record.image_id)).ravel(),
+            minlength=256,
+        )
+        pixels += counts
+        shown += counts > 0
+    names = predictor.split.categories
+    return {
+        "pictures": len(records),
+        "pixels": {
+            "background": int(pixels[0]),
+            **{
+                name: int(pixels[i])
+                for i, name in enumerate(names, start=1)
+                if pixels[i]
+            },
+        },
+        "pictures_with": {
+            name: int(shown[i])
+            for i, name in enumerate(names, start=1)
+            if shown[i]
+        },
+        "ignored": float(pixels[IGNORE] / max(1, pixels.sum())),
+    }

@@ -1,0 +1,100 @@
+"""Masks of tagged pictures: `python pseudo_labels.py --workdir RUN --out DIR`.
+
+Asks a trained run for the masks of its own tagged target pictures and writes
+them as palette PNGs in VOC layout: to go on training on them
+(`train.py --phase transfer --config.data.target_masks=DIR`), or to train any
+other segmenter. See docs/pseudo_labels.md.
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from keras_wsss.cli import run_app
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run folder of train.py.", required=True
+)
+OUT = flags.DEFINE_string(
+    "out", None, "Folder that the masks go to.", required=True
+)
+FEATURE_CACHE = flags.DEFINE_string(
+    "feature_cache",
+    None,
+    'Folder of encoder outputs; that of the run\'s config if not given, "" '
+    "for none.",
+)
+AUGMENT = flags.DEFINE_bool(
+    "augment", True, "Average over scales and mirrored pictures."
+)
+REFINE = flags.DEFINE_bool(
+    "refine", True, "Let masks follow the picture's colours and edges."
+)
+
+# TensorFlow's own messages would stand between ours; an outer setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def run(argv: list[str]) -> int:
+    """Parsed flags in, masks out; user errors are raised."""
+    from keras_wsss.data.pictures import PictureStore
+    from keras_wsss.data.progress import progress
+    from keras_wsss.errors import ConfigError
+    from keras_wsss.inference.predictor import Predictor
+    from keras_wsss.inference.pseudo_labels import (
+        PseudoLabelSettings,
+        write_pseudo_labels,
+    )
+    from keras_wsss.inference.views import RAW, augmented_views
+    from keras_wsss.run_folder import weights_digest
+    from keras_wsss.training.inputs import build_cache, read_target_records
+
+    if len(argv) > 1:
+        raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
+    predictor = Predictor.from_workdir(WORKDIR.value)
+    config = predictor.config
+    records = read_target_records(config, predictor.split).records
+    views = RAW
+    if AUGMENT.value:
+        views = augmented_views(config.inference.scales)
+    settings = PseudoLabelSettings(
+        tuple(views), REFINE.value, config.inference.pseudo_margin
+    )
+    folder = FEATURE_CACHE.value
+    if folder is not None:
+        config.feature_cache = folder
+    cache = None
+    if config.feature_cache:
+        cache = build_cache(
+            config,
+            records,
+            predictor.net.encoder,
+            predictor.net.used_switches,
+            PictureStore(config.data.max_pixels, config.data.memory_mb),
+            lambda line: print(line, flush=True),
+        )
+    manifest = write_pseudo_labels(
+        predictor,
+        records,
+        Path(OUT.value),
+        settings,
+        {
+            "weights": weights_digest(WORKDIR.value),
+            "views": [[view.scale, view.mirror] for view in views],
+            "refine": REFINE.value,
+            "inference": config.inference.to_dict(),
+        },
+        cache,
+        lambda items: progress(items, "writing masks"),
+    )
+    print(
+        f"Written: {manifest['written']} of {manifest['pictures']} masks in "
+        f"{OUT.value} ({manifest['ignored']:.0%} of the pixels left open); "
+        "the others were there."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_app(run)

@@ -1,0 +1,169 @@
+"""Pseudo labels: what the command writes and what training takes of it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import read_json, run_script, tiny_config
+
+from keras_wsss.config import split_of
+from keras_wsss.data.images import read_image
+from keras_wsss.data.masks import read_palette_mask
+from keras_wsss.data.pseudo_masks import MANIFEST, mask_path, with_pseudo_masks
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.pseudo_labels import (
+    PseudoLabelSettings,
+    write_pseudo_labels,
+)
+from keras_wsss.inference.views import RAW
+from keras_wsss.training.inputs import (
+    read_target_records,
+    read_training_data,
+)
+from keras_wsss.training.run import train
+
+PLAIN = PseudoLabelSettings(RAW, refine=False, margin=0.1)
+
+
+@pytest.fixture(scope="module")
+def predictor(transfer_run):
+    return Predictor.from_workdir(transfer_run[0])
+
+
+@pytest.fixture(scope="module")
+def records(shapes_dir):
+    config = tiny_config(shapes_dir)
+    return read_target_records(config, split_of(config)).records
+
+
+@pytest.fixture(scope="module")
+def folder(predictor, records, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pseudo") / "labels"
+    write_pseudo_labels(predictor, records, out, PLAIN, {"weights": "w"})
+    return out
+
+
+def test_masks_hold_only_the_tags_and_leave_doubt_open(
+    predictor, records, folder
+):
+    for record in records:
+        mask = read_palette_mask(mask_path(folder, record.image_id))
+        assert set(np.unique(mask)) <= {0, 255, *record.labels}
+        image = read_image(record.image_path)
+        prediction = predictor(image, tags=record.labels)
+        unsure = np.abs(prediction.probabilities.max(axis=0) - 0.5) < 0.1
+        np.testing.assert_array_equal(mask == 255, unsure)
+        np.testing.assert_array_equal(mask[~unsure], prediction.mask[~unsure])
+
+
+def test_manifest_counts_what_is_there(folder, records):
+    manifest = read_json(folder / MANIFEST)
+    assert manifest["complete"] is True
+    assert manifest["pictures"] == manifest["written"] == len(records)
+    pixels = sum(
+        read_palette_mask(mask_path(folder, r.image_id)).size for r in records
+    )
+    ignored = round(manifest["ignored"] * pixels)
+    assert sum(manifest["pixels"].values()) + ignored == pixels
+    listed = (folder / "ImageSets/Segmentation/train.txt").read_text()
+    assert listed.split() == [record.image_id for record in records]
+
+
+def test_goes_on_where_it_stopped(predictor, records, folder, tmp_path):
+    out = Path(shutil.copytree(folder, tmp_path / "labels"))
+    missing = mask_path(out, records[3].image_id)
+    kept = mask_path(out, records[0].image_id)
+    before = missing.read_bytes(), kept.stat().st_mtime_ns
+    missing.unlink()
+    manifest = write_pseudo_labels(
+        predictor, records, out, PLAIN, {"weights": "w"}
+    )
+    assert manifest["written"] == 1
+    assert (missing.read_bytes(), kept.stat().st_mtime_ns) == before
+
+
+def test_masks_of_another_model_are_not_mixed(predictor, records, folder):
+    with pytest.raises(ConfigError, match="another model"):
+        write_pseudo_labels(predictor, records, folder, PLAIN, {"weights": "x"})
+
+
+def test_training_takes_nothing_but_pseudo_labels(shapes_dir, folder, tmp_path):
+    config = tiny_config(shapes_dir)
+    config.data.target_masks = config.data.eval_root  # the true masks
+    with pytest.raises(DataError, match="must be pseudo labels"):
+        read_training_data(config, with_target=True)
+    config.data.target_masks = str(shutil.copytree(folder, tmp_path / "half"))
+    path = tmp_path / "half" / MANIFEST
+    path.write_text(path.read_text().replace("true", "false", 1))
+    with pytest.raises(DataError, match="not complete"):
+        read_training_data(config, with_target=True)
+
+
+def test_a_picture_without_pseudo_label_is_named(
+    records, folder, shapes_dir, tmp_path
+):
+    out = Path(shutil.copytree(folder, tmp_path / "labels"))
+    mask_path(out, records[2].image_id).unlink()
+    config = tiny_config(shapes_dir)
+    config.data.target_masks = str(out)
+    with pytest.raises(DataError, match=records[2].image_id):
+        read_training_data(config, with_target=True)
+
+
+def test_another_split_reads_the_categories_by_name(folder, records):
+    split = split_of(tiny_config("."))
+    names = (folder / "classes.txt").read_text().split("\n")[:-1]
+    (folder / "classes.txt").write_text("\n".join(names[::-1]) + "\n")
+    try:
+        reader = with_pseudo_masks(
+            read_like(records[:1]), folder, split, 10**7
+        ).records[0]
+        mask = read_palette_mask(mask_path(folder, records[0].image_id))
+        turned = np.where(
+            (mask > 0) & (mask < 255), len(names) + 1 - mask, mask
+        )
+        np.testing.assert_array_equal(reader.mask.read(), turned)
+    finally:
+        (folder / "classes.txt").write_text("\n".join(names) + "\n")
+
+
+def read_like(records):
+    from keras_wsss.data.records import Dataset
+
+    return Dataset(tuple(records))
+
+
+def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
+    results = {}
+    for name, masks in (("with", str(folder)), ("without", "")):
+        config = tiny_config(shapes_dir)
+        config.train.overlap_weight = 1.0
+        config.data.target_masks = masks
+        config.transfer.steps = 3
+        results[name] = train(
+            config,
+            "transfer",
+            tmp_path / name,
+            init_from=transfer_run[0],
+            report=lambda line: None,
+        )
+    # The first batch's pairs differ only by the target pictures' masks.
+    assert results["with"]["data"]["target_pairs"] > 0
+    one = Predictor.from_workdir(tmp_path / "with").net.decoder.get_weights()
+    two = Predictor.from_workdir(tmp_path / "without").net.decoder.get_weights()
+    assert any((a != b).any() for a, b in zip(one, two, strict=True))
+
+
+def test_command_writes_and_repeats(transfer_run, shapes_dir, tmp_path):
+    flags = ("--workdir", transfer_run[0], "--out", tmp_path / "labels")
+    first = run_script("pseudo_labels.py", *flags, "--norefine")
+    assert first.returncode == 0, first.stderr
+    assert "Written:" in first.stdout
+    manifest = read_json(tmp_path / "labels" / MANIFEST)
+    assert manifest["complete"] is True
+    other = run_script("pseudo_labels.py", *flags)  # refined: other masks
+    assert other.returncode != 0
+    assert "another model or with other settings" in other.stderr
+    assert "Traceback" not in other.stderr
