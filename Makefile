@@ -1,10 +1,13 @@
 # make demo: trains and scores TransferNet on the embedded data set.
-# make test: all tests.  make lint: ruff.  make clean: removes .venv and demo.
+# make test: all tests.  make fuzz: random bytes through the readers, 60 s.
+# make lint: ruff.  make clean: removes .venv and demo.
 #
 # Needs Python 3.11 or 3.12 and a package index, nothing else.
 
 VENV ?= .venv
 OUT ?= demo
+SECONDS ?= 60
+SEED ?= 0
 # The first of these that runs and can make an environment; PYTHON=... decides.
 PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
 	$$name -c 'import sys, venv, ensurepip; \
@@ -13,7 +16,7 @@ PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 
 demo:
 	@started=$$(date +%s); \
@@ -22,6 +25,10 @@ demo:
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.tests
+	PYTHONPATH=.:tests:tests/hostile $(BIN)/python tests/hostile/mutation.py \
+		--seconds $(SECONDS) --seed $(SEED)
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -4,12 +4,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,9 +20,11 @@ from keras_wsss.files import atomic_path
 _NAME = re.compile(r"step_(\d{9})\.npz")
 _META = "meta.json"
 _DIGEST = "sha256"
+_ZIP = b"PK\x03\x04"
 # What reading a damaged archive was seen to raise, by the bytes that changed:
 # directory, header, content, or a compression or encryption flag.
 _DAMAGE = (
+    AttributeError,
     EOFError,
     KeyError,
     MemoryError,
@@ -67,16 +70,26 @@ def save_checkpoint(
 
     Returns:
         Path of the new file.
+
+    Raises:
+        DataError: it could not be written; the ones before are intact.
     """
     path = folder / f"step_{checkpoint.step:09d}.npz"
     meta = json.dumps({**checkpoint.meta, "step": checkpoint.step})
     digest = _digest(checkpoint.arrays, meta)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file,
-            **{f"array/{key}": a for key, a in checkpoint.arrays.items()},
-            **{_META: np.array(meta), _DIGEST: np.array(digest)},
-        )
+    try:
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                **{f"array/{key}": a for key, a in checkpoint.arrays.items()},
+                **{_META: np.array(meta), _DIGEST: np.array(digest)},
+            )
+    except OSError as error:
+        raise DataError(
+            f"{path}: the checkpoint could not be written "
+            f"({error.strerror or error}). Make room and repeat the command; "
+            "it goes on from the checkpoint before."
+        ) from error
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
@@ -97,16 +110,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         # Opened here: np.load leaves a damaged file open.
-        with (
-            open(path, "rb") as file,
-            np.load(file, allow_pickle=False) as archive,
-        ):
+        with open(path, "rb") as file:
+            if file.read(len(_ZIP)) != _ZIP:
+                raise ValueError("it is no archive of arrays")
+            _check_entries(file)
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
             arrays = {
                 key.removeprefix("array/"): archive[key]
                 for key in archive.files
                 if key.startswith("array/")
             }
             meta, digest = str(archive[_META]), str(archive[_DIGEST])
+            values = json.loads(meta)
+            step = values.pop("step")
+            if not isinstance(step, int):
+                raise ValueError(f"its step is {step!r}")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such checkpoint.") from error
     except _DAMAGE as error:
@@ -116,8 +135,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: damaged checkpoint (its content does not match its "
             "SHA-256)."
         )
-    values = json.loads(meta)
-    return Checkpoint(values.pop("step"), arrays, values)
+    return Checkpoint(step, arrays, values)
 
 
 def load_latest(folder: Path, report=print) -> Checkpoint | None:
@@ -132,6 +150,18 @@ def load_latest(folder: Path, report=print) -> Checkpoint | None:
             except DataError as error:
                 report(f"{error} Using the one before, if there is one.")
     return None
+
+
+def _check_entries(file: BinaryIO) -> None:
+    """Refuses an archive that unpacks to more than it takes on disk.
+
+    Ours are not compressed; one that is may be made to fill the memory.
+    """
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("its arrays are larger than the file")
 
 
 def _digest(arrays: Mapping[str, np.ndarray], meta: str) -> str:

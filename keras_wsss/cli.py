@@ -1,5 +1,6 @@
 """What every command of the project shares: errors without tracebacks."""
 
+import errno
 import re
 import sys
 from collections.abc import Callable
@@ -7,10 +8,13 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from keras_wsss.errors import ConfigError, UserError, printable
+from keras_wsss.errors import ConfigError, Terminated, UserError, printable
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+# No space left, quota used up, file too large, file system read-only.
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def exit_with(main: Callable[[], int | None]) -> NoReturn:
@@ -24,10 +28,26 @@ def exit_with(main: Callable[[], int | None]) -> NoReturn:
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         code = EXIT_USER_ERROR
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN:
+            raise
+        print(f"error: {_not_written(error)}", file=sys.stderr)
+        code = EXIT_USER_ERROR
+    except Terminated as error:
+        print(f"terminated: {error}", file=sys.stderr)
+        code = EXIT_TERMINATED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     sys.exit(code)
+
+
+def _not_written(error: OSError) -> str:
+    where = f"{error.filename} " if error.filename else "A file "
+    return (
+        f"{where}could not be written ({error.strerror}). Make room and "
+        "repeat the command; files that were complete before are intact."
+    )
 
 
 def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:

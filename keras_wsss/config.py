@@ -212,7 +212,7 @@ def load_config(path: Path) -> ml_collections.ConfigDict:
             f"{path}: cannot be read ({error.strerror}); is its folder the "
             "--workdir of a training run?"
         ) from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ConfigError(
             f"{path}: not valid JSON ({error}); train again or restore it."
         ) from error

@@ -10,6 +10,13 @@ class UserError(Exception):
     """
 
 
+class Terminated(Exception):
+    """The process was asked to end by SIGTERM, and saved its state first.
+
+    Scripts print the message and exit with code 143, as a shell expects.
+    """
+
+
 def printable(text: str) -> str:
     """Text from a file, made safe for a terminal and any encoding.
 

@@ -55,3 +55,33 @@ def test_every_import_is_required():
 def test_every_requirement_has_both_bounds(name):
     for requirement, bounds in requirements(name).items():
         assert re.fullmatch(r">=[\d.]+,<[\d.]+", bounds), requirement
+
+
+def locked() -> dict[str, str]:
+    """Name -> version of every package in requirements.lock."""
+    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)==([^ ;]+)", text, re.MULTILINE))
+
+
+def as_numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def test_the_lock_holds_every_requirement_within_its_bounds():
+    versions = {
+        name.lower().replace("_", "-"): version
+        for name, version in locked().items()
+    }
+    for name, bounds in requirements("requirements.txt").items():
+        version = as_numbers(versions[name.lower().replace("_", "-")])
+        least, below = re.fullmatch(r">=([\d.]+),<([\d.]+)", bounds).groups()
+        assert as_numbers(least) <= version < as_numbers(below), name
+
+
+def test_every_locked_version_has_hashes_and_no_address():
+    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) == len(locked()) > 20
+    for entry in entries:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry[:80]

@@ -36,11 +36,15 @@ def read_layer_weights(
         )
     try:
         with h5py.File(path, "r") as file:
+            # Of the file itself: one that asks for more may fill the memory.
+            budget = _Budget(os.path.getsize(path))
             if "layers" in file:
-                weights = _read_keras3(file["layers"])
+                weights = _read_keras3(_group(file, "layers"), budget)
             else:
-                weights = _read_older(file.get("model_weights", file))
-    except (OSError, KeyError, ValueError, AttributeError) as error:
+                older = "model_weights" in file
+                group = _group(file, "model_weights") if older else file
+                weights = _read_older(group, budget)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"{path} cannot be read as a Keras weights file ({error}); give "
             "an intact .weights.h5 or .h5 file."
@@ -52,26 +56,76 @@ def read_layer_weights(
     return weights
 
 
-def _read_keras3(layers: h5py.Group) -> dict[str, list[np.ndarray]]:
+class _Budget:
+    """Bytes that arrays may still take."""
+
+    def __init__(self, size: int):
+        self.left = size
+
+    def take(self, dataset: h5py.Dataset) -> None:
+        self.left -= dataset.nbytes
+        if self.left < 0:
+            raise ValueError("its arrays are larger than the file")
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group that lies in the file itself."""
+    return _own(parent, name, h5py.Group)
+
+
+def _own(parent: h5py.Group, name: str, kind: type | tuple[type, ...]):
+    # A link could lead to other files of this machine, or in circles.
+    for part in name.split("/"):
+        if not isinstance(parent, h5py.Group):
+            raise ValueError(f"'{name}' is not where it should be")
+        if not isinstance(parent.get(part, getlink=True), h5py.HardLink):
+            raise ValueError(f"'{name}' is a link")
+        parent = parent[part]
+    if not isinstance(parent, kind):
+        raise ValueError(f"'{name}' is of another kind than it should be")
+    return parent
+
+
+def _array(group: h5py.Group, name: str, budget: _Budget) -> np.ndarray:
+    dataset = _own(group, name, h5py.Dataset)
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"the values of '{name}' lie in another file")
+    if dataset.dtype.kind not in "fiu":
+        raise ValueError(f"'{name}' holds {dataset.dtype} and not numbers")
+    budget.take(dataset)
+    return dataset[()]
+
+
+def _read_keras3(
+    layers: h5py.Group, budget: _Budget
+) -> dict[str, list[np.ndarray]]:
     weights = {}
-    for key, group in layers.items():
-        variables = group["vars"]
+    for key in layers:
+        group = _group(layers, key)
+        if "vars" not in group:
+            continue
+        variables = _group(group, "vars")
         if len(variables):
             name = str(variables.attrs.get("name", key))
             order = sorted(variables, key=int)
-            weights[name] = [variables[index][()] for index in order]
+            weights[name] = [
+                _array(variables, index, budget) for index in order
+            ]
     return weights
 
 
-def _read_older(layers: h5py.Group) -> dict[str, list[np.ndarray]]:
+def _read_older(
+    layers: h5py.Group, budget: _Budget
+) -> dict[str, list[np.ndarray]]:
     weights = {}
-    for name, group in layers.items():
+    for name in layers:
+        group = _own(layers, name, (h5py.Group, h5py.Dataset))
         keys = [
             key.decode() if isinstance(key, bytes) else str(key)
             for key in group.attrs.get("weight_names", ())
         ]
         if keys:
-            weights[name] = [group[key][()] for key in keys]
+            weights[name] = [_array(group, key, budget) for key in keys]
     return weights
 
 

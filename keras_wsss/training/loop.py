@@ -17,7 +17,7 @@ from keras_wsss.checkpoints import (
 from keras_wsss.config import PhaseSettings
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import Stream, make_batches
-from keras_wsss.errors import UserError
+from keras_wsss.errors import ConfigError, Terminated, UserError
 from keras_wsss.models.network import (
     assign_arrays,
     named_variables,
@@ -27,8 +27,10 @@ from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.replicated_update import ReplicatedUpdate
 from keras_wsss.training.schedule import learning_rate
+from keras_wsss.training.stopping import StopSignal
 from keras_wsss.training.summaries import Watch
 
 
@@ -86,7 +88,13 @@ class Loop:
 
         Raises:
             NotFiniteError: a loss is not finite; nothing of it is saved.
+            ConfigError: the newest checkpoint is of another configuration.
+            Terminated: SIGTERM came; the last step done is saved.
         """
+        with StopSignal() as stop:
+            return self._train(stop)
+
+    def _train(self, stop: StopSignal) -> dict:
         first = self._resume()
         if first == 0:
             self.watch(0)
@@ -118,6 +126,13 @@ class Loop:
                 progress.add(*pending)
                 pending = None
                 self._save(done)
+            if stop.requested:
+                if pending is not None:
+                    progress.add(*pending)
+                    self._save(done)
+                raise Terminated(
+                    f"step {done} is saved; repeat the command to go on."
+                )
             if done % self.heldout_every == 0 and done < self.settings.steps:
                 progress.heldout(done)
         scores = progress.heldout(self.settings.steps)
@@ -138,6 +153,15 @@ class Loop:
         checkpoint = load_latest(self.folder, self.report)
         if checkpoint is None:
             return 0
+        changed = binding_differences(
+            checkpoint.meta.get("config", {}), self.meta["config"]
+        )
+        if changed:
+            raise ConfigError(
+                f"{self.folder}: the checkpoint of step {checkpoint.step} is "
+                f"of another configuration: {'; '.join(changed)}. Choose "
+                "another --workdir, or restore the run's own checkpoints."
+            )
         assign_arrays(self._variables(), checkpoint.arrays, str(self.folder))
         self.report(f"Resuming after step {checkpoint.step}.")
         return checkpoint.step

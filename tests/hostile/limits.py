@@ -3,7 +3,10 @@
 Time is processor time: the wall clock depends on what else runs.
 """
 
+import contextlib
 import resource
+import tracemalloc
+from collections.abc import Iterator
 
 from tiny import REPOSITORY
 
@@ -29,6 +32,13 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def peak_of_process_mb() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+@contextlib.contextmanager
+def allocating_at_most(megabytes: float) -> Iterator[None]:
+    """Fails when Python and NumPy together allocate more in the block."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+    assert peak < megabytes, f"{peak:.0f} MB were allocated"
