@@ -8,10 +8,10 @@ package, driver or port is needed: only a `chromium` (Debian's package) or
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -70,6 +70,7 @@ class Browser:
         os.close(from_us)
         os.close(to_us)
         self._buffer, self._number, self._session = b"", 0, None
+        self._loaded = False
         target = self.call("Target.createTarget", url="about:blank")
         self._session = self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
@@ -104,17 +105,10 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Opens a page and waits until it and its pictures are loaded."""
+        self._loaded = False
         self.call("Page.navigate", url=address)
-        self.wait("document.readyState === 'complete'")
-
-    def wait(self, condition: str) -> None:
-        """Waits until a JavaScript expression is true."""
-        end = time.monotonic() + self.timeout
-        while not self.run(condition):
-            if time.monotonic() > end:
-                raise TimeoutError(f"{condition} did not become true")
-            # Answers come in while the browser is asked again.
-            self.run("new Promise(done => setTimeout(done, 50))")
+        while not self._loaded:
+            self._receive()
 
     def run(self, script: str):
         """The value of a JavaScript expression, awaited."""
@@ -154,6 +148,8 @@ class Browser:
 
     def _receive(self) -> dict:
         while b"\0" not in self._buffer:
+            if not select.select([self._read], [], [], self.timeout)[0]:
+                raise TimeoutError(f"no answer in {self.timeout:g} seconds")
             block = os.read(self._read, 1 << 20)
             if not block:
                 raise RuntimeError("the browser ended")
@@ -164,7 +160,9 @@ class Browser:
         return event
 
     def _note(self, method: str, values: dict) -> None:
-        if method == "Runtime.consoleAPICalled":
+        if method == "Page.loadEventFired":
+            self._loaded = True
+        elif method == "Runtime.consoleAPICalled":
             if values["type"] in ("error", "warning", "assert"):
                 self.problems.append(f"console: {values['args']}")
         elif method == "Runtime.exceptionThrown":

@@ -169,3 +169,6 @@ def test_evaluate_command(transfer_run, tmp_path):
     text = (tmp_path / "results.md").read_text()
     assert text.startswith("# Results on 2 pictures")
     assert text in done.stdout
+    report = (tmp_path / "report.html").read_text()
+    assert report.count('<article class="shot"') == 2
+    assert f"{tmp_path}/report.html" in done.stdout

@@ -1,0 +1,78 @@
+"""What panels show, pixel by pixel."""
+
+import numpy as np
+import pytest
+
+from keras_wsss.drawing import (
+    Panel,
+    Row,
+    bright_palette,
+    draw_panel,
+    draw_sheet,
+    glow_layer,
+    shares,
+)
+
+IMAGE = np.full((40, 60, 3), 120, np.uint8)
+
+
+def test_a_panel_without_mask_and_maps_is_the_picture():
+    assert np.array_equal(draw_panel(IMAGE, Panel("picture")), IMAGE)
+
+
+def test_mask_of_another_size_is_drawn_in_the_colour_of_its_id():
+    mask = np.array([[0, 3], [255, 0]], np.uint8)
+    drawn = draw_panel(IMAGE, Panel("mask", mask=mask)).astype(int)
+    assert drawn.shape == IMAGE.shape
+    expected = 0.15 * 120 + 0.85 * bright_palette()[3]
+    assert drawn[5, 45] == pytest.approx(expected, abs=1)
+    assert drawn[30, 10].tolist() == [190, 190, 190]  # ignored
+    assert drawn[5, 5].tolist() == [36, 36, 36]  # background: dark
+
+
+def test_maps_are_drawn_as_shares_of_their_own_maximum():
+    """Two labels: left in one colour, right in another, however large."""
+    maps = np.zeros((2, 2, 4), np.float32)
+    maps[0, :, 0] = 1e-4
+    maps[1, :, 3] = 500.0
+    drawn = draw_panel(IMAGE, Panel("attention", maps=maps, ids=(1, 2)))
+    left, right = drawn[20, 2].astype(int), drawn[20, 57].astype(int)
+    assert left == pytest.approx(
+        np.minimum(36 + 0.9 * bright_palette()[1], 255), abs=2
+    )
+    assert right == pytest.approx(
+        np.minimum(36 + 0.9 * bright_palette()[2], 255), abs=2
+    )
+
+
+def test_no_map_leaves_the_dark_picture():
+    empty = Panel("attention", maps=np.zeros((0, 4, 4), np.float32))
+    assert (draw_panel(IMAGE, empty) == 36).all()
+
+
+def test_shares_drop_what_is_negative():
+    found = shares(np.array([[[-3.0, 2.0], [4.0, 0.0]]]))
+    assert found.tolist() == [[[0.0, 0.5], [1.0, 0.0]]]
+    assert shares(np.zeros((1, 2, 2))).tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_glow_layer_puts_brightness_into_opacity():
+    layer = glow_layer(np.array([[[1.0, 0.5, 0.0]]]), [1])
+    colour = bright_palette()[1]
+    full = colour * 255 / colour.max()
+    assert layer[0, 0, :3] == pytest.approx(full, abs=1)
+    assert layer[0, 1, :3] == pytest.approx(full, abs=1)
+    assert layer[0, :, 3].tolist() == [int(colour.max()), 127, 0]
+
+
+def test_sheet_has_a_row_for_each_picture_and_a_place_for_each_panel():
+    mask = np.ones((40, 60), np.uint8)
+    panels = (Panel("picture"), Panel("mask", mask=mask))
+    rows = [Row(IMAGE, panels, (("cat", 1),)), Row(IMAGE, panels[:1])]
+    sheet = draw_sheet(rows, tile=60)
+    assert sheet.shape == (30 + 2 * (60 + 24 + 8), 8 + 2 * 68, 3)
+    first, second = 30 + 30, 30 + 92 + 30  # middles of the rows
+    assert sheet[first, 38].tolist() == [120, 120, 120]
+    assert sheet[first, 106].max() > 200  # the mask's colour
+    assert sheet[second, 38].tolist() == [120, 120, 120]
+    assert sheet[second, 106].tolist() == [255, 255, 255]  # no second panel
