@@ -62,16 +62,16 @@ def find_pictures(
         if not given.exists():
             raise ConfigError(f"{given}: no such file or folder.")
         if given.is_dir():
-            found = list(_walk(given, Path(out).resolve()))
+            found = list(_walk(given, _real(out)))
             files = [p for p in found if p.suffix.lower() in _SUFFIXES]
             passed += len(found) - len(files)
             names = [p.relative_to(given).with_suffix("") for p in files]
         else:
             files, names = [given], [Path(given.stem)]
         for path, name in zip(files, names, strict=True):
-            if path.resolve() in seen:
+            if _real(path) in seen:
                 continue
-            seen.add(path.resolve())
+            seen.add(_real(path))
             pictures.append(Picture(path, _unique(name.as_posix(), taken)))
     if not pictures:
         raise ConfigError(
@@ -83,14 +83,18 @@ def find_pictures(
 _SUFFIXES = {suffix.lower() for suffix in IMAGE_SUFFIXES}
 
 
+def _real(path: str | Path) -> Path:
+    # Not Path.resolve, which raises RuntimeError where links go in circles.
+    return Path(os.path.realpath(path))
+
+
 def _walk(folder: Path, out: Path) -> Iterator[Path]:
     """The visible files of a folder and those below, sorted."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".")
-            and (Path(parent) / name).resolve() != out
+            if not name.startswith(".") and _real(Path(parent) / name) != out
         )
         for name in sorted(files):
             if not name.startswith("."):
