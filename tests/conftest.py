@@ -1,6 +1,7 @@
 """Shared fixtures: tiny data and runs, and files beside the repository."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -111,3 +112,24 @@ def predictor(transfer_run):
     from keras_wsss.inference.predictor import Predictor
 
     return Predictor.from_workdir(transfer_run[0])
+
+
+@pytest.fixture(scope="session")
+def prior_data(shapes_dir, tmp_path_factory) -> Path:
+    """As `shapes_dir`, but the folder of source pictures is absent."""
+    folder = tmp_path_factory.mktemp("prior") / "data"
+    shutil.copytree(shapes_dir, folder, ignore=shutil.ignore_patterns("source"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prior_run(prior_data, tmp_path_factory):
+    """A finished run of phase "joint" of the prior system, and its lines."""
+    from tiny_prior import tiny_prior_config
+
+    from keras_wsss.training.run import train
+
+    workdir = tmp_path_factory.mktemp("runs") / "joint"
+    lines = []
+    train(tiny_prior_config(prior_data), "joint", workdir, report=lines.append)
+    return workdir, lines

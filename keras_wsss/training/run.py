@@ -20,7 +20,6 @@ from keras_wsss.data.pictures import PictureStore
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.models.network import (
-    TRAINED_PARTS,
     build_network,
     named_variables,
     read_arrays,
@@ -45,6 +44,7 @@ from keras_wsss.training.examples import (
     tagged_examples,
 )
 from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.inputs import (
     TrainingData,
     build_caches,
@@ -53,19 +53,12 @@ from keras_wsss.training.inputs import (
 )
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
+from keras_wsss.training.prior_system import PRIOR
 from keras_wsss.training.summaries import Watch, write_graph
+from keras_wsss.training.system import Job, Parts, System
 from keras_wsss.training.update import Objective, Update, make_optimizer
 from keras_wsss.versions import library_versions
 
-# Fields that may differ between a run and its resumption, or between a run
-# and the one it starts from: they do not change what is computed.
-_FREE_FIELDS = (
-    "data.memory_mb",
-    "feature_cache",
-    "train.examples",
-    "train.log_every",
-    "name",
-)
 # Fields that decide the variables: a later phase must keep them.
 _NETWORK_FIELDS = ("model.", "image.size", "split.")
 
@@ -82,7 +75,7 @@ def train(
 
     Args:
         config: see `keras_wsss.config.default_config`.
-        phase_name: "attention", "decoder" or "transfer".
+        phase_name: a name of the phase table.
         workdir: run folder; gets config.json, checkpoints, TensorBoard
             events and, at the end, results.json.
         init_from: run folder of the phase that this one starts from.
@@ -97,12 +90,18 @@ def train(
     """
     start = time.perf_counter()
     workdir = Path(workdir)
-    phase = get_phase(phase_name, str(init_from) if init_from else None)
+    start_run = str(init_from) if init_from else None
+    phase = get_phase(phase_name, start_run, config.system)
+    system = _SYSTEMS[phase.system]
     settings = _settings(config, phase)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
-    data = read_training_data(config, with_target=settings.target_pairs > 0)
+    data = read_training_data(
+        config,
+        with_target=settings.target_pairs > 0,
+        with_source=phase.source,
+    )
     strategy = make_strategy(strategy_name)
     for field in ("source_pairs", "target_pairs"):
         check_divisible(
@@ -114,60 +113,43 @@ def train(
         return read_results(workdir)
     with strategy.scope():
         net = build_network(config, data.split)
-        optimizer = make_optimizer(config)
+        optimizer = system.make_optimizer(config)
         optimizer.build(
             [
                 variable
-                for variable in named_variables(net, TRAINED_PARTS).values()
+                for variable in named_variables(net, net.trained_parts).values()
                 if variable.trainable
             ]
         )
     if init_from:
         load_trained_parts(net, Path(init_from))
-    _load_encoder(config, net, workdir, init_from)
+    system.load_start(config, net, workdir, init_from, report)
     _begin(config, phase, workdir, init_from)
-    pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
-    switches = net.used_switches if phase.masks else ()
-    caches = build_caches(config, data, net.encoder, switches, pictures, report)
-
-    def update(mask_weight: float) -> Update:
-        objective = Objective(
-            mask_weight,
-            config.train.tag_weight,
-            config.train.labels_per_image,
-            config.train.overlap_weight,
-        )
-        return Update(net, data.split, optimizer, objective, strategy)
-
+    parts = system.assemble(
+        Job(config, phase, settings, data, net, optimizer, strategy, report)
+    )
     events = workdir / EVENTS
     fresh = not events.exists()
     writer = tf.summary.create_file_writer(str(events))
     if fresh:
-        write_graph(writer, net.model)
+        write_graph(writer, parts.graph)
     loop = Loop(
         net=net,
         optimizer=optimizer,
-        warmup=update(0.0),
-        update=update(config.train.mask_weight if phase.masks else 0.0),
+        warmup=parts.warmup,
+        update=parts.update,
         settings=settings,
-        streams=make_streams(
-            config,
-            data,
-            settings.source_pairs,
-            settings.target_pairs,
-            pictures,
-            caches,
-        ),
+        streams=parts.streams,
         strategy=strategy,
-        heldout=HeldOut(net, data.split, data.heldout, pictures),
+        heldout=parts.heldout,
         folder=workdir / CHECKPOINTS,
         writer=writer,
         watch=Watch(
             writer,
             events,
             data.split,
-            _examples(config, net, data, pictures),
-            net.label_embeddings,
+            parts.examples,
+            parts.embeddings,
         ),
         meta={"phase": phase.name, "config": to_json(config)},
         report=report,
@@ -183,7 +165,7 @@ def train(
         "split": data.split.name,
         "seed": config.train.seed,
         "data": data.counts,
-        "cache": {name: cache.results() for name, cache in caches.items()},
+        **parts.results(),
         "versions": library_versions(),
         "devices": strategy.num_replicas_in_sync,
     }
@@ -192,6 +174,45 @@ def train(
     results["peak_memory_gb"] = peak / 1e6
     write_json(workdir / RESULTS_FILE, results)
     return results
+
+
+def _assemble(job: Job) -> Parts:
+    """The parts of TransferNet's loop."""
+    config, data, net = job.config, job.data, job.net
+    pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
+    switches = net.used_switches if job.phase.masks else ()
+    caches = build_caches(
+        config, data, net.encoder, switches, pictures, job.report
+    )
+
+    def update(mask_weight: float) -> Update:
+        objective = Objective(
+            mask_weight,
+            config.train.tag_weight,
+            config.train.labels_per_image,
+            config.train.overlap_weight,
+        )
+        return Update(net, data.split, job.optimizer, objective, job.strategy)
+
+    return Parts(
+        warmup=update(0.0),
+        update=update(config.train.mask_weight if job.phase.masks else 0.0),
+        streams=make_streams(
+            config,
+            data,
+            job.settings.source_pairs,
+            job.settings.target_pairs,
+            pictures,
+            caches,
+        ),
+        heldout=HeldOut(net, data.split, data.heldout, pictures),
+        examples=_examples(config, net, data, pictures),
+        graph=net.model,
+        embeddings=net.label_embeddings,
+        results=lambda: {
+            "cache": {name: cache.results() for name, cache in caches.items()}
+        },
+    )
 
 
 def _examples(
@@ -206,9 +227,7 @@ def _examples(
         "source": masked_examples(data.heldout, pictures, size, count),
         "target": tagged_examples(data.target, (*scored, *others), count),
     }
-    return TransferExamples(
-        net, data.split, pairs, pictures, config.inference.background_factor
-    )
+    return TransferExamples(net, data.split, pairs, pictures, config.inference)
 
 
 def _settings(config, phase: Phase) -> PhaseSettings:
@@ -240,11 +259,7 @@ def _check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
     path = workdir / CONFIG_FILE
     if path.exists():
         there = to_json(load_config(path))
-        changed = [
-            text
-            for text in differences(there, here)
-            if not text.startswith(_FREE_FIELDS)
-        ]
+        changed = binding_differences(there, here)
         if (known := read_phase(workdir)) != identity:
             changed += differences(known, identity)
         if changed:
@@ -287,7 +302,7 @@ def _check_start(here: dict, phase: Phase, run: Path) -> None:
         )
 
 
-def _load_encoder(config, net, workdir: Path, init_from) -> None:
+def _load_encoder(config, net, workdir: Path, init_from, report) -> None:
     """Encoder from the run to start from, or its weights file; kept here."""
     if init_from:
         load_run_encoder(net, Path(init_from))
@@ -303,3 +318,9 @@ def _load_encoder(config, net, workdir: Path, init_from) -> None:
     if not (workdir / ENCODER).exists():
         arrays = read_arrays(named_variables(net, [ENCODER]))
         save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))
+
+
+_SYSTEMS = {
+    "transfernet": System(make_optimizer, _load_encoder, _assemble),
+    "prior": PRIOR,
+}

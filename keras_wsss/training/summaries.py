@@ -121,7 +121,10 @@ def write_graph(writer: tf.summary.SummaryWriter, model: keras.Model) -> None:
     """
     inputs = [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.inputs]
     function = tf.function(
-        lambda *values: model(list(values), training=False), autograph=False
+        lambda *values: model(
+            list(values) if len(values) > 1 else values[0], training=False
+        ),
+        autograph=False,
     )
     graph = function.get_concrete_function(*inputs).graph
     with writer.as_default(step=0):

@@ -56,7 +56,7 @@ def test_table_of_phases():
 
 
 def test_phases_of_the_other_system_are_refused():
-    with pytest.raises(ConfigError, match="config.system is 'transfernet'"):
+    with pytest.raises(ConfigError, match="trains the system 'prior'"):
         get_phase("joint", None)
     with pytest.raises(ConfigError, match="use --phase joint"):
         get_phase("decoder", None, "prior")

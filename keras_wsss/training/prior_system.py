@@ -1,0 +1,149 @@
+"""The prior system in a training run: no source data, tags alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from keras_wsss.checkpoints import list_checkpoints
+from keras_wsss.data.hide_and_seek import HideAndSeek
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.pipeline import Stream
+from keras_wsss.data.preprocess import MEAN_COLOUR
+from keras_wsss.data.records import Record
+from keras_wsss.data.sampling import PairSampler
+from keras_wsss.data.views import ViewSpec
+from keras_wsss.data.voc import read_voc
+from keras_wsss.errors import ConfigError
+from keras_wsss.models.prior import SEGMENT_STRIDE, Prior
+from keras_wsss.models.prior_weights import initialise_prior
+from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.training.examples import tagged_examples
+from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.prior_examples import PriorExamples
+from keras_wsss.training.prior_update import PriorUpdate, make_prior_optimizer
+from keras_wsss.training.system import Job, Parts, System
+
+_SEED = 1  # as TransferNet's target pictures
+
+
+def load_prior_start(
+    config,
+    net: Prior,
+    workdir: Path,
+    init_from: Path | None,
+    report: Callable[[str], None],
+) -> None:
+    """First weights, unless the folder has checkpoints to go on from."""
+    if init_from or list_checkpoints(workdir / CHECKPOINTS):
+        return
+    origin = initialise_prior(net, config.model.encoder_weights or None)
+    report(
+        "fc6 and fc7 start from the "
+        + (
+            "decimated layers of the weights file."
+            if origin == "decimated"
+            else "random weights of their initializers: the weights file has "
+            "convolutions only."
+        )
+    )
+
+
+def assemble_prior(job: Job) -> Parts:
+    """The parts of the loop.
+
+    Raises:
+        ConfigError: a field of `config.prior` that does not fit.
+        DataError: a picture that cannot be read.
+    """
+    config, data = job.config, job.data
+    if job.settings.source_pairs:
+        raise ConfigError(
+            "config.joint.source_pairs must be 0: the prior system uses no "
+            "source pictures."
+        )
+    pictures = PictureStore(
+        config.data.max_pixels, config.data.memory_mb, MEAN_COLOUR
+    )
+
+    def update(segment: bool) -> PriorUpdate:
+        return PriorUpdate(
+            job.net, data.split, job.optimizer, config, segment, job.strategy
+        )
+
+    return Parts(
+        warmup=update(segment=False),
+        update=update(segment=True),
+        streams={
+            "source": None,
+            "target": _stream(
+                config,
+                data.target,
+                job.settings.target_pairs,
+                data.split.num_categories,
+                pictures,
+            ),
+        },
+        heldout=HeldOut(job.net, data.split, (), pictures),
+        examples=PriorExamples(
+            job.net, data.split, _examples(job), pictures, config
+        ),
+        graph=job.net.segmenter,
+    )
+
+
+PRIOR = System(make_prior_optimizer, load_prior_start, assemble_prior)
+
+
+def prior_views(config) -> ViewSpec:
+    """How training pictures are cut: windows within the picture."""
+    return ViewSpec(
+        image_size=config.image.size,
+        resize_size=config.image.resize,
+        min_scale=config.image.min_scale,
+        mirror=config.image.mirror,
+        stride=SEGMENT_STRIDE,
+        points=True,
+        inside=True,
+    )
+
+
+def _stream(
+    config,
+    records: Sequence[Record],
+    size: int,
+    num_categories: int,
+    pictures: PictureStore,
+) -> Stream:
+    prior = config.prior
+    # All tags of a picture at once, so that each picture is one slot.
+    most = max((len(record.labels) for record in records), default=1)
+    return Stream(
+        PairSampler(records, most, seed=2 * config.train.seed + _SEED),
+        size,
+        prior_views(config),
+        num_categories,
+        pictures,
+        hide=(
+            HideAndSeek(prior.hide_grid, prior.hide_probability)
+            if prior.hidden_stream
+            else None
+        ),
+    )
+
+
+def _examples(job: Job) -> dict:
+    """Target pictures by their tags, and evaluation pictures with masks."""
+    config, split = job.config, job.data.split
+    count = config.train.examples
+    others = [i for i in split.target_ids if i not in split.scored_ids]
+    ids = (*split.scored_ids, *others)
+    pairs = {"target": tagged_examples(job.data.target, ids, count)}
+    if count and config.data.eval_root and Path(config.data.eval_root).is_dir():
+        evaluation = read_voc(
+            config.data.eval_root,
+            config.data.eval_set,
+            split,
+            masks=config.data.eval_masks,
+            max_pixels=config.data.max_pixels,
+        )
+        pairs["evaluation"] = tagged_examples(evaluation.records, ids, count)
+    return pairs

@@ -1,0 +1,88 @@
+"""What a run asks of the system that it trains."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.config import PhaseSettings
+from keras_wsss.data.pipeline import Stream
+from keras_wsss.models.prior import Prior
+from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.training.examples import ExampleRows
+from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.inputs import TrainingData
+from keras_wsss.training.phases import Phase
+from keras_wsss.training.replicated_update import ReplicatedUpdate
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run that is about to begin.
+
+    Attributes:
+        config: the run's config.
+        phase: its row of the phase table.
+        settings: its group of the config.
+        data: its pictures.
+        net: the network, with the weights that it starts from.
+        optimizer: built for the network.
+        strategy: distribution strategy.
+        report: called with progress lines.
+    """
+
+    config: Any
+    phase: Phase
+    settings: PhaseSettings
+    data: TrainingData
+    net: TransferNet | Prior
+    optimizer: keras.optimizers.Optimizer
+    strategy: tf.distribute.Strategy
+    report: Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the training loop takes from a system.
+
+    Attributes:
+        warmup: the update of the first steps.
+        update: the update of all others.
+        streams: "source" and "target" streams of `make_batches`.
+        heldout: scores on held-out pictures.
+        examples: rows of the fixed pictures that TensorBoard shows.
+        graph: the model whose graph TensorBoard shows.
+        embeddings: a vector per category for TensorBoard, or None.
+        results: further entries of results.json.
+    """
+
+    warmup: ReplicatedUpdate
+    update: ReplicatedUpdate
+    streams: Mapping[str, Stream | None]
+    heldout: HeldOut
+    examples: ExampleRows
+    graph: keras.Model
+    embeddings: Callable[[], np.ndarray] | None = None
+    results: Callable[[], dict] = dict
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One of the two methods.
+
+    Attributes:
+        make_optimizer: from a config to the optimizer.
+        load_start: (config, net, workdir, init_from, report) gives the
+            network the weights of layers that nothing has trained yet.
+        assemble: from a job to the parts of its loop.
+    """
+
+    make_optimizer: Callable[[Any], keras.optimizers.Optimizer]
+    load_start: Callable[
+        [Any, Any, Path, Path | None, Callable[[str], None]], None
+    ]
+    assemble: Callable[[Job], Parts]

@@ -1,0 +1,70 @@
+"""Whole runs of the prior system, which sees target tags and nothing else."""
+
+import shutil
+
+import numpy as np
+import pytest
+from tiny import read_json
+from tiny_prior import STEPS, tiny_prior_config
+
+from keras_wsss.checkpoints import list_checkpoints, load_checkpoint
+from keras_wsss.errors import ConfigError
+from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.training.run import train
+
+
+def test_a_run_without_any_source_data(prior_run, prior_data):
+    workdir, lines = prior_run
+    assert not (prior_data / "source").exists()
+    results = read_json(workdir / "results.json")
+    assert results["steps"] == STEPS
+    assert results["data"]["source_pictures"] == 0
+    assert results["data"]["target_pictures"] == 16
+    assert results["heldout"] == {}
+    warm = [line for line in lines if line.startswith("step 2/")]
+    joint = [line for line in lines if line.startswith("step 3/")]
+    assert "segment_loss" not in warm[0]
+    assert "segment_loss" in joint[0]
+    assert any("fc6 and fc7 start" in line for line in lines)
+
+
+def test_tensorboard_shows_how_masks_grow(prior_run):
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    events = EventAccumulator(
+        str(prior_run[0] / "events"), size_guidance={"tensors": 0}
+    )
+    events.Reload()
+    for sheet in ("examples/target", "examples/evaluation"):
+        assert [e.step for e in events.Tensors(sheet)] == [0, 4, STEPS]
+
+
+def test_a_resumed_run_ends_with_the_same_weights(
+    prior_run, prior_data, tmp_path
+):
+    workdir = tmp_path / "run"
+    shutil.copytree(prior_run[0], workdir)
+    (workdir / "results.json").unlink()
+    expected = load_checkpoint(list_checkpoints(workdir / CHECKPOINTS)[-1])
+    assert expected.step == STEPS
+    list_checkpoints(workdir / CHECKPOINTS)[-1].unlink()
+    lines = []
+    train(tiny_prior_config(prior_data), "joint", workdir, report=lines.append)
+    assert "Resuming after step 4." in lines
+    found = load_checkpoint(list_checkpoints(workdir / CHECKPOINTS)[-1])
+    assert set(found.arrays) == set(expected.arrays)
+    for name, array in expected.arrays.items():
+        np.testing.assert_allclose(
+            found.arrays[name], array, rtol=1e-4, atol=1e-5, err_msg=name
+        )
+
+
+def test_phases_and_pairs_that_do_not_fit_are_refused(prior_data, tmp_path):
+    config = tiny_prior_config(prior_data)
+    with pytest.raises(ConfigError, match="use --phase joint"):
+        train(config, "decoder", tmp_path / "a")
+    config.joint.source_pairs = 2
+    with pytest.raises(ConfigError, match="source_pairs must be 0"):
+        train(config, "joint", tmp_path / "b")
