@@ -1,4 +1,4 @@
-"""Command line of the data tools: verify, show, prepare, shapes.
+"""Command line of the data tools: verify, show, prepare, shapes, rehearse.
 
     python -m keras_wsss.data verify --help
 
@@ -16,6 +16,7 @@ from keras_wsss.data.locations import (
     locations_of,
     split_of,
 )
+from keras_wsss.errors import ConfigError
 
 EXIT_PROBLEMS = 1
 
@@ -59,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
             _add_shapes_flags,
             _shapes,
             "Write the embedded data set of shapes as ordinary files.",
+        ),
+        (
+            "rehearse",
+            _add_rehearse_flags,
+            _rehearse,
+            "Let source categories play target, to choose settings without "
+            "any target mask.",
         ),
     ):
         verb = verbs.add_parser(
@@ -182,6 +190,56 @@ def _shapes(flags: argparse.Namespace) -> int:
         f"    --coco_annotations {source / 'instances.json'} \\\n"
         f"    --coco_images {source / 'images'} --voc_root {target} \\\n"
         f"    --tags {target / 'train_tags.csv'}"
+    )
+    return 0
+
+
+def _add_rehearse_flags(parser: argparse.ArgumentParser) -> None:
+    add_location_flags(parser)
+    parser.add_argument(
+        "--play",
+        required=True,
+        metavar="A,B,...",
+        help="Source categories of which training is to know tags only.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder to make; it must not exist yet.",
+    )
+
+
+def _rehearse(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.rehearse import FLAGS_FILE, write_rehearsal
+
+    found = locations_of(flags)
+    if not (found.coco_annotations and found.tags):
+        raise ConfigError(
+            "A rehearsal needs --coco_annotations and --tags, each with its "
+            "folder of pictures."
+        )
+    counts = write_rehearsal(
+        flags.out,
+        found.split,
+        [name.strip() for name in flags.play.split(",")],
+        coco_annotations=found.coco_annotations,
+        coco_images=found.coco_images,
+        tags=found.tags,
+        tag_images=found.tag_images,
+        max_pixels=found.max_pixels,
+    )
+    for name, count in counts.items():
+        print(f"{name}: {count} pictures")
+    print(
+        f"Written: {flags.out}. Train and score with\n"
+        "  python train.py --phase decoder --config CONFIG \\\n"
+        f"    --flagfile={flags.out / FLAGS_FILE} --workdir DECODER\n"
+        "  python train.py --phase transfer --config CONFIG \\\n"
+        f"    --flagfile={flags.out / FLAGS_FILE} --init_from DECODER "
+        "--workdir RUN\n"
+        "  python evaluate.py --workdir RUN"
     )
     return 0
 

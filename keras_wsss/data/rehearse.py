@@ -1,0 +1,160 @@
+"""A rehearsal: source categories that play target, to choose settings by.
+
+Settings of a transfer must not be chosen by target masks: there are none, or
+they are what the result is reported on. But some source categories can lend
+their masks to scoring: in training they are known by tags only, like the
+target categories, and afterwards their masks tell how well that went.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_wsss.categories import IGNORE, Split
+from keras_wsss.data.coco import read_coco
+from keras_wsss.data.masks import write_palette_mask
+from keras_wsss.data.records import Record
+from keras_wsss.data.tags import read_tags
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.files import atomic_folder, write_text
+
+FLAGS_FILE = "flags.txt"
+# A smaller share of a picture is not what a person would tag it with.
+_MIN_SHARE = 0.01
+
+
+def write_rehearsal(
+    out: Path,
+    split: Split,
+    played: Sequence[str],
+    *,
+    coco_annotations: Path,
+    coco_images: Path,
+    tags: Path,
+    tag_images: Path,
+    max_pixels: int,
+) -> dict[str, int]:
+    """Writes the data of a rehearsal and the flags that train with them.
+
+    `out` gets, in VOC layout, the true target pictures with their tags and
+    the source pictures of the played categories with tags; their masks, of
+    the played categories only, are in the image set "val". FLAGS_FILE holds
+    the flags for train.py: `train.py --flagfile=OUT/flags.txt ...`.
+
+    Args:
+        out: folder to make.
+        split: the split whose transfer is rehearsed.
+        played: names of source categories.
+        coco_annotations: the source pictures' annotations.
+        coco_images: their folder.
+        tags: the target pictures' tags file.
+        tag_images: their folder.
+        max_pixels: largest width times height of a picture.
+
+    Returns:
+        Pictures of each played category.
+
+    Raises:
+        ConfigError: `out` exists, or a name is no source category.
+        DataError: data that cannot be used, or a category without picture.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} exists already; give another --out.")
+    unknown = [name for name in played if split.find(name) is None]
+    ids = tuple(split.find(name) for name in played if split.find(name))
+    wrong = unknown or [
+        split.name_of(i) for i in ids if i not in split.source_ids
+    ]
+    if wrong or not ids:
+        raise ConfigError(
+            f"--play {','.join(wrong) or '(nothing)'}: give source categories "
+            f"of split '{split.name}': {', '.join(split.source)}."
+        )
+    source = read_coco(
+        coco_annotations, coco_images, split, max_pixels=max_pixels
+    )
+    target = read_tags(tags, tag_images, split)
+    counts = dict.fromkeys((split.name_of(i) for i in ids), 0)
+    rows, names = [], []
+    with atomic_folder(out) as folder:
+        for record in target.records:
+            picture = _place(record, folder, "target")
+            rows.append((picture, [split.name_of(i) for i in record.labels]))
+        for record in source.records:
+            mask, shown = _played_mask(record, ids)
+            if not shown:
+                continue
+            picture = _place(record, folder, "played")
+            labels = [split.name_of(i) for i in shown]
+            rows.append((picture, labels))
+            names.append(Path(picture).stem)
+            masks = folder / "SegmentationClass"
+            masks.mkdir(exist_ok=True)
+            write_palette_mask(masks / f"{names[-1]}.png", mask)
+            for label in labels:
+                counts[label] += 1
+        _write_lists(folder, rows, names, list(counts))
+        write_text(folder / FLAGS_FILE, _flags(out, split, list(counts)))
+        missing = [name for name, count in counts.items() if not count]
+        if missing:
+            raise DataError(
+                f"{coco_annotations}: no picture shows enough of "
+                f"{', '.join(missing)}; let other categories play."
+            )
+    return counts
+
+
+def _played_mask(
+    record: Record, ids: Sequence[int]
+) -> tuple[np.ndarray, list[int]]:
+    """Mask with index 1, 2, ... for `ids`, and those that show enough."""
+    mask = record.mask.read()
+    table = np.zeros(256, np.uint8)
+    table[IGNORE] = IGNORE
+    table[list(ids)] = np.arange(1, len(ids) + 1)
+    shown = [i for i in ids if (mask == i).mean() >= _MIN_SHARE]
+    return table[mask], shown
+
+
+def _place(record: Record, folder: Path, prefix: str) -> str:
+    """Puts a record's picture into the folder, without a copy if possible."""
+    flat = record.image_id.replace("/", "_")
+    name = f"{prefix}_{flat}{record.image_path.suffix}"
+    path = folder / "JPEGImages" / name
+    path.parent.mkdir(exist_ok=True)
+    try:
+        os.link(record.image_path.resolve(), path)
+    except OSError:
+        shutil.copyfile(record.image_path, path)
+    return name
+
+
+def _write_lists(folder: Path, rows, names, classes) -> None:
+    lines = [f"{picture},{';'.join(labels)}\n" for picture, labels in rows]
+    write_text(folder / "train_tags.csv", "image,labels\n" + "".join(lines))
+    lists = folder / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    write_text(lists / "val.txt", "".join(f"{name}\n" for name in names))
+    write_text(folder / "classes.txt", "".join(f"{n}\n" for n in classes))
+
+
+def _flags(out: Path, split: Split, played: Sequence[str]) -> str:
+    groups = {
+        "source": tuple(n for n in split.source if n not in played),
+        "target": (*split.target, *played),
+        "scored": tuple(played),
+        "aliases": tuple(f"{a}={name}" for a, name in split.aliases.items()),
+    }
+    lines = [f"--config.split.name=rehearsal of {split.name}"]
+    lines += [
+        f"--config.split.{key}={value!r}" for key, value in groups.items()
+    ]
+    lines += [
+        f"--config.data.target_tags={out / 'train_tags.csv'}",
+        f"--config.data.target_images={out / 'JPEGImages'}",
+        f"--config.data.eval_root={out}",
+    ]
+    return "".join(f"{line}\n" for line in lines)

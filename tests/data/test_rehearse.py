@@ -1,0 +1,98 @@
+"""A rehearsal: played categories lose their masks in training only."""
+
+import csv
+
+import numpy as np
+import pytest
+from small_data import annotation, box, document, write_coco, write_tags
+from tiny import run_script, tiny_config
+
+from keras_wsss.categories import SHAPES_SOURCE
+from keras_wsss.config import split_of
+from keras_wsss.data.__main__ import main
+from keras_wsss.data.voc import read_voc
+from keras_wsss.errors import ConfigError, DataError
+
+PLAYED = SHAPES_SOURCE[:2]
+
+
+@pytest.fixture
+def flags(tmp_path):
+    content = document(
+        {1: (20, 20), 2: (20, 20), 3: (20, 20)},
+        [
+            annotation(1, 1, "cup", [box(0, 0, 10, 10)]),
+            annotation(2, 1, "plate", [box(10, 10, 20, 20)]),
+            annotation(3, 2, "plate", [box(0, 0, 10, 10)]),
+            annotation(4, 3, "cup", [box(0, 0, 1, 1)]),  # 1 of 400 pixels
+        ],
+    )
+    annotations, images = write_coco(tmp_path / "source", content)
+    tags, tagged = write_tags(tmp_path, ["a,cat"], ["a.png"])
+    return [
+        "rehearse", "--split", "own", "--source", "cup,plate,teddy bear",
+        "--target", "cat", "--coco_annotations", str(annotations),
+        "--coco_images", str(images), "--tags", str(tags),
+        "--tag_images", str(tagged), "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+
+
+def test_played_pictures_get_tags_and_masks_of_their_own(
+    flags, tmp_path, capsys
+):
+    assert main([*flags, "--play", "cup"]) == 0
+    assert "cup: 1 pictures" in capsys.readouterr().out
+    out = tmp_path / "out"
+    with open(out / "train_tags.csv") as file:
+        rows = [tuple(row) for row in csv.reader(file)]
+    assert rows[0] == ("image", "labels")
+    assert [labels for _, labels in rows[1:]] == ["cat", "cup"]
+    for picture, _ in rows[1:]:
+        assert (out / "JPEGImages" / picture).is_file()
+    from keras_wsss.categories import get_split
+
+    split = get_split("r", ["plate", "teddy bear"], ["cat", "cup"], ["cup"])
+    (record,) = read_voc(out, "val", split).records
+    mask = record.mask.read()
+    # The plate is background here, as any category that is not scored.
+    assert set(np.unique(mask)) == {0, split.id_of("cup")}
+    assert (mask > 0).sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("play", "error", "text"),
+    [
+        ("cat", ConfigError, "source categories"),
+        ("tiger", ConfigError, "--play tiger"),
+        ("cup,teddy bear", DataError, "teddy bear"),
+    ],
+)
+def test_what_cannot_play_is_named(flags, tmp_path, play, error, text):
+    with pytest.raises(error, match=text):
+        main([*flags, "--play", play])
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_takes_the_flags(shapes_dir, tmp_path):
+    out = tmp_path / "rehearsal"
+    config = tiny_config(shapes_dir)
+    assert not main(
+        [
+            "rehearse", "--split", "shapes", "--play", ",".join(PLAYED),
+            "--coco_annotations", config.data.source_annotations,
+            "--coco_images", config.data.source_images,
+            "--tags", config.data.target_tags,
+            "--tag_images", config.data.target_images, "--out", str(out),
+        ]
+    )  # fmt: skip
+    done = run_script(
+        "train.py", "--phase=attention", "--config=tests/tiny.py",
+        f"--flagfile={out}/flags.txt", f"--workdir={tmp_path}/run",
+        "--config.attention.steps=1", data=shapes_dir,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    from keras_wsss.config import load_config
+
+    split = split_of(load_config(tmp_path / "run" / "config.json"))
+    assert split.scored == tuple(sorted(PLAYED, key=split.id_of))
+    assert not set(PLAYED) & set(split.source)
