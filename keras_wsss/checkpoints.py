@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -159,9 +160,19 @@ def _check_entries(file: BinaryIO) -> None:
     """
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-    if sum(entry.file_size for entry in entries) > size:
+        for entry in archive.infolist():
+            with archive.open(entry) as array:
+                size -= _declared_bytes(array)
+    if size < 0:
         raise ValueError("its arrays are larger than the file")
+
+
+def _declared_bytes(array: IO[bytes]) -> int:
+    version = np.lib.format.read_magic(array)
+    if version != (1, 0):
+        raise ValueError(f"its arrays are of NumPy's format {version}")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(array)
+    return math.prod(shape) * dtype.itemsize
 
 
 def _digest(arrays: Mapping[str, np.ndarray], meta: str) -> str:

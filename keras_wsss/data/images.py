@@ -38,7 +38,10 @@ _MAX_JPEG_SCANS = 100
 _MAX_PNG_CHUNKS = 100_000
 # Decoding takes up to 12 bytes a pixel for a moment, so threads take turns.
 _LARGE_PIXELS = 16_000_000
+_FREE = contextlib.nullcontext()
 _one_large_picture = threading.Lock()
+# Pictures are padded to squares, which may have this many times the pixels.
+_SQUARE_FACTOR = 4
 
 
 class ImageHeader(NamedTuple):
@@ -157,14 +160,18 @@ def decode_image(
     flags = cv2.IMREAD_COLOR
     if not apply_orientation:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    large = header.width * header.height > _LARGE_PIXELS
-    with _one_large_picture if large else contextlib.nullcontext():
+    with taking_turns(header.width * header.height):
         image = _decode(data, flags)
     if image is None:
         raise _damaged(name, f"its {header.kind.upper()} data are corrupt")
     if sorted(image.shape[:2]) != sorted((header.width, header.height)):
         raise _damaged(name, "it decodes to another size than its header says")
     return image
+
+
+def taking_turns(pixels: int) -> contextlib.AbstractContextManager:
+    """A block that works on many pixels: one thread at a time if too many."""
+    return _one_large_picture if pixels > _LARGE_PIXELS else _FREE
 
 
 def _decode(data: bytes, flags: int) -> np.ndarray | None:
@@ -256,6 +263,12 @@ def _header(file: BinaryIO, name: str, max_pixels: int) -> ImageHeader:
         raise DataError(
             f"{name}: {width} x {height} is more than the limit of "
             f"{max_pixels} pixels; shrink the picture or raise --max_pixels."
+        )
+    if max(width, height) ** 2 > _SQUARE_FACTOR * max_pixels:
+        raise DataError(
+            f"{name}: {width} x {height} is too long a strip, of which the "
+            "square around it takes too much memory; cut the picture or raise "
+            "--max_pixels."
         )
     return ImageHeader(width, height, kind)
 

@@ -11,7 +11,11 @@ import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.data import preprocess
-from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
+from keras_wsss.data.images import (
+    DEFAULT_MAX_PIXELS,
+    read_image,
+    taking_turns,
+)
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.errors import DataError
 
@@ -179,5 +183,5 @@ def drop_bad_images(
 
 def _on_cpu(function: Callable, array: np.ndarray, *options) -> np.ndarray:
     # Called in decoding threads: a GPU has better things to do.
-    with tf.device("/CPU:0"):
+    with taking_turns(max(array.shape[:2]) ** 2), tf.device("/CPU:0"):
         return function(tf.constant(array), *options).numpy()

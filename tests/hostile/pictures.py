@@ -176,6 +176,8 @@ def _sizes() -> Iterator[PictureCase]:
     yield _bytes(
         "jpeg_65500x65500", "a.jpg", jpeg_with_size(65_500, 65_500), limit
     )
+    strip = encode(Image.new("P", (60_000, 100)), "PNG")
+    yield _bytes("png_strip", "a.png", strip, "too long a strip")
     for width, height in ((0, 20), (20, 0)):
         data = header(width, height) + chunk(b"IEND")
         yield _bytes(f"png_{width}x{height}", "a.png", data, "gives the size")
