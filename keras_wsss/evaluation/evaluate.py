@@ -1,8 +1,7 @@
 """Scores a predictor on pictures with masks, beside its baselines."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.boundary import BoundaryIou
+from keras_wsss.evaluation.clock import Clock
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
 from keras_wsss.evaluation.tagging import tag_scores
@@ -29,6 +29,7 @@ MAPS = {
     "class_maps": "class activation map",
     "foreground": "foreground",
 }
+OWN_CRF = "raw + own CRF"  # of networks that have one
 _REPORT_SECONDS = 15.0
 
 
@@ -60,23 +61,6 @@ class _Scores:
         if self.seconds is not None:
             result["milliseconds"] = 1e3 * self.seconds / pictures
         return result
-
-
-class _Clock:
-    """Seconds spent per stage."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        spent = time.perf_counter() - start
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-
-    def sum(self, *stages: str) -> float:
-        return sum(self.seconds.get(stage, 0.0) for stage in stages)
 
 
 def evaluate(
@@ -134,7 +118,7 @@ class _Evaluation:
         self.refine = refine
         self.crf = crf
         self.album = album
-        self.clock = _Clock()
+        self.clock = Clock()
         self.views = (
             augmented_views(predictor.config.inference.scales)
             if augment
@@ -147,6 +131,8 @@ class _Evaluation:
         self.tag_scores: list[np.ndarray] = []
         self.rows: dict[tuple, _Scores] = {}
         self.baselines: dict[tuple, _Scores] = {}
+        self.mapped: list[str] = list(BASELINES)
+        self.taught: dict[str, _Scores] = {}
         if baselines:
             self.baselines = {
                 (key, threshold): _Scores(
@@ -210,6 +196,8 @@ class _Evaluation:
                 mask = predictor.merge(probabilities[keep], wanted)
                 self._row(tags, key).add(truth, mask, name)
                 masks[f"{tags} {key}"] = mask
+        if predictor.steps.has_crf:
+            masks |= self._add_own_crf(encoded, truth, oracle, chosen, name)
         if self.album is not None:
             maps = self._maps(encoded, oracle, truth.shape)
             self.album.add(record.image_id, image, truth, masks, maps)
@@ -217,6 +205,7 @@ class _Evaluation:
             self._add_crf(image, truth, raw, ids, oracle, chosen, name)
         if self.baselines:
             self._add_baselines(encoded, truth, oracle, name)
+            self._add_training_masks(image, truth, record, name)
 
     def _maps(self, encoded, ids, shape) -> dict:
         """Maps of the picture for the report, small."""
@@ -234,9 +223,30 @@ class _Evaluation:
     def _row(self, tags: str, inference: str) -> _Scores:
         if (tags, inference) not in self.rows:
             self.rows[tags, inference] = _Scores(
-                self.split, method="TransferNet", tags=tags, inference=inference
+                self.split,
+                method=self.predictor.steps.method,
+                tags=tags,
+                inference=inference,
             )
         return self.rows[tags, inference]
+
+    def _add_own_crf(self, encoded, truth, oracle, chosen, name) -> dict:
+        """Rows of a network with a CRF: with it, and without its class gate.
+
+        Returns:
+            Masks for the report.
+        """
+        predictor, masks = self.predictor, {}
+        for tags, wanted in (("oracle", oracle), ("predicted", chosen)):
+            with self.clock("own CRF"):
+                after = predictor.crf_probabilities(encoded, wanted)
+            mask = predictor.merge(after, wanted)
+            self._row(tags, OWN_CRF).add(truth, mask, name)
+            masks[f"{tags} {OWN_CRF}"] = mask
+        every = self.split.target_ids
+        mask = predictor.merge(predictor.probabilities(encoded, every), every)
+        self._row("none", "raw").add(truth, mask, name)
+        return masks
 
     def _add_crf(self, image, truth, raw, ids, oracle, chosen, name) -> None:
         from keras_wsss.inference.dense_crf import dense_crf
@@ -253,7 +263,7 @@ class _Evaluation:
     def _add_baselines(self, encoded, truth, oracle, name) -> None:
         self.background.add(truth, np.zeros_like(truth), name)
         maps = self.predictor.densified(encoded, oracle) if oracle else {}
-        for key in BASELINES:
+        for key in self._baselines_of(maps):
             shares = np.zeros((0, *truth.shape), np.float32)
             if oracle:
                 positive = np.maximum(maps[key], 0.0)
@@ -266,6 +276,24 @@ class _Evaluation:
                 mask = _arg_max(fired, oracle, truth.shape)
                 self.baselines[key, threshold].add(truth, mask, name)
 
+    def _baselines_of(self, maps: dict) -> list[str]:
+        """Baselines that this predictor has maps for."""
+        if maps:
+            self.mapped = [key for key in BASELINES if key in maps]
+        return self.mapped
+
+    def _add_training_masks(self, image, truth, record, name) -> None:
+        """Masks made of the true tags, as they would teach, if any are."""
+        masks = self.predictor.training_masks(image, record.labels)
+        for key, mask in masks.items():
+            if key not in self.taught:
+                self.taught[key] = _Scores(
+                    self.split,
+                    method=key,
+                    tags="oracle",
+                )
+            self.taught[key].add(truth, mask, name)
+
     def result(self) -> dict:
         """Everything as plain values."""
         steps = ("encode", "tag", "decode")
@@ -275,11 +303,13 @@ class _Evaluation:
                 "raw + refined": ("refine raw",),
                 "augmented + refined": ("augment", "refine augmented"),
                 "raw + dense CRF": ("crf",),
+                OWN_CRF: ("own CRF",),
             }.get(inference, ())
             scores.seconds = self.clock.sum(*steps, *extra)
         rows = [scores.result(self.pictures) for scores in self.rows.values()]
         rows.sort(key=lambda row: row["tags"])
-        for key in BASELINES if self.baselines else ():
+        rows += [s.result(self.pictures) for s in self.taught.values()]
+        for key in self.mapped if self.baselines else ():
             candidates = [
                 self.baselines[key, threshold].result(self.pictures)
                 for threshold in BASELINE_THRESHOLDS

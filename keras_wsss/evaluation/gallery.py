@@ -1,4 +1,4 @@
-"""A picture of results: image, attention, densified attention, mask, truth."""
+"""A picture of results: image, maps of the network, mask, truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +16,14 @@ from keras_wsss.inference.predictor import Predictor
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 TILE = 160  # pixels, side of a picture in the gallery
+# What is drawn of a system's maps: TransferNet's, or the prior system's.
+_MAPS = (("attention", "densified_attention"), ("class_maps", "foreground"))
+_HEADINGS = {
+    "attention": "attention",
+    "densified_attention": "densified",
+    "class_maps": "class map",
+    "foreground": "foreground",
+}
 
 
 def write_gallery(
@@ -28,8 +36,8 @@ def write_gallery(
     """Writes a picture with one row per record; its tags are given.
 
     Colours stand for categories and are named below each row. Attention and
-    densified attention are drawn over the darkened picture, every label's
-    map divided by its own maximum.
+    densified attention (of the prior system: class and foreground map) are
+    drawn over the darkened picture, each map divided by its own maximum.
 
     Args:
         path: PNG or JPEG file to write.
@@ -102,17 +110,13 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     if refine:
         probabilities = predictor.refine(image, probabilities)
     mask = predictor.merge(probabilities, ids)
-    maps = predictor.densified(encoded, ids) if ids else {}
+    maps = predictor.densified(encoded, ids or scored[:1])
     panels = [Panel("picture")]
-    for heading, key in (
-        ("attention", "attention"),
-        ("densified", "densified_attention"),
-    ):
+    for key in next(keys for keys in _MAPS if keys[0] in maps):
+        seen = np.zeros((0, *image.shape[:2]), np.float32)
         if ids:
             seen = predictor.square_to_picture(maps[key], *image.shape[:2])
-        else:
-            seen = np.zeros((0, *image.shape[:2]), np.float32)
-        panels.append(Panel(heading, maps=seen, ids=ids))
+        panels.append(Panel(_HEADINGS[key], maps=seen, ids=ids))
     # Categories that are not scored are background, as in the evaluation.
     truth = np.where(np.isin(truth, (*scored, IGNORE)), truth, 0)
     panels += [Panel("mask", mask), Panel("truth", truth.astype(np.uint8))]

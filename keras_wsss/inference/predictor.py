@@ -11,9 +11,11 @@ from keras_wsss.categories import Split
 from keras_wsss.config import load_config, split_of
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.inference.steps import SegmentationSteps, largest_side
+from keras_wsss.inference.make_steps import make_steps
+from keras_wsss.inference.steps import largest_side
 from keras_wsss.inference.views import RAW, View, augmented_views
 from keras_wsss.models.network import build_network
+from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.run_folder import (
     CONFIG_FILE,
@@ -55,8 +57,10 @@ class Encoded:
     Attributes:
         image: uint8 [H, W, 3], RGB.
         views: the views.
-        features: per view float32 [1, g, g, D].
-        switches: per view the switches that the decoder takes.
+        features: per view what the tags are read from, float32
+            [1, g, g, D] or, in the prior system, a dict.
+        switches: per view what else masks are made of: TransferNet's
+            switches, the prior system's logits.
     """
 
     image: np.ndarray
@@ -66,7 +70,7 @@ class Encoded:
 
 
 class Predictor:
-    """Segments pictures with a trained TransferNet.
+    """Segments pictures with a trained network of either system.
 
     Example:
         predictor = Predictor.from_workdir("runs/transfer")
@@ -79,16 +83,30 @@ class Predictor:
         config: the run's config; `inference` gives the thresholds.
     """
 
-    def __init__(self, net: TransferNet, split: Split, config):
+    def __init__(self, net: TransferNet | Prior, split: Split, config):
         self.net = net
         self.split = split
         self.config = config
-        self.steps = SegmentationSteps(net, split, config)
+        self.steps = make_steps(net, split, config)
         self._encode_functions: dict[float, Callable] = {}
         self._foreground_functions: dict[float, Callable] = {}
         self._tag = tf.function(
             self.steps.tag_scores, autograph=False, reduce_retracing=True
         )
+        self._training_masks = tf.function(
+            self.steps.training_masks,
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec([None, None, 3], tf.uint8),
+                tf.TensorSpec([None], tf.int32),
+            ],
+        )
+        if self.steps.has_crf:
+            self._crf = tf.function(
+                self.steps.crf_foreground,
+                autograph=False,
+                reduce_retracing=True,
+            )
         self._resize = tf.function(
             self.steps.to_picture,
             autograph=False,
@@ -213,23 +231,40 @@ class Predictor:
         return total / len(encoded.views)
 
     def densified(self, encoded: Encoded, ids: Sequence[int]) -> dict:
-        """Attention maps of the first view, for pictures and baselines.
+        """Maps of the first view, for pictures and baselines.
 
         Returns:
-            "attention" and "densified_attention", float32 [K, g, g], and
-            "class_maps" of the tagger, float32 [K, g, g].
+            Name -> float32 [K, g, g], see the `maps` of the steps.
         """
-        features = encoded.features[0]
-        outputs = self.net.attention(
-            [features, tf.constant([list(ids)], tf.int32)], training=False
-        )
-        maps = self.net.tagger(features, training=False)["class_maps"]
-        rows = np.array(ids, int) - 1
-        return {
-            "attention": outputs["attention"][0].numpy(),
-            "densified_attention": outputs["densified_attention"][0].numpy(),
-            "class_maps": maps[0].numpy().transpose(2, 0, 1)[rows],
-        }
+        labels = tf.constant(list(ids), tf.int32)
+        maps = self.steps.maps(encoded.features[0], labels)
+        return {name: values.numpy() for name, values in maps.items()}
+
+    def crf_probabilities(
+        self, encoded: Encoded, ids: Sequence[int]
+    ) -> np.ndarray:
+        """As `probabilities`, after the network's own CRF, of the first view.
+
+        Raises:
+            ConfigError: the network has none.
+        """
+        if not self.steps.has_crf:
+            raise ConfigError(f"{self.steps.method} has no CRF of its own.")
+        height, width = encoded.image.shape[:2]
+        if not ids:
+            return np.zeros((0, height, width), np.float32)
+        labels = tf.constant(list(ids), tf.int32)
+        square = self._crf(encoded.switches[0], labels)
+        mirror = encoded.views[0].mirror
+        return self._resize(square, height, width, mirror).numpy()
+
+    def training_masks(
+        self, image: np.ndarray, ids: Sequence[int]
+    ) -> dict[str, np.ndarray]:
+        """Masks that training makes of tags; name -> uint8 [H, W]."""
+        labels = tf.constant(list(ids), tf.int32)
+        masks = self._training_masks(image, labels)
+        return {name: mask.numpy() for name, mask in masks.items()}
 
     def refine(
         self, image: np.ndarray, probabilities: np.ndarray

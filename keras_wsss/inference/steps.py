@@ -38,7 +38,15 @@ class SegmentationSteps:
         net: a trained network.
         split: its categories.
         config: the run's config; `inference` gives the thresholds.
+
+    Attributes:
+        method: name of the system in tables.
+        has_crf: whether the network has a CRF of its own for the test, which
+            `crf_foreground` runs.
     """
+
+    method = "TransferNet"
+    has_crf = False
 
     def __init__(self, net: TransferNet, split: Split, config):
         self.split = split
@@ -53,7 +61,7 @@ class SegmentationSteps:
             variable.value
             for net in self._networks.values()
             for variable in named_variables(
-                net, ("encoder", *TRAINED_PARTS)
+                net, (*net.frozen_parts, *net.trained_parts)
             ).values()
         ]
 
@@ -158,6 +166,36 @@ class SegmentationSteps:
             self.config.inference.background_factor,
             self.config.inference.relative,
         )
+
+    def maps(self, features, ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the network looks at, for pictures and baselines.
+
+        Args:
+            features: from `encode`.
+            ids: int32 [K], K at least 1.
+
+        Returns:
+            "attention", "densified_attention" and, of the tagger,
+            "class_maps", float32 [K, g, g] on the padded square.
+        """
+        net = self.network(1.0)
+        outputs = net.attention([features, ids[None]], training=False)
+        maps = net.tagger(features, training=False)["class_maps"]
+        return {
+            "attention": outputs["attention"][0],
+            "densified_attention": outputs["densified_attention"][0],
+            "class_maps": tf.gather(tf.transpose(maps[0], [2, 0, 1]), ids - 1),
+        }
+
+    def training_masks(
+        self, image: tf.Tensor, ids: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Masks that training makes of a picture's tags, to score them.
+
+        Returns:
+            Name -> uint8 [H, W]; none for TransferNet, which makes none.
+        """
+        return {}
 
     def to_picture(
         self,

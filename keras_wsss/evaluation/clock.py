@@ -1,0 +1,24 @@
+"""Seconds that the steps of an evaluation take."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class Clock:
+    """Seconds spent per stage."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Adds the time of a `with` block to a stage."""
+        start = time.perf_counter()
+        yield
+        spent = time.perf_counter() - start
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+
+    def sum(self, *stages: str) -> float:
+        """Seconds of all these stages together."""
+        return sum(self.seconds.get(stage, 0.0) for stage in stages)

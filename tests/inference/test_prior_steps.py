@@ -1,0 +1,147 @@
+"""From pictures to masks with the prior system."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_wsss.data.voc import read_voc
+from keras_wsss.errors import ConfigError
+from keras_wsss.evaluation.evaluate import OWN_CRF, evaluate
+from keras_wsss.inference.make_steps import make_steps
+from keras_wsss.inference.predictor import Predictor
+
+CELLS = 9
+
+
+@pytest.fixture(scope="module")
+def predictor(prior_run):
+    return Predictor.from_workdir(prior_run[0])
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+
+
+def logits(seed=0, labels=7):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 2, (1, CELLS, CELLS, labels))
+    return tf.constant(values, tf.float32)
+
+
+def changed(predictor, **prior):
+    config = predictor.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.prior.update(prior)
+    return make_steps(predictor.net, predictor.split, config)
+
+
+def test_predicts_with_and_without_tags(predictor, image):
+    prediction = predictor(image)
+    assert prediction.mask.shape == (40, 64)
+    targets = predictor.split.target_ids
+    assert set(np.unique(prediction.mask)) <= {0, *targets}
+    sources = np.array(predictor.split.source_ids) - 1
+    assert not prediction.tag_scores[sources].any()
+    assert (prediction.tag_scores[np.array(targets) - 1] > 0).all()
+    asked = predictor(image, tags=[targets[0], targets[2]])
+    assert asked.tags == (targets[0], targets[2])
+    assert asked.probabilities.shape == (2, 40, 64)
+    assert set(np.unique(asked.mask)) <= {0, targets[0], targets[2]}
+
+
+def upsampled(values):
+    places = np.linspace(0, CELLS - 1, 8 * (CELLS - 1) + 1)
+    lower = np.minimum(places.astype(int), CELLS - 2)
+    share = (places - lower)[:, None, None]
+    rows = values[lower] * (1 - share) + values[lower + 1] * share
+    share = share[:, 0][None]
+    return rows[:, lower] * (1 - share) + rows[:, lower + 1] * share
+
+
+@pytest.mark.parametrize(("gate", "value"), [("zero", 0.0), ("neg_inf", -1e9)])
+def test_a_label_wins_against_background_and_gated_ones(predictor, gate, value):
+    steps = changed(predictor, gate_value=gate)
+    targets = predictor.split.target_ids
+    kept = [1, 4]  # columns of the logits
+    ids = tf.constant([targets[column - 1] for column in kept])
+    found = steps.foreground(None, [logits()], ids, 1.0).numpy()
+    gated = logits().numpy()[0].copy()
+    others = [c for c in range(1, 7) if c not in kept]
+    gated[..., others] = value
+    winner = upsampled(gated).argmax(-1)
+    mask = steps.merge(tf.constant(found), ids).numpy()
+    expected = np.where(
+        np.isin(winner, kept), np.array((0, *targets))[winner], 0
+    )
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.any()
+
+
+def test_source_categories_never_win(predictor):
+    source, target = predictor.split.source_ids[0], predictor.split.target_ids
+    ids = tf.constant([source, target[0]])
+    found = predictor.steps.foreground(None, [logits()], ids, 1.0).numpy()
+    assert not found[0].any()
+    assert found[1].max() > 0.5
+
+
+def test_crf_without_messages_changes_nothing(predictor):
+    steps = changed(
+        predictor,
+        gate_value="neg_inf",
+        test_smoothness_weight=0.0,
+        test_appearance_weight=0.0,
+    )
+    ids = tf.constant(predictor.split.target_ids[:3])
+    parts = [
+        logits(),
+        tf.zeros((1, CELLS, CELLS, 3)),
+        tf.ones((1, CELLS, CELLS)),
+    ]
+    np.testing.assert_allclose(
+        steps.crf_foreground(parts, ids),
+        steps.foreground(None, parts, ids, 1.0),
+        atol=1e-4,
+    )
+
+
+def test_maps_and_training_masks(predictor, image):
+    targets = predictor.split.target_ids
+    encoded = predictor.encode(image)
+    maps = predictor.densified(encoded, targets[:2])
+    assert maps["class_maps"].shape == (2, 3, 3)
+    assert maps["foreground"].min() == 0
+    masks = predictor.training_masks(image, targets[1:2])
+    assert set(masks) == {"masks on line", "masks on line, no CRF"}
+    for mask in masks.values():
+        assert mask.shape == (40, 64)
+        assert set(np.unique(mask)) <= {0, targets[1]}
+
+
+def test_wrong_fields_are_refused(predictor):
+    with pytest.raises(ConfigError, match="gate_value"):
+        changed(predictor, gate_value="one")
+    with pytest.raises(ConfigError, match="multiple of 8 plus 1"):
+        changed(predictor, test_size=64)
+
+
+def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
+    records = read_voc(prior_data / "target", "val", predictor.split).records[
+        :2
+    ]
+    results = evaluate(
+        predictor, records, augment=False, refine=False, report=lambda _: None
+    )
+    rows = {
+        (row["method"], row.get("tags"), row.get("inference", ""))
+        for row in results["rows"]
+    }
+    for tags in ("oracle", "predicted"):
+        assert ("Prior", tags, "raw") in rows
+        assert ("Prior", tags, OWN_CRF) in rows
+    assert ("Prior", "none", "raw") in rows
+    assert ("masks on line", "oracle", "") in rows
+    assert ("masks on line, no CRF", "oracle", "") in rows
+    assert any(method == "class activation maps" for method, *_ in rows)
+    assert not any("densified" in method for method, *_ in rows)
