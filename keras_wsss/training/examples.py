@@ -124,7 +124,8 @@ class TransferExamples:
         inputs = preprocess.to_encoder_input(tf.constant(square.image))[None]
         features, *switches = self.net.encoder(inputs, training=False)
         truth = None
-        if record.mask is not None:
+        # A mask of a target picture would be a pseudo label, not truth.
+        if record.domain == "source" and record.mask is not None:
             mask = pictures.mask(record, size, square.height, square.width)
             # As the decoder is taught: other categories are background.
             truth = np.where(np.isin(mask, (label, IGNORE)), mask, 0)
