@@ -31,7 +31,10 @@ MAX_PIXELS = flags.DEFINE_integer(
     lower_bound=1,
 )
 MAX_TAGS = flags.DEFINE_integer(
-    "max_tags", 16, "Most tags of a picture in a request.", lower_bound=1
+    "max_tags",
+    8,
+    "Most tags of a picture; memory grows with it.",
+    lower_bound=1,
 )
 CHECK_IMAGES = flags.DEFINE_list(
     "check_images",

@@ -159,7 +159,12 @@ def _expected(
     image = decode_image(data, "check image", options.max_pixels)
     text = case.tags[index] if case.tags else ""
     tags = [tag.strip() for tag in text.split(",")] if text else None
-    return predictor(image, tags, options.views, options.refine)
+    found = predictor(image, tags, options.views, options.refine)
+    if len(found.tags) > options.max_tags:
+        best = np.argsort(-found.tag_scores[np.array(found.tags) - 1])
+        tags = [found.tags[i] for i in best[: options.max_tags]]
+        found = predictor(image, tags, options.views, options.refine)
+    return found
 
 
 def _compare(

@@ -23,14 +23,14 @@ class ServingOptions:
 
     Attributes:
         max_pixels: largest height times width of a picture.
-        max_tags: most tags that a request may name for a picture; memory
-            grows with them.
+        max_tags: most tags that a request may name for a picture, and that
+            the tagger may find; memory grows with them.
         views: test-time augmentation.
         refine: whether masks follow the picture's colours and edges.
     """
 
     max_pixels: int = 16_777_216
-    max_tags: int = 16
+    max_tags: int = 8
     views: tuple[View, ...] = RAW
     refine: bool = True
 
@@ -231,7 +231,7 @@ class ServingModule(tf.Module):
             image = picture(index)
             ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
             mask, ids, scores = steps.segment(
-                image, ids, options.views, options.refine
+                image, ids, options.views, options.refine, options.max_tags
             )
             if as_png:
                 answer = tf.io.encode_png(mask[..., None])

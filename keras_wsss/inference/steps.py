@@ -231,6 +231,7 @@ class SegmentationSteps:
         asked: tf.Tensor,
         views: Sequence[View],
         refine: bool,
+        max_tags: int | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """All steps on one picture.
 
@@ -239,6 +240,8 @@ class SegmentationSteps:
             asked: int32 [K], ids in ascending order; empty asks the tagger.
             views: what probabilities are averaged over.
             refine: whether masks follow the picture's colours and edges.
+            max_tags: of more tags that the tagger finds, the most probable
+                ones count; memory grows with them.
 
         Returns:
             Mask uint8 [H, W], its ids int32 [K], the tagger's scores
@@ -250,7 +253,7 @@ class SegmentationSteps:
         scores = tf.add_n(scores) / count
         ids = tf.cond(
             tf.equal(tf.size(asked), 0),
-            lambda: self.choose_tags(scores),
+            lambda: _most_probable(self.choose_tags(scores), scores, max_tags),
             lambda: asked,
         )
         height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -262,6 +265,18 @@ class SegmentationSteps:
         if refine:
             probabilities = self.refine(image, probabilities)
         return self.merge(probabilities, ids), ids, scores
+
+
+def _most_probable(
+    ids: tf.Tensor, scores: tf.Tensor, count: int | None
+) -> tf.Tensor:
+    """At most `count` of the ids, ascending."""
+    if count is None:
+        return ids
+    best = tf.math.top_k(
+        tf.gather(scores, ids - 1), tf.minimum(tf.size(ids), count)
+    )
+    return tf.sort(tf.gather(ids, best.indices))
 
 
 def largest_side(max_pixels: int) -> int:
