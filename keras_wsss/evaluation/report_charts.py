@@ -35,7 +35,7 @@ def line_chart(
             left out.
         x_range: of the axis, else that of the points.
         y_range: of the axis, else that of the points.
-        steps: draw each point's value up to the next one.
+        steps: a value holds from the point before on.
 
     Returns:
         An `<svg>` element.
@@ -88,8 +88,8 @@ def bar_chart(
     Returns:
         An `<svg>` element.
     """
-    bar, gap, left, right = 9, 12, 104, 44
-    width = 520
+    bar, gap, left, right = 9, 12, 92, 36
+    width = 400
     inner = width - left - right
     parts, top = [], 8
     most = max((len(values) for values in rows.values()), default=0)
@@ -172,15 +172,14 @@ def _line(places: Sequence[tuple[float, float]], index: int, steps: bool):
     if len(places) == 1:
         (x, y) = places[0]
         return f'<circle class="dot {name}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
-    path, last = "", None
+    path = ""
     for x, y in places:
         if not path:
             path = f"M{x:.1f} {y:.1f}"
-        elif steps and last is not None:
-            path += f"H{x:.1f}V{y:.1f}"
+        elif steps:
+            path += f"V{y:.1f}H{x:.1f}"
         else:
             path += f"L{x:.1f} {y:.1f}"
-        last = y
     return f'<path class="line {name}" d="{path}"/>' if path else ""
 
 
