@@ -66,6 +66,9 @@ def prior_group() -> ml_collections.ConfigDict:
     group.fc_multiplier = 1.0
     # Of the class convolution and the class scores [C: 1].
     group.head_multiplier = 1.0
+    # Whether the warm-up leaves the convolutions of the encoder as they are
+    # and trains fc6, fc7 and what follows alone, in half the time [D].
+    group.warmup_head_only = False
 
     # --- Inference. `config.inference.tag_threshold` is the class gate's: 0.1
     # in the release [C].

@@ -6,9 +6,11 @@
   DeepLab: of 7 x 7 x 512 to 4096 the taps 0, 3, 6 in both directions and
   every 4th unit; of 4096 to 4096 every 4th row and column.
 * Where the file holds the convolutions only (`include_top=False`, and
-  `vgg_small`), fc6 and fc7 keep their random weights (He et al. 2015), which
-  keep the size of the activations. They then have to be learned: give them a
-  larger learning rate by `config.prior.fc_multiplier`.
+  `vgg_small`), fc6 and fc7 keep their random weights (He et al. 2015). Those
+  of fc6 are multiplied by the factor that brings the last activations near
+  [0, 1] (0.004 for VGG-16): they reach some hundreds, and class scores would
+  begin at the same size. Random layers have to be learned: see
+  `config.prior.fc_multiplier`.
 """
 
 import os
@@ -21,6 +23,7 @@ from keras_wsss.models.layer_weights import read_layer_weights
 from keras_wsss.models.prior import HEAD_UNITS, Prior
 from keras_wsss.models.vgg import (
     ENCODER_WEIGHTS_VARIABLE,
+    architecture,
     build_encoder,
     load_encoder_weights,
 )
@@ -61,6 +64,9 @@ def initialise_prior(
             net.segmenter.get_layer(layer.name).set_weights(layer.get_weights())
     full = _fully_connected(name, path)
     if full is None:
+        for stream, model in streams.items():
+            fc6 = model.get_layer(f"{stream}_fc6")
+            fc6.kernel.assign(fc6.kernel * architecture(name).feature_scale)
         return "random"
     fc6, fc7 = decimate(*full, HEAD_UNITS[name])
     for stream, model in streams.items():

@@ -177,6 +177,12 @@ class PriorUpdate(ReplicatedUpdate):
         self._columns = tf.constant(split.target_ids, tf.int32) - 1
         self._class_variables = list(net.classifier.trainable_variables)
         shared = {id(variable) for variable in self._class_variables}
+        if not segment and self.prior.warmup_head_only:
+            self._class_variables = [
+                variable
+                for variable in self._class_variables
+                if "block" not in variable.path
+            ]
         self._segment_variables = [
             variable
             for variable in net.segmenter.trainable_variables

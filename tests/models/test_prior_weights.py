@@ -55,7 +55,12 @@ def net():
 
 
 def test_convolutions_alone_leave_fc6_random(net, weights_path):
+    layer = net.segmenter.get_layer("segment_fc6")
+    before = layer.get_weights()[0]
     assert initialise_prior(net, weights_path) == "random"
+    np.testing.assert_allclose(
+        layer.get_weights()[0], 0.004 * before, rtol=1e-5
+    )
     kernel = read_layer_weights(weights_path)["block5_conv1"][0]
     np.testing.assert_array_equal(
         net.segmenter.get_layer("segment_block5_conv1").get_weights()[0], kernel

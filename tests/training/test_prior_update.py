@@ -81,6 +81,14 @@ def test_the_warmup_trains_the_classifying_streams_alone(eager):
         assert any(part in name for name in moved)
 
 
+def test_the_warmup_of_the_head_leaves_the_encoder(eager):
+    net, split, update = make(segment=False, warmup_head_only=True)
+    moved, _ = changed(net, update, batch(split))
+    assert not any("block" in name for name in moved)
+    for part in ("classify_fc6/", "class_conv0/", "class_head/"):
+        assert any(part in name for name in moved)
+
+
 def test_the_joint_update_trains_everything(eager):
     net, split, update = make()
     moved, values = changed(net, update, batch(split))
