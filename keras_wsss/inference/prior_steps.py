@@ -83,7 +83,7 @@ class PriorSteps(SegmentationSteps):
         }
         return features, [segment["logits"], _cells(inputs), valid]
 
-    def tag_scores(self, features) -> tf.Tensor:
+    def tag_scores(self, features, scale: float = 1.0) -> tf.Tensor:
         """Probability of every category, float32 [C]; 0 for source ones."""
         scores = tf.sigmoid(features["tag_logits"][0])
         places = self._ids[1:, None] - 1
