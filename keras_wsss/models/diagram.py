@@ -94,6 +94,7 @@ def draw_diagram(parts: Sequence[Part], title: str) -> str:
     width = 2 * _MARGIN + widest * (_BOX_WIDTH + _GAP_X) - _GAP_X
     boxes: list[str] = []
     places: dict[str, tuple[float, float, float]] = {}
+    spans: list[tuple[float, float]] = []  # top and bottom of every row
     top = float(_MARGIN)
     for row in rows:
         extent = len(row) * (_BOX_WIDTH + _GAP_X) - _GAP_X
@@ -103,12 +104,23 @@ def draw_diagram(parts: Sequence[Part], title: str) -> str:
             places[part.name] = (left + _BOX_WIDTH / 2, top, top + height)
             boxes.append(_box(part, left, top, height))
             left += _BOX_WIDTH + _GAP_X
-        top = max(places[part.name][2] for part in row) + _GAP_Y
-    arrows = [
-        _arrow(places[source], places[part.name])
-        for part in parts
-        for source in part.inputs
-    ]
+        bottom = max(places[part.name][2] for part in row)
+        spans.append((top, bottom))
+        top = bottom + _GAP_Y
+    arrows = []
+    for part in parts:
+        for index, source in enumerate(part.inputs):
+            first, last = depth[source], depth[part.name]
+            passed = range(first + 1, last)
+            # What skips rows goes down between their two middle boxes.
+            free = all(len(rows[row]) % 2 == 0 for row in passed)
+            lane = width / 2 + 7 * (index - (len(part.inputs) - 1) / 2)
+            stops = [(lane, *spans[row]) for row in passed if free]
+            arrows.append(
+                _arrow(
+                    places[source], spans[first][1], stops, places[part.name]
+                )
+            )
     height = top - _GAP_Y + _MARGIN
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" '
@@ -142,14 +154,30 @@ def _box(part: Part, left: float, top: float, height: float) -> str:
     )
 
 
-def _arrow(source: tuple, target: tuple) -> str:
-    x0, _, y0 = source
-    x1, y1, _ = target
-    middle = (y0 + y1) / 2
-    return (
-        f'<path marker-end="url(#tip)" d="M{x0:g} {y0:g}C{x0:g} {middle:g} '
-        f'{x1:g} {middle:g} {x1:g} {y1 - 1:g}"/>'
-    )
+def _arrow(
+    source: tuple[float, float, float],
+    bottom: float,
+    stops: Sequence[tuple[float, float, float]],
+    target: tuple[float, float, float],
+) -> str:
+    """From below a box, through gaps between others, to the top of a box.
+
+    Args:
+        source: middle, top and bottom of the first box.
+        bottom: of its row.
+        stops: x, and top and bottom of the rows passed.
+        target: middle, top and bottom of the last box.
+    """
+    x, _, y = source
+    path, y = f"M{x:g} {y:g}V{bottom:g}", bottom
+    for across, top, end in (*stops, (target[0], target[1] - 1, None)):
+        middle = (y + top) / 2
+        path += f"C{x:g} {middle:g} {across:g} {middle:g} {across:g} {top:g}"
+        if end is not None:
+            path += f"V{end:g}"
+            y = end
+        x = across
+    return f'<path marker-end="url(#tip)" d="{path}"/>'
 
 
 def _main() -> None:
