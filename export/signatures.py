@@ -156,7 +156,7 @@ class ServingModule(tf.Module):
         large = tf.cast(tf.reduce_max(sizes, 0), tf.int64)
         total = tf.shape(sizes, tf.int64)[0] * large[0] * large[1]
         fits = tf.debugging.Assert(
-            (total <= limit) | (tf.shape(sizes)[0] == 0),
+            total <= limit,
             [
                 "the masks of this batch, padded to one size, would have more "
                 "than",
@@ -173,7 +173,8 @@ class ServingModule(tf.Module):
             tf.equal(tf.size(tags), count),
             ["tags must hold one text a picture; texts:", tf.size(tags)],
         )
-        with tf.control_dependencies([same]):
+        some = tf.debugging.Assert(count > 0, ["there is no picture"])
+        with tf.control_dependencies([same, some]):
             tags = tf.identity(tags)
         categories = self._steps.split.num_categories
         return tf.map_fn(
@@ -224,7 +225,7 @@ class ServingModule(tf.Module):
         """
         steps, options = self._steps, self._options
         categories = steps.split.num_categories
-        large = tf.reduce_max(tf.concat([sizes, [[1, 1]]], 0), 0)
+        large = tf.reduce_max(sizes, 0)
 
         def one(inputs: Sequence[tf.Tensor]):
             index, wanted = inputs
@@ -259,7 +260,7 @@ class ServingModule(tf.Module):
             ),
             parallel_iterations=1,
         )
-        ids = ids[:, : tf.reduce_max(tf.concat([counts, [0]], 0))]
+        ids = ids[:, : tf.reduce_max(counts)]
         return {
             "mask_bytes" if as_png else "mask": answers,
             "size": sizes,

@@ -90,9 +90,7 @@ class Predictor:
         self.steps = make_steps(net, split, config)
         self._encode_functions: dict[float, Callable] = {}
         self._foreground_functions: dict[float, Callable] = {}
-        self._tag = tf.function(
-            self.steps.tag_scores, autograph=False, reduce_retracing=True
-        )
+        self._tag_functions: dict[float, Callable] = {}
         self._training_masks = tf.function(
             self.steps.training_masks,
             autograph=False,
@@ -200,7 +198,12 @@ class Predictor:
 
     def tag_scores(self, encoded: Encoded) -> np.ndarray:
         """The tagger's probabilities, float32 [C], mean over the views."""
-        scores = [self._tag(features).numpy() for features in encoded.features]
+        scores = [
+            self._tag_function(view.scale)(features).numpy()
+            for view, features in zip(
+                encoded.views, encoded.features, strict=True
+            )
+        ]
         return np.mean(scores, axis=0)
 
     def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
@@ -321,6 +324,14 @@ class Predictor:
                 ],
             )
         return self._encode_functions[scale]
+
+    def _tag_function(self, scale: float) -> Callable:
+        if scale not in self._tag_functions:
+            self._tag_functions[scale] = tf.function(
+                lambda features: self.steps.tag_scores(features, scale),
+                autograph=False,
+            )
+        return self._tag_functions[scale]
 
     def _foreground_function(self, scale: float) -> Callable:
         if scale not in self._foreground_functions:

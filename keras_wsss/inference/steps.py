@@ -15,7 +15,6 @@ from keras_wsss.inference.merge import foreground_probability, merge_labels
 from keras_wsss.inference.views import View
 from keras_wsss.layers.refinement import ImageGuidedRefinement
 from keras_wsss.models.network import (
-    TRAINED_PARTS,
     assign_arrays,
     build_network,
     named_variables,
@@ -82,10 +81,9 @@ class SegmentationSteps:
             config = self.config.copy_and_resolve_references()
             with config.unlocked():
                 config.image.size = 16 * round(config.image.size * scale / 16)
-            parts = ("encoder", *TRAINED_PARTS)
-            arrays = read_arrays(named_variables(net, parts))
+            arrays = read_arrays(named_variables(net, _parts(net)))
             net = build_network(config, self.split)
-            assign_arrays(named_variables(net, parts), arrays, "scale")
+            assign_arrays(named_variables(net, _parts(net)), arrays, "scale")
             self._networks[scale] = net
         return self._networks[scale]
 
@@ -111,9 +109,14 @@ class SegmentationSteps:
         features, *switches = net.encoder(inputs, training=False)
         return features, net.select_switches(switches)
 
-    def tag_scores(self, features: tf.Tensor) -> tf.Tensor:
-        """The tagger's probability of every category, float32 [C]."""
-        outputs = self.network(1.0).tagger(features, training=False)
+    def tag_scores(self, features: tf.Tensor, scale: float) -> tf.Tensor:
+        """The tagger's probability of every category, float32 [C].
+
+        Args:
+            features: from `encode`.
+            scale: the view's.
+        """
+        outputs = self.network(scale).tagger(features, training=False)
         return tf.sigmoid(outputs["tag_logits"][0])
 
     def choose_tags(self, scores: tf.Tensor) -> tf.Tensor:
@@ -249,7 +252,10 @@ class SegmentationSteps:
         """
         encoded = [self.encode(image, v.scale, v.mirror) for v in views]
         count = float(len(views))
-        scores = [self.tag_scores(features) for features, _ in encoded]
+        scores = [
+            self.tag_scores(features, view.scale)
+            for view, (features, _) in zip(views, encoded, strict=True)
+        ]
         scores = tf.add_n(scores) / count
         ids = tf.cond(
             tf.equal(tf.size(asked), 0),
@@ -265,6 +271,11 @@ class SegmentationSteps:
         if refine:
             probabilities = self.refine(image, probabilities)
         return self.merge(probabilities, ids), ids, scores
+
+
+def _parts(net: TransferNet) -> tuple[str, ...]:
+    """All parts of a network that hold variables."""
+    return (*net.frozen_parts, *net.trained_parts)
 
 
 def _most_probable(

@@ -143,6 +143,10 @@ def test_conv_attention_takes_other_scales(predictor, image):
     assert encoded.features[0].shape[1:3] == (SIZE // 32, SIZE // 32)
     found = predictor.probabilities(encoded, [1])
     assert found.shape == (1, *image.shape[:2])
+    # Also as the first scale that a predictor meets.
+    fresh = Predictor(predictor.net, predictor.split, predictor.config)
+    scores = fresh.tag_scores(fresh.encode(image, [View(0.5)]))
+    assert scores.shape == (predictor.split.num_categories,)
     # The same weights: half the size of a picture twice as large.
     large = image.repeat(2, 0).repeat(2, 1)
     assert np.isfinite(predictor(large, [1], [View(0.5)]).probabilities).all()
