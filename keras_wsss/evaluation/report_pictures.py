@@ -198,7 +198,5 @@ def _mask_png(mask: np.ndarray) -> bytes:
     image = Image.fromarray(numbers.reshape(mask.shape).astype(np.uint8))
     image.putpalette(colours.ravel().tolist())
     buffer = io.BytesIO()
-    image.save(
-        buffer, "PNG", optimize=True, transparency=bytes(opacity.tolist())
-    )
+    image.save(buffer, "PNG", transparency=bytes(opacity.tolist()))
     return buffer.getvalue()
