@@ -39,7 +39,7 @@ def get_config():
     config.prior.test_size = 177
     config.prior.frozen_blocks = 3
     config.prior.warmup_head_only = True
-    config.prior.head_multiplier = 5.0
+    config.prior.head_multiplier = 3.0
     # The length of the CRF of the test follows the pictures' size: 177 / 513.
     config.prior.test_appearance_xy = 50 * 177 / 513
     config.prior.test_smoothness_xy = 3 * 177 / 513
@@ -57,7 +57,7 @@ def get_config():
     phase.steps = 1000
     phase.target_pairs = 5
     phase.warmup_steps = 300
-    phase.warmup_learning_rate = 1e-3
-    phase.learning_rate = 1e-3
+    phase.warmup_learning_rate = 2e-4
+    phase.learning_rate = 2e-4
     phase.final_learning_rate = 0.0
     return config

@@ -20,7 +20,7 @@ def prior_group() -> ml_collections.ConfigDict:
     # Tags of the whole picture [D]. "crop_gt" takes them from the true mask
     # of each window, as the release does [C]: an oracle, for comparison only.
     group.tags = "image"
-    group.target_masks = ""  # folder of VOC masks, for tags="crop_gt" alone
+    group.target_masks = ""  # VOC folder of masks, for tags="crop_gt" alone
 
     # --- Network. `config.model.encoder` is "vgg16" or "vgg_small".
     group.dropout = 0.5  # [C]

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
-from tiny import ENCODER_WEIGHTS, SIZE
-
 from keras_wsss.config import default_config
 
+# As in tests/tiny.py, which `--config` cannot import.
+SIZE = 64
+ENCODER_WEIGHTS = "encoder.weights.h5"
 STEPS = 6
 WARMUP = 2
 

@@ -39,6 +39,9 @@ class PriorSteps(SegmentationSteps):
                 f"config.prior.gate_value is '{config.prior.gate_value}'; use "
                 f"one of {', '.join(_GATES)}."
             )
+        if config.prior.tags != "image":
+            # In every table: it has seen more than tags of images.
+            self.method = f"Prior (oracle: tags={config.prior.tags})"
         segment_grid(config.prior.test_size)
         self.crf = inference_crf(config)
         self.maker = MaskMaker(net, config)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from keras_wsss.categories import Split
 from keras_wsss.checkpoints import list_checkpoints
 from keras_wsss.data.hide_and_seek import HideAndSeek
+from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.preprocess import MEAN_COLOUR
@@ -63,6 +65,7 @@ def assemble_prior(job: Job) -> Parts:
     pictures = PictureStore(
         config.data.max_pixels, config.data.memory_mb, MEAN_COLOUR
     )
+    records = _tagged(config, data.target, data.split)
 
     def update(segment: bool) -> PriorUpdate:
         return PriorUpdate(
@@ -76,7 +79,7 @@ def assemble_prior(job: Job) -> Parts:
             "source": None,
             "target": _stream(
                 config,
-                data.target,
+                records,
                 job.settings.target_pairs,
                 data.split.num_categories,
                 pictures,
@@ -91,6 +94,21 @@ def assemble_prior(job: Job) -> Parts:
 
 
 PRIOR = System(make_prior_optimizer, load_prior_start, assemble_prior)
+
+
+def _tagged(config, records: Sequence[Record], split: Split):
+    """The records; with true masks for the oracle that reads their tags."""
+    prior = config.prior
+    if prior.tags == "image":
+        return records
+    if prior.tags != "crop_gt" or not prior.target_masks:
+        raise ConfigError(
+            f"config.prior.tags is '{prior.tags}'; use 'image', or 'crop_gt' "
+            "with config.prior.target_masks, the folder of the true masks."
+        )
+    return with_true_masks(
+        records, Path(prior.target_masks), split, config.data.max_pixels
+    )
 
 
 def prior_views(config) -> ViewSpec:
@@ -122,6 +140,7 @@ def _stream(
         prior_views(config),
         num_categories,
         pictures,
+        with_mask=prior.tags == "crop_gt",
         hide=(
             HideAndSeek(prior.hide_grid, prior.hide_probability)
             if prior.hidden_stream

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.data.hide_and_seek import hide
+from keras_wsss.data.oracle_tags import window_tags
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.mean_field import MeanFieldCrf
 from keras_wsss.models.prior import (
@@ -174,6 +175,7 @@ class PriorUpdate(ReplicatedUpdate):
                 "config.prior.mask_forward is "
                 f"'{self.prior.mask_forward}'; use train or eval."
             )
+        self._target_ids = split.target_ids
         self._columns = tf.constant(split.target_ids, tf.int32) - 1
         self._class_variables = list(net.classifier.trainable_variables)
         shared = {id(variable) for variable in self._class_variables}
@@ -214,7 +216,10 @@ class PriorUpdate(ReplicatedUpdate):
 
     def _terms(self, part: Mapping[str, tf.Tensor]):
         """Every loss and measure as (sum, count)."""
-        tags = tf.gather(part["tags"], self._columns, axis=1)
+        if self.prior.tags == "crop_gt":
+            tags = window_tags(part["mask"], self._target_ids)
+        else:
+            tags = tf.gather(part["tags"], self._columns, axis=1)
         image = part["image"]
         outputs = self.maker.classify(image, part.get("hidden"), training=True)
         kind = self.prior.class_loss

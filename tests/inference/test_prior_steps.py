@@ -119,6 +119,11 @@ def test_maps_and_training_masks(predictor, image):
         assert set(np.unique(mask)) <= {0, targets[1]}
 
 
+def test_an_oracle_is_marked_in_every_table(predictor):
+    assert changed(predictor).method == "Prior"
+    assert "oracle" in changed(predictor, tags="crop_gt").method
+
+
 def test_wrong_fields_are_refused(predictor):
     with pytest.raises(ConfigError, match="gate_value"):
         changed(predictor, gate_value="one")

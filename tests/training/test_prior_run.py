@@ -8,7 +8,7 @@ from tiny import read_json
 from tiny_prior import STEPS, tiny_prior_config
 
 from keras_wsss.checkpoints import list_checkpoints, load_checkpoint
-from keras_wsss.errors import ConfigError
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import CHECKPOINTS
 from keras_wsss.training.run import train
 
@@ -65,6 +65,12 @@ def test_phases_and_pairs_that_do_not_fit_are_refused(prior_data, tmp_path):
     config = tiny_prior_config(prior_data)
     with pytest.raises(ConfigError, match="use --phase joint"):
         train(config, "decoder", tmp_path / "a")
+    config.prior.tags = "crop_gt"
+    with pytest.raises(ConfigError, match="the folder of the true masks"):
+        train(config, "joint", tmp_path / "c")
+    config.prior.target_masks = str(prior_data / "target")
+    with pytest.raises(DataError, match="true mask of every training picture"):
+        train(config, "joint", tmp_path / "d")
     config.joint.source_pairs = 2
     with pytest.raises(ConfigError, match="source_pairs must be 0"):
         train(config, "joint", tmp_path / "b")

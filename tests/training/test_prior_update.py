@@ -133,6 +133,26 @@ def test_frozen_blocks_stay(eager):
     assert any("block4_" in name for name in moved)
 
 
+def test_oracle_tags_are_read_from_the_window(eager):
+    _, split, update = make(segment=False, tags="crop_gt")
+    part = batch(split)["target"]
+    mask = np.zeros((2, 65, 65), np.uint8)
+    columns = part["tags"].numpy()
+    for row in range(2):
+        for place, column in enumerate(np.flatnonzero(columns[row])):
+            mask[row, place] = column + 1
+    _, _, plain = make(segment=False)
+    expected = plain({"target": part}, 0.0)
+    same = update({"target": {**part, "mask": mask}}, 0.0)
+    other = update({"target": {**part, "mask": np.zeros_like(mask)}}, 0.0)
+    assert float(same["class_loss"]) == pytest.approx(
+        float(expected["class_loss"])
+    )
+    assert float(other["class_loss"]) != pytest.approx(
+        float(expected["class_loss"])
+    )
+
+
 def test_without_the_hidden_stream(eager):
     net, split, update = make(hidden_stream=False)
     _, values = changed(net, update, batch(split))
