@@ -28,6 +28,8 @@ REPOSITORY = Path(__file__).resolve().parent
 EXPECTED = 0.40
 GOAL = 0.70
 ROWS = 5  # pictures in the gallery
+PREDICTED = 8  # pictures given to predict.py
+RUN = "self_training"  # folder of the last run
 
 
 class StepFailed(UserError):
@@ -57,6 +59,7 @@ def main() -> int:
     if flags.started is not None:
         steps.add("installation", max(0.0, time.time() - flags.started), 0.0)
     train(out, steps)
+    use(out, steps)
     with steps.measured("picture of results"):
         draw(out)
     return conclude(out, steps)
@@ -122,33 +125,67 @@ class _Measured:
 
 
 def train(out: Path, steps: Steps) -> None:
-    """Data, both phases and the evaluation, each by its own command."""
+    """Data, all phases and the evaluation, each by its own command."""
     data = out / "shapes"
     os.environ["KERAS_WSSS_SHAPES"] = str(data)
-    config = ["--config", "configs/shapes.py"]
-    decoder, transfer = str(out / "decoder"), str(out / "transfer")
     if not data.exists():
         steps.command(
             "data", ["-m", "keras_wsss.data", "shapes", "--out", str(data)]
         )
-    steps.command(
-        "decoder phase",
-        ["train.py", "--phase", "decoder", *config, "--workdir", decoder],
-    )
-    start = ["--init_from", decoder]
+
+    def phase(name: str, run: str, *flags: str) -> list[str]:
+        return [
+            "train.py", "--phase", name, "--config", "configs/shapes.py",
+            "--workdir", str(out / run), *flags,
+        ]  # fmt: skip
+
+    steps.command("decoder phase", phase("decoder", "decoder"))
     steps.command(
         "transfer phase",
-        [
-            "train.py",
-            "--phase",
-            "transfer",
-            *config,
-            "--workdir",
-            transfer,
-            *start,
-        ],
+        phase("transfer", "transfer", "--init_from", str(out / "decoder")),
     )
-    steps.command("evaluation", ["evaluate.py", "--workdir", transfer])
+    labels = str(out / "pseudo_labels")
+    steps.command(
+        "pseudo labels",
+        [
+            "pseudo_labels.py", "--workdir", str(out / "transfer"),
+            "--out", labels,
+        ],
+    )  # fmt: skip
+    steps.command(
+        "transfer phase with pseudo labels",
+        phase(
+            "transfer",
+            RUN,
+            "--init_from",
+            str(out / "transfer"),
+            f"--config.data.target_masks={labels}",
+            "--config.transfer.warmup_steps=0",
+        ),
+    )
+    steps.command("evaluation", ["evaluate.py", "--workdir", str(out / RUN)])
+
+
+def use(out: Path, steps: Steps) -> None:
+    """What one does with a trained run: predict, export."""
+    pictures = sorted((out / "shapes/target/JPEGImages").glob("val_*"))
+    steps.command(
+        "prediction",
+        [
+            "predict.py", "--workdir", str(out / RUN),
+            *(str(path) for path in pictures[:PREDICTED]),
+            "--out", str(out / "predictions"), "--refine",
+        ],
+    )  # fmt: skip
+    exported = out / "served" / "1"
+    if not exported.exists():
+        steps.command(
+            "export and its check",
+            [
+                "-m", "export", "--workdir", str(out / RUN),
+                "--out", str(exported),
+            ],
+        )  # fmt: skip
 
 
 def draw(out: Path) -> None:
@@ -157,7 +194,7 @@ def draw(out: Path) -> None:
     from keras_wsss.evaluation.gallery import choose_rows, write_gallery
     from keras_wsss.inference.predictor import Predictor
 
-    predictor = Predictor.from_workdir(out / "transfer")
+    predictor = Predictor.from_workdir(out / RUN)
     data = predictor.config.data
     dataset = read_voc(
         data.eval_root,
@@ -174,7 +211,7 @@ def conclude(out: Path, steps: Steps) -> int:
     """Prints and writes the tables; the demo's exit code."""
     from keras_wsss.evaluation.table import markdown_table, results_table
 
-    path = out / "transfer" / "evaluation" / "results.json"
+    path = out / RUN / "evaluation" / "results.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     reached = _mean_iou(rows, "TransferNet", "raw")
     baseline = _mean_iou(rows, "class activation maps")
@@ -206,8 +243,10 @@ def conclude(out: Path, steps: Steps) -> int:
     for name, meaning in (
         ("results.jpg", "the pictures"),
         ("results.md", "these tables"),
-        ("transfer", "the model: Predictor.from_workdir, train.py --init_from"),
-        ("transfer/evaluation", "all scores, per category too"),
+        (RUN, "the model: Predictor.from_workdir, train.py --init_from"),
+        (f"{RUN}/evaluation/report.html", "the report, for a browser"),
+        ("predictions", "masks and overlays of new pictures"),
+        ("served/1", "the model for TensorFlow Serving"),
         ("shapes", "the data set, in COCO and VOC formats"),
     ):
         print(f"Written: {out / name} ({meaning})")
