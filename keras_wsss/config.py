@@ -159,6 +159,9 @@ def default_config() -> ml_collections.ConfigDict:
     # a label that is there has a peak of 1, however unsure the decoder is
     # of a new category (an extension).
     config.inference.relative = False
+    # Labels that the tagger found compete for a pixel by probability times
+    # the tagger's score (an extension); published: by probability alone.
+    config.inference.rank_by_tag = False
     # Pseudo labels leave out pixels this close to the threshold.
     config.inference.pseudo_margin = 0.15
     config.inference.mask_threshold = 0.5

@@ -191,9 +191,12 @@ class _Evaluation:
                 versions[f"{key} + refined"] = refined
         masks = {}
         for key, probabilities in versions.items():
-            for tags, wanted in (("oracle", oracle), ("predicted", chosen)):
+            for tags, wanted, found in (
+                ("oracle", oracle, None),
+                ("predicted", chosen, scores),
+            ):
                 keep = [ids.index(i) for i in wanted]
-                mask = predictor.merge(probabilities[keep], wanted)
+                mask = predictor.merge(probabilities[keep], wanted, found)
                 self._row(tags, key).add(truth, mask, name)
                 masks[f"{tags} {key}"] = mask
         if predictor.steps.has_crf:

@@ -168,7 +168,7 @@ class Predictor:
         probabilities = self.probabilities(encoded, ids)
         if refine:
             probabilities = self.refine(image, probabilities)
-        mask = self.merge(probabilities, ids)
+        mask = self.merge(probabilities, ids, scores if tags is None else None)
         return Prediction(mask, ids, scores, probabilities)
 
     def encode(self, image: np.ndarray, views: Sequence[View] = RAW) -> Encoded:
@@ -278,13 +278,27 @@ class Predictor:
         return self._refined(image, probabilities).numpy()
 
     def merge(
-        self, probabilities: np.ndarray, ids: Sequence[int]
+        self,
+        probabilities: np.ndarray,
+        ids: Sequence[int],
+        scores: np.ndarray | None = None,
     ) -> np.ndarray:
-        """The index mask, uint8 [H, W]; see `merge_labels`."""
+        """The index mask, uint8 [H, W]; see `merge_labels`.
+
+        Args:
+            probabilities: float32 [K, H, W].
+            ids: K ids.
+            scores: float32 [C], what `tag_scores` gave, if the ids are the
+                tagger's choice and not known.
+        """
         if not len(ids):
             return np.zeros(probabilities.shape[1:], np.uint8)
+        labels = tf.constant(list(ids), tf.int32)
+        confidence = None
+        if scores is not None:
+            confidence = self.steps.confidence(tf.constant(scores), labels)
         return self.steps.merge(
-            tf.convert_to_tensor(probabilities), tf.constant(list(ids))
+            tf.convert_to_tensor(probabilities), labels, confidence
         ).numpy()
 
     def square_to_picture(

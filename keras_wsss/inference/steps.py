@@ -219,14 +219,39 @@ class SegmentationSteps:
         refined = self._refine(tf.cast(image, tf.float32)[None], last)
         return tf.transpose(refined[0], [2, 0, 1])
 
-    def merge(self, probabilities: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-        """The index mask, uint8 [H, W]; see `merge_labels`."""
+    def merge(
+        self,
+        probabilities: tf.Tensor,
+        ids: tf.Tensor,
+        confidence: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The index mask, uint8 [H, W]; see `merge_labels`.
+
+        Args:
+            probabilities: float32 [K, H, W].
+            ids: int32 [K].
+            confidence: float32 [K], how sure it is that a label is in the
+                picture at all. Where two labels claim a pixel, the product
+                with it decides; a claim against background does not need it.
+        """
+        fires = probabilities > self.config.inference.mask_threshold
+        if confidence is not None:
+            probabilities *= confidence[:, None, None]
         return merge_labels(
-            probabilities,
-            ids,
-            tf.ones_like(ids, tf.bool),
-            threshold=self.config.inference.mask_threshold,
+            probabilities, ids, tf.ones_like(ids, tf.bool), fires
         )
+
+    def confidence(self, scores: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """What `merge` takes for tags that the tagger chose, float32 [K].
+
+        Args:
+            scores: float32 [C], the tagger's.
+            ids: int32 [K].
+        """
+        own = tf.gather(scores, ids - 1)
+        if self.config.inference.rank_by_tag:
+            return own
+        return tf.ones_like(own)
 
     def segment(
         self,
@@ -270,7 +295,12 @@ class SegmentationSteps:
         probabilities = tf.add_n(total) / count
         if refine:
             probabilities = self.refine(image, probabilities)
-        return self.merge(probabilities, ids), ids, scores
+        confidence = tf.cond(
+            tf.equal(tf.size(asked), 0),
+            lambda: self.confidence(scores, ids),
+            lambda: tf.ones([tf.size(ids)]),
+        )
+        return self.merge(probabilities, ids, confidence), ids, scores
 
 
 def _parts(net: TransferNet) -> tuple[str, ...]:

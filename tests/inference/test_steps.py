@@ -56,3 +56,24 @@ def test_only_the_most_probable_of_many_tags(predictor, image):
 def test_largest_side_bounds_the_padded_square():
     assert largest_side(10_000) == 200
     assert largest_side(1) == 2
+
+
+def test_the_taggers_choices_compete_by_its_scores(predictor):
+    config = predictor.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.inference.rank_by_tag = True
+    steps = SegmentationSteps(predictor.net, predictor.split, config)
+    probabilities = tf.constant([[[0.9, 0.9, 0.4]], [[0.8, 0.3, 0.3]]])
+    ids = tf.constant([1, 2])
+    scores = tf.constant([0.5, 0.9, 0.1, 0.1, 0.1, 0.1])
+    confidence = steps.confidence(scores, ids)
+    # 0.9 x 0.5 < 0.8 x 0.9; a claim against background needs no score.
+    assert steps.merge(probabilities, ids, confidence).numpy().tolist() == [
+        [2, 1, 0]
+    ]
+    # Tags that are known compete by probability, as all do by default.
+    assert steps.merge(probabilities, ids).numpy().tolist() == [[1, 1, 0]]
+    plain = predictor.steps.confidence(scores, ids)
+    assert predictor.steps.merge(
+        probabilities, ids, plain
+    ).numpy().tolist() == [[1, 1, 0]]
