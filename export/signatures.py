@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
+from keras_wsss.data.images import largest_side
 from keras_wsss.inference.decode import decode_picture, upright_size
-from keras_wsss.inference.steps import SegmentationSteps, largest_side
+from keras_wsss.inference.steps import SegmentationSteps
 from keras_wsss.inference.views import RAW, View
 
 # Masks of a batch are padded to a common size; together they may have this

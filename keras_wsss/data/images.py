@@ -6,6 +6,7 @@ small file that unpacks to gigabytes is refused before memory is spent on it.
 
 import contextlib
 import io
+import math
 import os
 import stat
 import struct
@@ -24,6 +25,10 @@ DEFAULT_MAX_PIXELS = 64_000_000  # 192 MB once decoded
 MAX_BYTES = 256_000_000  # of a file, which is read as a whole
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
+# A picture is padded to a square before it is reduced, so a long strip costs
+# the memory of its square. That may be this many times `max_pixels`.
+SQUARE_FACTOR = 4
+
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # Start-of-frame markers: 0xC0 to 0xCF but for DHT, JPG and DAC.
@@ -40,8 +45,6 @@ _MAX_PNG_CHUNKS = 100_000
 _LARGE_PIXELS = 16_000_000
 _FREE = contextlib.nullcontext()
 _one_large_picture = threading.Lock()
-# Pictures are padded to squares, which may have this many times the pixels.
-_SQUARE_FACTOR = 4
 
 
 class ImageHeader(NamedTuple):
@@ -56,6 +59,11 @@ class ImageHeader(NamedTuple):
     width: int
     height: int
     kind: Kind
+
+
+def largest_side(max_pixels: int) -> int:
+    """The longest side in pixels that a picture may have, see SQUARE_FACTOR."""
+    return math.isqrt(SQUARE_FACTOR * max_pixels)
 
 
 def check_image(
@@ -264,11 +272,12 @@ def _header(file: BinaryIO, name: str, max_pixels: int) -> ImageHeader:
             f"{name}: {width} x {height} is more than the limit of "
             f"{max_pixels} pixels; shrink the picture or raise --max_pixels."
         )
-    if max(width, height) ** 2 > _SQUARE_FACTOR * max_pixels:
+    longest = largest_side(max_pixels)
+    if max(width, height) > longest:
         raise DataError(
-            f"{name}: {width} x {height} is too long a strip, of which the "
-            "square around it takes too much memory; cut the picture or raise "
-            "--max_pixels."
+            f"{name}: {width} x {height} is too long a strip: no side may "
+            f"exceed {longest} pixels, because pictures are padded to "
+            "squares; cut it into parts or raise --max_pixels."
         )
     return ImageHeader(width, height, kind)
 

@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.config import load_config, split_of
-from keras_wsss.data.images import read_image
+from keras_wsss.data.images import largest_side, read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.make_steps import make_steps
-from keras_wsss.inference.steps import largest_side
 from keras_wsss.inference.views import RAW, View, augmented_views
 from keras_wsss.models.network import build_network
 from keras_wsss.models.prior import Prior

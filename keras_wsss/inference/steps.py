@@ -22,10 +22,6 @@ from keras_wsss.models.network import (
 )
 from keras_wsss.models.transfernet import TransferNet
 
-# A picture is padded to a square before it is reduced, so a long strip costs
-# the memory of its square. That may be this many times `max_pixels`.
-SQUARE_FACTOR = 4
-
 
 class SegmentationSteps:
     """What turns pictures into masks with a trained network.
@@ -318,8 +314,3 @@ def _most_probable(
         tf.gather(scores, ids - 1), tf.minimum(tf.size(ids), count)
     )
     return tf.sort(tf.gather(ids, best.indices))
-
-
-def largest_side(max_pixels: int) -> int:
-    """The longest side in pixels that a picture may have, see SQUARE_FACTOR."""
-    return int((SQUARE_FACTOR * max_pixels) ** 0.5)

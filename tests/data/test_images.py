@@ -13,6 +13,7 @@ from keras_wsss.data.images import (
     check_image,
     decode_image,
     find_image,
+    largest_side,
     read_image,
 )
 from keras_wsss.errors import DataError
@@ -151,6 +152,19 @@ def test_limit_counts_pixels(tmp_path, colours):
     assert read_image(path, max_pixels=600).shape == (20, 30, 3)
     with pytest.raises(DataError, match="--max_pixels"):
         read_image(path, max_pixels=599)
+
+
+def test_a_strip_is_refused_whose_square_is_too_large(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_with_size(201, 1))
+    with pytest.raises(DataError, match="no side may exceed 200 pixels"):
+        read_image(path, max_pixels=10_000)
+    assert check_image(path, max_pixels=10_201).width == 201
+
+
+def test_largest_side_bounds_the_padded_square():
+    assert largest_side(10_000) == 200
+    assert largest_side(1) == 2
 
 
 def test_what_is_no_file_is_named(tmp_path):

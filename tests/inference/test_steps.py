@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data.images import read_image
-from keras_wsss.inference.steps import SegmentationSteps, largest_side
+from keras_wsss.inference.steps import SegmentationSteps
 from keras_wsss.inference.views import RAW, View
 
 NOBODY = tf.zeros([0], tf.int32)
@@ -51,11 +51,6 @@ def test_only_the_most_probable_of_many_tags(predictor, image):
     # Tags that were asked for are not cut here.
     asked = tf.constant([1, 2, 3])
     assert len(steps.segment(image, asked, RAW, False, max_tags=2)[1]) == 3
-
-
-def test_largest_side_bounds_the_padded_square():
-    assert largest_side(10_000) == 200
-    assert largest_side(1) == 2
 
 
 def test_the_taggers_choices_compete_by_its_scores(predictor):
