@@ -8,9 +8,7 @@ import cv2
 import keras
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format
 from tensorboard.plugins.image.metadata import create_summary_metadata
-from tensorboard.plugins.projector import ProjectorConfig
 
 from keras_wsss.categories import Split
 from keras_wsss.drawing import Row, draw_sheet
@@ -21,6 +19,13 @@ TILE = 144  # pixels, side of a picture in TensorBoard
 _QUALITY = 88
 _PROJECTOR = "projector_config.pbtxt"  # TensorBoard looks for this name
 _VECTORS, _NAMES = "label_embeddings.tsv", "label_names.tsv"
+# A ProjectorConfig as text; protobuf itself need not be imported for it.
+_PROJECTED = f"""embeddings {{
+  tensor_name: "label embeddings"
+  metadata_path: "{_NAMES}"
+  tensor_path: "{_VECTORS}"
+}}
+"""
 
 
 @dataclasses.dataclass
@@ -105,11 +110,7 @@ def write_embeddings(folder: Path, vectors: np.ndarray, split: Split) -> None:
         name = " ".join(split.name_of(number).split())
         names.append(f"{name}\t{domain}")
     write_text(folder / _NAMES, "\n".join(names) + "\n")
-    config = ProjectorConfig()
-    embedding = config.embeddings.add()
-    embedding.tensor_name = "label embeddings"
-    embedding.tensor_path, embedding.metadata_path = _VECTORS, _NAMES
-    write_text(folder / _PROJECTOR, text_format.MessageToString(config))
+    write_text(folder / _PROJECTOR, _PROJECTED)
 
 
 def write_graph(writer: tf.summary.SummaryWriter, model: keras.Model) -> None:
