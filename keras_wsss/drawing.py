@@ -28,7 +28,7 @@ class Panel:
         heading: what it is, e.g. "attention".
         mask: uint8 [h, w] of any size: 0 background, ids, 255 ignore.
         maps: float [K, h, w] of any size; each is drawn as a share of its
-            own maximum, negative values as nothing.
+            own maximum; values that are negative or not finite as nothing.
         ids: categories of the maps, which decide their colours.
     """
 
@@ -101,8 +101,13 @@ def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
 
 
 def shares(maps: np.ndarray) -> np.ndarray:
-    """Every map, [K, h, w], as a share of its own maximum: float32 0 to 1."""
-    positive = np.maximum(np.asarray(maps, np.float32), 0.0)
+    """Every map, [K, h, w], as a share of its own maximum: float32 0 to 1.
+
+    What is negative or not finite is 0: training draws its first pictures
+    before it can tell that a network's weights are spoiled.
+    """
+    values = np.asarray(maps, np.float32)
+    positive = np.where(np.isfinite(values) & (values > 0), values, 0.0)
     if not len(positive):
         return positive
     highest = positive.max(axis=(1, 2), keepdims=True)

@@ -56,6 +56,13 @@ def test_shares_drop_what_is_negative():
     assert shares(np.zeros((1, 2, 2))).tolist() == [[[0, 0], [0, 0]]]
 
 
+def test_what_is_not_finite_is_drawn_as_nothing():
+    maps = np.array([[[np.nan, 2.0], [np.inf, -np.inf]]])
+    assert shares(maps).tolist() == [[[0, 1], [0, 0]]]
+    spoiled = Panel("map", maps=np.full((1, 2, 2), np.nan), ids=(3,))
+    assert draw_panel(IMAGE, spoiled).max() == 36  # the dark picture
+
+
 def test_glow_layer_puts_brightness_into_opacity():
     layer = glow_layer(np.array([[[1.0, 0.5, 0.0]]]), [1])
     colour = bright_palette()[1]
