@@ -1,5 +1,6 @@
 """Strategies: one device, or a mirrored copy on every GPU."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,15 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     if name == "one" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return _mirrored(*(device.name for device in devices))
+
+
+@functools.cache
+def _mirrored(*devices: str) -> tf.distribute.Strategy:
+    # One for the whole process: every MirroredStrategy counts its collective
+    # operations from the same number, but TensorFlow keeps the shape that it
+    # saw first for a number, and refuses another one.
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def check_divisible(strategy: tf.distribute.Strategy, pairs: int, field: str):
