@@ -68,7 +68,8 @@ def read_training_data(
     if with_target:
         target = read_target_records(config, split)
     if data.skip_bad_images:
-        source, target = drop_bad_images(source), drop_bad_images(target)
+        source = drop_bad_images(source, data.max_pixels)
+        target = drop_bad_images(target, data.max_pixels)
     _check_disjoint(source, target, split)
     if with_target and data.target_masks:
         target = with_pseudo_masks(

@@ -1,0 +1,40 @@
+"""Which records a config's training reads."""
+
+import shutil
+
+import pytest
+from PIL import Image
+from tiny import SIZE, tiny_config
+
+from keras_wsss.training.inputs import read_training_data
+
+
+@pytest.fixture
+def one_large(shapes_dir, tmp_path):
+    """A config with one target picture above its limit of pixels."""
+    images = tmp_path / "images"
+    shutil.copytree(shapes_dir / "target" / "JPEGImages", images)
+    config = tiny_config(shapes_dir)
+    config.data.target_images = str(images)
+    config.data.max_pixels = SIZE * SIZE
+    data = read_training_data(config, with_target=True, with_source=False)
+    path = data.target[0].image_path
+    Image.new("RGB", (SIZE + 1, SIZE)).save(path)
+    return config, str(path)
+
+
+def test_the_limit_of_the_config_decides_what_is_skipped(one_large):
+    config, path = one_large
+    config.data.skip_bad_images = True
+    data = read_training_data(config, with_target=True, with_source=False)
+    assert path not in {str(record.image_path) for record in data.target}
+    assert data.counts["target_left_out"]["unreadable image"] == 1
+    assert data.counts["target_pictures"] == 15
+
+
+def test_a_higher_limit_keeps_it(one_large):
+    config, path = one_large
+    config.data.skip_bad_images = True
+    config.data.max_pixels = (SIZE + 1) * SIZE
+    data = read_training_data(config, with_target=True, with_source=False)
+    assert path in {str(record.image_path) for record in data.target}
