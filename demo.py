@@ -25,7 +25,7 @@ from keras_wsss.files import write_json, write_text
 REPOSITORY = Path(__file__).resolve().parent
 # Mean IoU with oracle tags, raw: below the first something is broken; the
 # second is the goal, which this configuration does not reach.
-EXPECTED = 0.40
+EXPECTED = 0.50
 GOAL = 0.70
 ROWS = 5  # pictures in the gallery
 PREDICTED = 8  # pictures given to predict.py

@@ -8,7 +8,13 @@ figures can be compared with each other only. They stand in docs/results.md.
         --workdir runs/mini60/decoder --encoder_weights VGG16_WEIGHTS
     python train.py --phase transfer --config configs/mini60.py \
         --workdir runs/mini60/transfer --init_from runs/mini60/decoder
-    python evaluate.py --workdir runs/mini60/transfer
+    python pseudo_labels.py --workdir runs/mini60/transfer \
+        --out runs/mini60/pseudo_labels
+    python train.py --phase transfer --config configs/mini60.py \
+        --workdir runs/mini60/self_training --init_from runs/mini60/transfer \
+        --config.data.target_masks=runs/mini60/pseudo_labels \
+        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8
+    python evaluate.py --workdir runs/mini60/self_training
 """
 
 import os

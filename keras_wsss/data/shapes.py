@@ -38,7 +38,7 @@ class ShapesSize:
 
     image_size: int = 128
     source: int = 1200
-    target: int = 2400
+    target: int = 1400
     val: int = 150
 
 
