@@ -49,7 +49,7 @@ def test_run_folder_holds_what_identifies_the_run(decoder_run, shapes_dir):
 
 def test_tensorboard_scalars(transfer_run):
     tags = set()
-    for path in (transfer_run[0] / "events").iterdir():
+    for path in (transfer_run[0] / "events").glob("*tfevents*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             tags |= {value.tag for value in event.summary.value}
     assert {
