@@ -7,11 +7,18 @@ import os
 from pathlib import Path
 
 from absl import flags
+from ml_collections import config_flags
 
-from keras_wsss.cli import run_app
+from keras_wsss.cli import check_loaded, run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
+)
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "File in configs/ whose group `inference` replaces the run's; its fields "
+    "can be overridden: --config.inference.tag_threshold=0.5.",
 )
 OUT = flags.DEFINE_string(
     "out", None, "Where results go; WORKDIR/evaluation if not given."
@@ -64,7 +71,9 @@ def run(argv: list[str]) -> int:
 
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
-    predictor = Predictor.from_workdir(WORKDIR.value)
+    if CONFIG.value is not None:
+        check_loaded(CONFIG.value)
+    predictor = Predictor.from_workdir(WORKDIR.value, CONFIG.value)
     data = predictor.config.data
     root = EVAL_ROOT.value or data.eval_root
     if not root:
@@ -91,6 +100,7 @@ def run(argv: list[str]) -> int:
         album=album,
         report=lambda line: print(line, flush=True),
     )
+    results["inference"] = predictor.config.inference.to_dict()
     results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
     out = Path(OUT.value or Path(WORKDIR.value) / "evaluation")
     write_json(out / "results.json", results)

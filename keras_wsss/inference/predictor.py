@@ -124,8 +124,13 @@ class Predictor:
         )
 
     @classmethod
-    def from_workdir(cls, workdir: str | Path) -> "Predictor":
+    def from_workdir(cls, workdir: str | Path, settings=None) -> "Predictor":
         """Loads a run of `train.py`, its newest checkpoint.
+
+        Args:
+            workdir: the run folder.
+            settings: a config whose group `inference` (thresholds, scales)
+                replaces the run's; None keeps the run's.
 
         Raises:
             ConfigError: not a run folder, or nothing saved in it yet.
@@ -133,6 +138,8 @@ class Predictor:
         """
         workdir = Path(workdir)
         config = load_config(workdir / CONFIG_FILE)
+        if settings is not None:
+            config.inference = settings.inference
         split = split_of(config)
         net = build_network(config, split)
         load_run_encoder(net, workdir)

@@ -153,7 +153,7 @@ def test_mask_of_another_size_is_named(predictor, records):
         evaluate(predictor, [record])
 
 
-def test_evaluate_command(transfer_run, tmp_path):
+def test_evaluate_command(transfer_run, shapes_dir, tmp_path):
     """The whole command, from the run folder alone."""
     done = run_script(
         "evaluate.py",
@@ -162,9 +162,14 @@ def test_evaluate_command(transfer_run, tmp_path):
         "--limit=2",
         "--noaugment",
         "--norefine",
+        "--config=tests/tiny.py",
+        "--config.inference.tag_threshold=0.01",
+        data=shapes_dir,
     )
     assert done.returncode == 0, done.stderr
     written = read_json(tmp_path / "results.json")
+    assert written["inference"]["tag_threshold"] == 0.01
+    assert written["tagging"]["threshold"] == 0.01
     assert written["pictures"] == 2
     text = (tmp_path / "results.md").read_text()
     assert text.startswith("# Results on 2 pictures")
