@@ -34,13 +34,15 @@ loop.learning_rate = learning_rate
 """
 
 
-def train(workdir, data, code=None):
+def train(workdir, data, *flags, code=None):
     return run_script(
         "train.py",
         "--phase=decoder",
         "--config=tests/tiny.py",
         f"--workdir={workdir}",
         "--config.train.deterministic=True",
+        "--config.train.examples=0",  # drawn only, and not what is tested
+        *flags,
         data=data,
         code=code,
     )
@@ -50,7 +52,7 @@ def test_sigterm_saves_and_the_repeated_command_ends_alike(
     shapes_dir, decoder_run, tmp_path
 ):
     workdir = tmp_path / "decoder"
-    ended = train(workdir, shapes_dir, SEND_SIGNAL)
+    ended = train(workdir, shapes_dir, code=SEND_SIGNAL)
     assert ended.returncode == 143, ended.stderr
     assert f"terminated: step {STEP} is saved; repeat" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -131,9 +133,8 @@ def test_full_disk_leaves_the_checkpoint_before(small_disk):
         save_checkpoint(disk, make(3))
     assert "step_000000003.npz" in str(caught.value)
     assert "Make room and repeat the command" in str(caught.value)
-    assert [path.name for path in disk.iterdir()] == [
-        path.name for path in list_checkpoints(disk)
-    ]  # nothing half there
+    # Nothing half there.
+    assert sorted(disk.iterdir()) == list_checkpoints(disk)
     latest = load_latest(disk)
     assert latest.step == 2
     np.testing.assert_array_equal(
@@ -148,11 +149,16 @@ def folder_size(folder) -> int:
 def test_training_on_a_full_disk_ends_with_one_sentence(
     shapes_dir, decoder_run, small_disk
 ):
-    """Room for two checkpoints, but not for the third beside them."""
+    """Room for what the run keeps otherwise, not for all checkpoints."""
     files = list_checkpoints(decoder_run[0] / CHECKPOINTS)
     whole = folder_size(decoder_run[0])
     disk = small_disk(whole + files[0].stat().st_size // 2)
-    ended = train(disk / "run", shapes_dir)
+    ended = train(
+        disk / "run",
+        shapes_dir,
+        "--config.train.checkpoint_every=1",
+        f"--config.train.keep_checkpoints={STEPS}",
+    )
     assert ended.returncode == 2, ended.stderr
     lines = ended.stderr.strip().splitlines()
     assert "Traceback" not in ended.stderr
