@@ -49,9 +49,22 @@ FEATURE_CACHE = flags.DEFINE_string(
 STRATEGY = flags.DEFINE_enum(
     "strategy",
     "auto",
-    ["auto", "one", "mirrored"],
+    ["auto", "one", "mirrored", "multi_worker"],
     "'one' device, 'mirrored' on all GPUs, or 'auto': mirrored if there are "
-    "several.",
+    "several. 'multi_worker': one of the processes that TF_CONFIG names; see "
+    "docs/scaling.md.",
+)
+WORKER_TIMEOUT = flags.DEFINE_float(
+    "worker_timeout",
+    60,
+    "Seconds after which a worker that ended or went silent ends the others.",
+    lower_bound=10,
+)
+START_TIMEOUT = flags.DEFINE_float(
+    "start_timeout",
+    600,
+    "Seconds that workers wait at the start for all of them to appear.",
+    lower_bound=1,
 )
 SKIP_BAD_IMAGES = flags.DEFINE_bool(
     "skip_bad_images",
@@ -61,18 +74,19 @@ SKIP_BAD_IMAGES = flags.DEFINE_bool(
 )
 
 
-# TensorFlow's own messages would stand between ours; an outer setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
 def run(argv: list[str]) -> int:
     """Parsed flags in, a run folder out; user errors are raised."""
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
     config = CONFIG.value
     check_loaded(config)
+    # TensorFlow's own messages would stand between ours; an outer setting
+    # wins. Of a lost worker it tells in many lines, and we in one.
+    severe = "3" if STRATEGY.value == "multi_worker" else "2"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", severe)
     # TensorFlow takes seconds to import; what is above need not wait for it.
     from keras_wsss.training.run import train
+    from keras_wsss.training.workers import Timeouts
 
     if ENCODER_WEIGHTS.value is not None:
         config.model.encoder_weights = ENCODER_WEIGHTS.value
@@ -87,10 +101,11 @@ def run(argv: list[str]) -> int:
         INIT_FROM.value,
         STRATEGY.value,
         report=lambda line: print(line, flush=True),
+        timeouts=Timeouts(START_TIMEOUT.value, WORKER_TIMEOUT.value),
     )
-    print(
-        f"Done: {WORKDIR.value}/results.json, {results['minutes']:.1f} minutes."
-    )
+    if results:  # of several workers, the chief's alone
+        minutes = results["minutes"]
+        print(f"Done: {WORKDIR.value}/results.json, {minutes:.1f} minutes.")
     return 0
 
 

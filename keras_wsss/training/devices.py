@@ -1,4 +1,4 @@
-"""Strategies: one device, or a mirrored copy on every GPU."""
+"""Strategies of one process: one device, or a mirrored copy on every GPU."""
 
 import functools
 from collections.abc import Mapping
@@ -24,7 +24,8 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """
     if name not in STRATEGIES:
         raise ConfigError(
-            f"Unknown strategy '{name}'; use one of {', '.join(STRATEGIES)}."
+            f"Unknown strategy '{name}'; use one of {', '.join(STRATEGIES)}, "
+            "or multi_worker."
         )
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one" or (name == "auto" and len(gpus) < 2):
@@ -56,25 +57,29 @@ def check_divisible(strategy: tf.distribute.Strategy, pairs: int, field: str):
 
 
 def share(
-    strategy: tf.distribute.Strategy, batch: Mapping[str, Any]
+    strategy: tf.distribute.Strategy,
+    batch: Mapping[str, Any],
+    workers: int = 1,
 ) -> Mapping[str, Any]:
-    """Gives every replica its rows of a batch.
+    """Gives every replica of this process its rows of a batch.
 
     Args:
         strategy: one or several replicas.
-        batch: nested structure of tensors whose first axis is the batch.
+        batch: nested structure of tensors whose first axis is the batch,
+            or this worker's share of it.
+        workers: processes that train together.
 
     Returns:
         The batch itself for one replica, else per-replica values.
     """
-    replicas = strategy.num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync // workers
     if replicas == 1:
         return batch
 
     def rows(context):
         def part(tensor):
             size = tensor.shape[0] // replicas
-            first = context.replica_id_in_sync_group * size
+            first = context.replica_id_in_sync_group % replicas * size
             return tensor[first : first + size]
 
         return tf.nest.map_structure(part, batch)

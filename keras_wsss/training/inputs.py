@@ -232,8 +232,12 @@ def build_caches(
     switches: tuple[int, ...],
     pictures: PictureStore,
     report,
+    shard: tuple[int, int] = (0, 1),
 ) -> dict[str, FeatureCache]:
-    """Builds what is missing of the feature cache; empty if none is set."""
+    """Builds what is missing of the feature cache; empty if none is set.
+
+    With several workers it is complete when all of them are done.
+    """
     if not config.feature_cache:
         return {}
     caches = {}
@@ -243,7 +247,7 @@ def build_caches(
         # Without masks, pictures never reach the decoder in training.
         kept = switches if has_masks(records) else ()
         caches[domain] = build_cache(
-            config, records, encoder, kept, pictures, report
+            config, records, encoder, kept, pictures, report, shard
         )
     return caches
 
@@ -255,6 +259,7 @@ def build_cache(
     switches: tuple[int, ...],
     pictures: PictureStore,
     report,
+    shard: tuple[int, int] = (0, 1),
 ) -> FeatureCache:
     """The feature cache of the config's folder, complete for the records.
 
@@ -265,6 +270,7 @@ def build_cache(
         switches: pools whose switches are kept, in any order.
         pictures: reads the pictures.
         report: called with progress lines.
+        shard: (index, count) of this worker, which builds its share.
     """
     cache = FeatureCache(
         config.feature_cache,
@@ -275,5 +281,6 @@ def build_cache(
         switches=tuple(sorted(switches)),
         pictures=pictures,
     )
-    cache.build(records, report=report)
+    index, count = shard
+    cache.build(records, index=index, count=count, report=report)
     return cache

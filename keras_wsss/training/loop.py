@@ -1,6 +1,7 @@
 """The training loop, one for all phases and strategies."""
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ from keras_wsss.training.replicated_update import ReplicatedUpdate
 from keras_wsss.training.schedule import learning_rate
 from keras_wsss.training.stopping import StopSignal
 from keras_wsss.training.summaries import Watch
+from keras_wsss.training.workers import Workers
 
 
 class NotFiniteError(UserError):
@@ -49,7 +51,8 @@ class Loop:
         update: the update of all others.
         settings: steps and learning rates of the phase.
         streams: "source" and "target" streams of `make_batches`.
-        strategy: distribution strategy.
+        workers: this process and those that it trains with; only the chief
+            scores, saves and writes.
         heldout: scores on held-out source pictures.
         folder: where checkpoints are.
         writer: TensorBoard writer.
@@ -68,7 +71,7 @@ class Loop:
     update: ReplicatedUpdate
     settings: PhaseSettings
     streams: Mapping[str, Stream | None]
-    strategy: tf.distribute.Strategy
+    workers: Workers
     heldout: HeldOut
     folder: Path
     writer: tf.summary.SummaryWriter
@@ -96,7 +99,7 @@ class Loop:
 
     def _train(self, stop: StopSignal) -> dict:
         first = self._resume()
-        if first == 0:
+        if first == 0 and self.workers.is_chief:
             self.watch(0)
         progress = _Progress(self, first)
         batches = iterate(
@@ -104,6 +107,7 @@ class Loop:
                 **self.streams,
                 first_step=first,
                 num_steps=self.settings.steps - first,
+                shard=self.workers.shard,
             )
         )
         pending = None
@@ -115,18 +119,20 @@ class Loop:
             rate = learning_rate(self.settings, step)
             warm = step < self.settings.warmup_steps
             update = self.warmup if warm else self.update
-            values = update(share(self.strategy, batch), rate)
+            shared = share(self.workers.strategy, batch, self.workers.count)
+            values = update(shared, rate)
             # Look at the losses one step late, so that the device never
             # waits for the host.
             if pending is not None:
                 progress.add(*pending)
             pending = (step, values, batch, rate)
             done = step + 1
-            if done % self.checkpoint_every == 0 or done == self.settings.steps:
+            due = done % self.checkpoint_every == 0
+            if due or done == self.settings.steps:
                 progress.add(*pending)
                 pending = None
                 self._save(done)
-            if stop.requested:
+            if self.workers.any_asked(stop.requested):
                 if pending is not None:
                     progress.add(*pending)
                     self._save(done)
@@ -151,8 +157,22 @@ class Loop:
 
     def _resume(self) -> int:
         checkpoint = load_latest(self.folder, self.report)
-        if checkpoint is None:
-            return 0
+        first = 0 if checkpoint is None else self._restore(checkpoint)
+        self.workers.same(
+            "a checkpoint or first weights",
+            f"{first} {self._digest()}",
+            "--workdir, --init_from and the encoder's weights must be on a "
+            "file system that all workers share",
+        )
+        return first
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for array in read_arrays(self._variables()).values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _restore(self, checkpoint: Checkpoint) -> int:
         changed = binding_differences(
             checkpoint.meta.get("config", {}), self.meta["config"]
         )
@@ -167,6 +187,8 @@ class Loop:
         return checkpoint.step
 
     def _save(self, step: int) -> None:
+        if not self.workers.is_chief:
+            return
         arrays = read_arrays(self._variables())
         # The losses of this step were those before its update.
         for name, array in arrays.items():
@@ -239,6 +261,8 @@ class _Progress:
         self._seen, self._pairs, self._window = [], 0, now
 
     def heldout(self, step: int) -> dict[str, float]:
+        if not self._loop.workers.is_chief:
+            return {}
         start = time.perf_counter()
         scores = self._loop.heldout.scores()
         with self._loop.writer.as_default(step=step):

@@ -152,6 +152,8 @@ def _stream(
 def _examples(job: Job) -> dict:
     """Target pictures by their tags, and evaluation pictures with masks."""
     config, split = job.config, job.data.split
+    if not job.workers.is_chief:
+        return {}
     count = config.train.examples
     others = [i for i in split.target_ids if i not in split.scored_ids]
     ids = (*split.scored_ids, *others)

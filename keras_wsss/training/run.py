@@ -9,13 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_wsss.checkpoints import Checkpoint, save_checkpoint
-from keras_wsss.config import (
-    PhaseSettings,
-    differences,
-    load_config,
-    save_config,
-    to_json,
-)
+from keras_wsss.config import PhaseSettings, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
@@ -27,26 +21,23 @@ from keras_wsss.models.network import (
 from keras_wsss.models.vgg import load_encoder_weights
 from keras_wsss.run_folder import (
     CHECKPOINTS,
-    CONFIG_FILE,
     ENCODER,
     EVENTS,
-    PHASE_FILE,
     RESULTS_FILE,
     load_run_encoder,
     load_trained_parts,
-    read_phase,
     read_results,
 )
-from keras_wsss.training.devices import check_divisible, make_strategy
+from keras_wsss.training.claim import check_folder, claim_folder
+from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
+from keras_wsss.training.devices import check_divisible
 from keras_wsss.training.examples import (
     TransferExamples,
     masked_examples,
     tagged_examples,
 )
 from keras_wsss.training.heldout import HeldOut
-from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.inputs import (
-    TrainingData,
     build_caches,
     make_streams,
     read_training_data,
@@ -57,10 +48,13 @@ from keras_wsss.training.prior_system import PRIOR
 from keras_wsss.training.summaries import Watch, write_graph
 from keras_wsss.training.system import Job, Parts, System
 from keras_wsss.training.update import Objective, Update, make_optimizer
+from keras_wsss.training.workers import (
+    DEFAULT_TIMEOUTS,
+    Timeouts,
+    Workers,
+    make_workers,
+)
 from keras_wsss.versions import library_versions
-
-# Fields that decide the variables: a later phase must keep them.
-_NETWORK_FIELDS = ("model.", "image.size", "split.")
 
 
 def train(
@@ -70,6 +64,7 @@ def train(
     init_from: str | Path | None = None,
     strategy_name: str = "auto",
     report: Callable[[str], None] = print,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
 ) -> dict:
     """Trains one phase, or goes on where an interrupted run stopped.
 
@@ -79,11 +74,15 @@ def train(
         workdir: run folder; gets config.json, checkpoints, TensorBoard
             events and, at the end, results.json.
         init_from: run folder of the phase that this one starts from.
-        strategy_name: see `make_strategy`.
-        report: called with progress lines.
+        strategy_name: see `make_strategy`; or "multi_worker", for one of
+            the processes that TF_CONFIG names. They need the same arguments
+            and a file system that all of them see.
+        report: called with progress lines, in the chief only.
+        timeouts: how long workers wait for each other.
 
     Returns:
-        The content of results.json.
+        The content of results.json; nothing in workers that are not the
+        chief, which writes it.
 
     Raises:
         UserError: something that the user can mend.
@@ -92,25 +91,55 @@ def train(
     workdir = Path(workdir)
     start_run = str(init_from) if init_from else None
     phase = get_phase(phase_name, start_run, config.system)
-    system = _SYSTEMS[phase.system]
     settings = _settings(config, phase)
+    cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
+    if cluster.index:
+        report = _silent
+    check_folder(config, phase, workdir, init_from)
+    if (workdir / RESULTS_FILE).exists():
+        report(f"{workdir} holds the finished run; there is nothing to do.")
+        return {} if cluster.index else read_results(workdir)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
+    workers = make_workers(strategy_name, cluster, timeouts)
+    with workers.together():
+        job = _prepare(
+            config, phase, settings, workers, workdir, init_from, report
+        )
+        parts = _SYSTEMS[phase.system].assemble(job)
+        results = _loop(job, parts, workdir).run()
+        if workers.is_chief:
+            results |= _figures(job, parts, time.perf_counter() - start)
+            write_json(workdir / RESULTS_FILE, results)
+        # A worker that leaves before would be taken for lost.
+        workers.meet()
+    return results if workers.is_chief else {}
+
+
+def _silent(_: str) -> None:
+    """The chief prints; what the others do is the same."""
+
+
+def _prepare(
+    config, phase: Phase, settings, workers: Workers, workdir, init_from, report
+) -> Job:
+    """Records, and a network with the weights that it starts from."""
     data = read_training_data(
         config,
         with_target=settings.target_pairs > 0,
         with_source=phase.source,
     )
-    strategy = make_strategy(strategy_name)
+    strategy, system = workers.strategy, _SYSTEMS[phase.system]
     for field in ("source_pairs", "target_pairs"):
         check_divisible(
             strategy, getattr(settings, field), f"{phase.name}.{field}"
         )
-    _check_folder(config, phase, workdir, init_from)
-    if (workdir / RESULTS_FILE).exists():
-        report(f"{workdir} holds the finished run; there is nothing to do.")
-        return read_results(workdir)
+    workers.same(
+        "a configuration or list of pictures",
+        repr((phase.name, to_json(config), data)),
+        "give all workers the same command, config and files",
+    )
     with strategy.scope():
         net = build_network(config, data.split)
         optimizer = system.make_optimizer(config)
@@ -123,57 +152,68 @@ def train(
         )
     if init_from:
         load_trained_parts(net, Path(init_from))
-    system.load_start(config, net, workdir, init_from, report)
-    _begin(config, phase, workdir, init_from)
-    parts = system.assemble(
-        Job(config, phase, settings, data, net, optimizer, strategy, report)
-    )
-    events = workdir / EVENTS
-    fresh = not events.exists()
-    writer = tf.summary.create_file_writer(str(events))
-    if fresh:
-        write_graph(writer, parts.graph)
-    loop = Loop(
-        net=net,
-        optimizer=optimizer,
+    # The chief leaves the encoder in the folder, where the others find it.
+    if workers.is_chief:
+        system.load_start(config, net, workdir, init_from, report)
+        claim_folder(config, phase, workdir, init_from)
+    workers.meet()
+    if not workers.is_chief:
+        system.load_start(config, net, workdir, init_from, report)
+    return Job(config, phase, settings, data, net, optimizer, workers, report)
+
+
+def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
+    """The loop of a run; it writes events in the chief only."""
+    config, events = job.config, workdir / EVENTS
+    writer = tf.summary.create_noop_writer()
+    if job.workers.is_chief:
+        fresh = not events.exists()
+        writer = tf.summary.create_file_writer(str(events))
+        if fresh:
+            write_graph(writer, parts.graph)
+    return Loop(
+        net=job.net,
+        optimizer=job.optimizer,
         warmup=parts.warmup,
         update=parts.update,
-        settings=settings,
+        settings=job.settings,
         streams=parts.streams,
-        strategy=strategy,
+        workers=job.workers,
         heldout=parts.heldout,
         folder=workdir / CHECKPOINTS,
         writer=writer,
         watch=Watch(
             writer,
             events,
-            data.split,
+            job.data.split,
             parts.examples,
             parts.embeddings,
         ),
-        meta={"phase": phase.name, "config": to_json(config)},
-        report=report,
+        meta={"phase": job.phase.name, "config": to_json(config)},
+        report=job.report,
         log_every=config.train.log_every,
         checkpoint_every=config.train.checkpoint_every,
         heldout_every=config.train.heldout_every,
         keep_checkpoints=config.train.keep_checkpoints,
     )
-    results = {
-        **loop.run(),
-        "phase": phase.name,
-        "name": config.name,
-        "split": data.split.name,
-        "seed": config.train.seed,
-        "data": data.counts,
+
+
+def _figures(job: Job, parts: Parts, seconds: float) -> dict:
+    """What results.json says beside the loop's own figures."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "phase": job.phase.name,
+        "name": job.config.name,
+        "split": job.data.split.name,
+        "seed": job.config.train.seed,
+        "data": job.data.counts,
         **parts.results(),
         "versions": library_versions(),
-        "devices": strategy.num_replicas_in_sync,
+        "devices": job.strategy.num_replicas_in_sync,
+        "workers": job.workers.count,
+        "minutes": seconds / 60,
+        "peak_memory_gb": peak / 1e6,
     }
-    results["minutes"] = (time.perf_counter() - start) / 60
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    results["peak_memory_gb"] = peak / 1e6
-    write_json(workdir / RESULTS_FILE, results)
-    return results
 
 
 def _assemble(job: Job) -> Parts:
@@ -182,7 +222,13 @@ def _assemble(job: Job) -> Parts:
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
     switches = net.used_switches if job.phase.masks else ()
     caches = build_caches(
-        config, data, net.encoder, switches, pictures, job.report
+        config,
+        data,
+        net.encoder,
+        switches,
+        pictures,
+        job.report,
+        job.workers.shard,
     )
 
     def update(mask_weight: float) -> Update:
@@ -205,8 +251,8 @@ def _assemble(job: Job) -> Parts:
             pictures,
             caches,
         ),
-        heldout=HeldOut(net, data.split, data.heldout, pictures),
-        examples=_examples(config, net, data, pictures),
+        heldout=HeldOut(net, data.split, job.watched, pictures),
+        examples=_examples(job, pictures),
         graph=net.model,
         embeddings=net.label_embeddings,
         results=lambda: {
@@ -215,19 +261,21 @@ def _assemble(job: Job) -> Parts:
     )
 
 
-def _examples(
-    config, net, data: TrainingData, pictures: PictureStore
-) -> TransferExamples:
+def _examples(job: Job, pictures: PictureStore) -> TransferExamples:
     """Held-out source pictures and tagged target pictures to look at."""
-    count, size = config.train.examples, config.image.size
-    # Scored categories first: they are what the run is for.
-    scored = data.split.scored_ids
-    others = [i for i in data.split.target_ids if i not in scored]
-    pairs = {
-        "source": masked_examples(data.heldout, pictures, size, count),
-        "target": tagged_examples(data.target, (*scored, *others), count),
-    }
-    return TransferExamples(net, data.split, pairs, pictures, config.inference)
+    config, data, pairs = job.config, job.data, {}
+    if job.workers.is_chief:
+        count, size = config.train.examples, config.image.size
+        # Scored categories first: they are what the run is for.
+        scored = data.split.scored_ids
+        others = [i for i in data.split.target_ids if i not in scored]
+        pairs = {
+            "source": masked_examples(data.heldout, pictures, size, count),
+            "target": tagged_examples(data.target, (*scored, *others), count),
+        }
+    return TransferExamples(
+        job.net, data.split, pairs, pictures, config.inference
+    )
 
 
 def _settings(config, phase: Phase) -> PhaseSettings:
@@ -241,65 +289,6 @@ def _settings(config, phase: Phase) -> PhaseSettings:
             "learns from target tags; give it a positive number."
         )
     return settings
-
-
-def _identity(phase: Phase, init_from) -> dict:
-    return {
-        "phase": phase.name,
-        "init_from": str(init_from) if init_from else None,
-    }
-
-
-def _check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
-    """Checks that a folder which holds a run already holds this one."""
-    here = to_json(config)
-    identity = _identity(phase, init_from)
-    if init_from:
-        _check_start(here, phase, Path(init_from))
-    path = workdir / CONFIG_FILE
-    if path.exists():
-        there = to_json(load_config(path))
-        changed = binding_differences(there, here)
-        if (known := read_phase(workdir)) != identity:
-            changed += differences(known, identity)
-        if changed:
-            raise ConfigError(
-                f"{workdir} holds a run with another configuration: "
-                f"{'; '.join(changed)}. Choose another --workdir, or repeat "
-                "that run's own command to resume it."
-            )
-
-
-def _begin(config, phase: Phase, workdir: Path, init_from) -> None:
-    """Notes what runs in a folder, once all that it starts from is loaded.
-
-    A command with a wrong path must not claim the folder for its config.
-    """
-    path = workdir / CONFIG_FILE
-    if not path.exists():
-        write_json(workdir / PHASE_FILE, _identity(phase, init_from))
-        save_config(path, config)
-
-
-def _check_start(here: dict, phase: Phase, run: Path) -> None:
-    """The run to start from is of a fitting phase and network."""
-    found = read_phase(run)["phase"]
-    if found not in phase.starts_from:
-        raise ConfigError(
-            f"{run} is a run of --phase {found}; --phase {phase.name} starts "
-            f"from {' or '.join(phase.starts_from)}."
-        )
-    changed = [
-        text
-        for text in differences(to_json(load_config(run / CONFIG_FILE)), here)
-        if text.startswith(_NETWORK_FIELDS)
-        and not text.startswith("model.encoder_weights")
-    ]
-    if changed:
-        raise ConfigError(
-            f"The network of {run} differs from this config's: "
-            f"{'; '.join(changed)}."
-        )
 
 
 def _load_encoder(config, net, workdir: Path, init_from, report) -> None:

@@ -1,7 +1,7 @@
 """What a run asks of the system that it trains."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_wsss.config import PhaseSettings
 from keras_wsss.data.pipeline import Stream
+from keras_wsss.data.records import Record
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training.examples import ExampleRows
@@ -18,6 +19,7 @@ from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.inputs import TrainingData
 from keras_wsss.training.phases import Phase
 from keras_wsss.training.replicated_update import ReplicatedUpdate
+from keras_wsss.training.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Job:
         data: its pictures.
         net: the network, with the weights that it starts from.
         optimizer: built for the network.
-        strategy: distribution strategy.
+        workers: this process and those that it trains with.
         report: called with progress lines.
     """
 
@@ -41,8 +43,18 @@ class Job:
     data: TrainingData
     net: TransferNet | Prior
     optimizer: keras.optimizers.Optimizer
-    strategy: tf.distribute.Strategy
+    workers: Workers
     report: Callable[[str], None]
+
+    @property
+    def strategy(self) -> tf.distribute.Strategy:
+        """Distribution strategy."""
+        return self.workers.strategy
+
+    @property
+    def watched(self) -> Sequence[Record]:
+        """Held-out pictures that this process scores: the chief, all."""
+        return self.data.heldout if self.workers.is_chief else ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""Whose run a folder holds: checked before, and noted when one begins."""
+
+from pathlib import Path
+
+from keras_wsss.config import differences, load_config, save_config, to_json
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import write_json
+from keras_wsss.run_folder import CONFIG_FILE, PHASE_FILE, read_phase
+from keras_wsss.training.identity import binding_differences
+from keras_wsss.training.phases import Phase
+
+# Fields that decide the variables: a later phase must keep them.
+_NETWORK_FIELDS = ("model.", "image.size", "split.")
+
+
+def check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
+    """Checks that a folder which holds a run already holds this one."""
+    here = to_json(config)
+    identity = _identity(phase, init_from)
+    if init_from:
+        _check_start(here, phase, Path(init_from))
+    path = workdir / CONFIG_FILE
+    if path.exists():
+        there = to_json(load_config(path))
+        changed = binding_differences(there, here)
+        if (known := read_phase(workdir)) != identity:
+            changed += differences(known, identity)
+        if changed:
+            raise ConfigError(
+                f"{workdir} holds a run with another configuration: "
+                f"{'; '.join(changed)}. Choose another --workdir, or repeat "
+                "that run's own command to resume it."
+            )
+
+
+def claim_folder(config, phase: Phase, workdir: Path, init_from) -> None:
+    """Notes what runs in a folder, once all that it starts from is loaded.
+
+    A command with a wrong path must not claim the folder for its config.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.exists():
+        write_json(workdir / PHASE_FILE, _identity(phase, init_from))
+        save_config(path, config)
+
+
+def _check_start(here: dict, phase: Phase, run: Path) -> None:
+    """The run to start from is of a fitting phase and network."""
+    found = read_phase(run)["phase"]
+    if found not in phase.starts_from:
+        raise ConfigError(
+            f"{run} is a run of --phase {found}; --phase {phase.name} starts "
+            f"from {' or '.join(phase.starts_from)}."
+        )
+    changed = [
+        text
+        for text in differences(to_json(load_config(run / CONFIG_FILE)), here)
+        if text.startswith(_NETWORK_FIELDS)
+        and not text.startswith("model.encoder_weights")
+    ]
+    if changed:
+        raise ConfigError(
+            f"The network of {run} differs from this config's: "
+            f"{'; '.join(changed)}."
+        )
+
+
+def _identity(phase: Phase, init_from) -> dict:
+    return {
+        "phase": phase.name,
+        "init_from": str(init_from) if init_from else None,
+    }
