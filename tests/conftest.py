@@ -124,12 +124,14 @@ def prior_data(shapes_dir, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def prior_run(prior_data, tmp_path_factory):
-    """A finished run of phase "joint" of the prior system, and its lines."""
-    from tiny_prior import tiny_prior_config
-
-    from keras_wsss.training.run import train
-
+    """A finished run of `train.py --phase joint`, and the lines it printed."""
     workdir = tmp_path_factory.mktemp("runs") / "joint"
-    lines = []
-    train(tiny_prior_config(prior_data), "joint", workdir, report=lines.append)
-    return workdir, lines
+    done = run_script(
+        "train.py",
+        "--phase=joint",
+        "--config=tests/tiny_prior.py",
+        f"--workdir={workdir}",
+        data=prior_data,
+    )
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout.splitlines()

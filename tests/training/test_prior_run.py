@@ -51,7 +51,9 @@ def test_a_resumed_run_ends_with_the_same_weights(
     assert expected.step == STEPS
     list_checkpoints(workdir / CHECKPOINTS)[-1].unlink()
     lines = []
-    train(tiny_prior_config(prior_data), "joint", workdir, report=lines.append)
+    config = tiny_prior_config(prior_data)
+    config.train.examples = 0
+    train(config, "joint", workdir, report=lines.append)
     assert "Resuming after step 4." in lines
     found = load_checkpoint(list_checkpoints(workdir / CHECKPOINTS)[-1])
     assert set(found.arrays) == set(expected.arrays)

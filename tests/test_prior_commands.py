@@ -1,0 +1,50 @@
+"""The prior system by its commands, as a user runs them.
+
+Training by command is the fixture `prior_run` that all tests share.
+"""
+
+from tiny import read_json, run_script
+
+
+def test_evaluate(prior_run, prior_data, tmp_path):
+    done = run_script(
+        "evaluate.py",
+        f"--workdir={prior_run[0]}",
+        f"--out={tmp_path}",
+        "--limit=2",
+        "--noaugment",
+        data=prior_data,
+    )
+    assert done.returncode == 0, done.stderr
+    results = read_json(tmp_path / "results.json")
+    methods = {row["method"] for row in results["rows"]}
+    assert {"Prior", "masks on line", "class activation maps"} <= methods
+    assert "raw + own CRF" in (tmp_path / "results.md").read_text()
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_config_of_the_other_system_is_refused(prior_data, tmp_path):
+    done = run_script(
+        "train.py",
+        "--phase=decoder",
+        "--config=tests/tiny_prior.py",
+        f"--workdir={tmp_path / 'run'}",
+        data=prior_data,
+    )
+    assert done.returncode == 2
+    assert "use --phase joint" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_export(prior_run, prior_data, tmp_path):
+    out = tmp_path / "model" / "1"
+    done = run_script(
+        "export/__main__.py",
+        f"--workdir={prior_run[0]}",
+        f"--out={out}",
+        "--norefine",
+        data=prior_data,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Checked in a fresh process without keras_wsss" in done.stdout
+    assert (out / "saved_model.pb").exists()
