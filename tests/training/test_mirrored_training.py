@@ -22,6 +22,7 @@ def run(shapes_dir, workdir, strategy):
     config.decoder.warmup_steps = 0
     config.train.checkpoint_every = config.train.heldout_every = STEPS
     config.train.log_every = STEPS
+    config.train.examples = 0
     results = train(
         config, "decoder", workdir, strategy_name=strategy, report=lambda _: 0
     )
@@ -69,7 +70,9 @@ def test_devices_that_cannot_share_are_refused(shapes_dir, tmp_path):
 
 def test_strategies():
     assert make_strategy("one").num_replicas_in_sync == 1
-    assert make_strategy("mirrored").num_replicas_in_sync == 2
+    mirrored = make_strategy("mirrored")
+    assert mirrored.num_replicas_in_sync == 2
+    assert make_strategy("mirrored") is mirrored
     if not tf.config.list_logical_devices("GPU"):
         assert make_strategy("auto").num_replicas_in_sync == 1
     with pytest.raises(ConfigError, match="Unknown strategy 'two'"):
