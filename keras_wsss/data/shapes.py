@@ -70,14 +70,14 @@ class Lots:
 
 # The embedded data set: two minutes of training must be enough.
 EMBEDDED = Lots(
-    blobs=(0, 3),
-    numbers=(0.5, 0.4, 0.1),
-    again=0.15,
-    small=0.1,
+    blobs=(0, 2),
+    numbers=(0.55, 0.37, 0.08),
+    again=0.1,
+    small=0.04,
     small_radius=(14, 19),
     radius=(24, 42),
     crowding=4,
-    cover=0.4,
+    cover=0.3,
 )
 
 

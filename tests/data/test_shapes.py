@@ -123,8 +123,9 @@ def test_annotations_agree_with_their_area_and_box(instances):
         # Polygons and painted pixels differ by rounding along the border.
         allowed = 0.05 * annotation["area"] + 8
         assert abs(coco_mask.area(runs) - annotation["area"]) <= allowed
+        # A tip thinner than a pixel loses up to two of them that way.
         np.testing.assert_allclose(
-            coco_mask.toBbox(runs), annotation["bbox"], atol=1.01
+            coco_mask.toBbox(runs), annotation["bbox"], atol=2.01
         )
 
 
