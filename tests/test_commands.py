@@ -26,7 +26,7 @@ def assert_one_sentence(done, *texts):
         (
             "train.py",
             "phase config workdir init_from encoder_weights feature_cache "
-            "strategy skip_bad_images",
+            "strategy worker_timeout start_timeout skip_bad_images",
         ),
         (
             "evaluate.py",

@@ -136,6 +136,8 @@ class Loop:
                 if pending is not None:
                     progress.add(*pending)
                     self._save(done)
+                # The chief may still be saving: who leaves is taken for lost.
+                self.workers.meet()
                 raise Terminated(
                     f"step {done} is saved; repeat the command to go on."
                 )

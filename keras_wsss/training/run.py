@@ -38,6 +38,7 @@ from keras_wsss.training.examples import (
 )
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.inputs import (
+    TrainingData,
     build_caches,
     make_streams,
     read_training_data,
@@ -137,7 +138,7 @@ def _prepare(
         )
     workers.same(
         "a configuration or list of pictures",
-        repr((phase.name, to_json(config), data)),
+        repr((phase.name, to_json(config), _named(data))),
         "give all workers the same command, config and files",
     )
     with strategy.scope():
@@ -160,6 +161,14 @@ def _prepare(
     if not workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
     return Job(config, phase, settings, data, net, optimizer, workers, report)
+
+
+def _named(data: TrainingData) -> list:
+    """The pictures by what is the same wherever they lie."""
+    return [
+        [(r.image_id, r.labels, r.uncertain) for r in records]
+        for records in (data.source, data.heldout, data.target)
+    ]
 
 
 def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:

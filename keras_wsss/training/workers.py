@@ -5,8 +5,10 @@ import dataclasses
 import hashlib
 import logging
 import os
+import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -24,6 +26,8 @@ _EXIT_LOST = 2
 # Of the time that a silent worker has: the rest is for noticing and ending.
 _HEARTBEAT_SHARE = 0.75
 _POLL_SECONDS = 1.0
+_GRACE_SECONDS = 3.0
+_PROBE_MILLISECONDS = 2000
 _LEADER = "/job:worker/replica:0/task:0"
 
 
@@ -64,16 +68,19 @@ class Workers:
     Args:
         strategy: distribution strategy.
         cluster: who trains together.
+        timeouts: how long they wait for each other.
     """
 
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
         cluster: Cluster = ALONE,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ):
         self.strategy = strategy
         self.index, self.count = cluster.index, cluster.count
         self._addresses = cluster.addresses
+        self._patience = timeouts.lost * _HEARTBEAT_SHARE
         self._asked: tf.Tensor | None = None
         self._sum = tf.function(self._summed, autograph=False)
 
@@ -183,32 +190,47 @@ class Workers:
         except tf.errors.OpError as error:
             if not _is_loss(error):
                 raise
-            raise WorkerLostError(self._sentence(self._lost())) from None
+            raise WorkerLostError(self._sentence(_named(error))) from None
         finally:
             closed.set()
-            watch.join()
 
     def _watch(self, closed: threading.Event) -> None:
+        silent_since = None
         while not closed.wait(_POLL_SECONDS):
-            lost = self._lost()
+            now = time.monotonic()
+            lost, silent = self._lost()
+            silent_since = (silent_since or now) if silent else None
+            if silent and now - silent_since > self._patience:
+                lost = 0
             # Time for the main thread to notice by itself and clean up.
-            if lost is not None and not closed.wait(3 * _POLL_SECONDS):
+            if lost is not None and not closed.wait(_GRACE_SECONDS):
                 print(f"error: {self._sentence(lost)}", file=sys.stderr)
                 sys.stderr.flush()
                 os._exit(_EXIT_LOST)
 
-    def _lost(self) -> int | None:
-        """Index of a lost worker, or None."""
+    def _lost(self) -> tuple[int | None, bool]:
+        """Index of a lost worker or None; whether the chief is silent.
+
+        The coordination service, which hears of all, runs in the chief; the
+        others look after the chief alone. They do not ask the service, as
+        that would block the whole process while a silent chief is asked.
+        """
         from tensorflow.python.eager import context as eager_context
 
+        context = eager_context.context()
+        if self.is_chief:
+            states = context.get_task_states([("worker", self.count)])
+            lost = [i for i, state in enumerate(states) if state is not None]
+            return (lost[0] if lost else None), False
         try:
-            states = eager_context.context().get_task_states(
-                [("worker", self.count)]
+            context.check_collective_ops_peer_health(
+                _LEADER, timeout_in_ms=_PROBE_MILLISECONDS
             )
+        except tf.errors.FailedPreconditionError:
+            return 0, False  # another process has taken its place
         except tf.errors.OpError:
-            return 0  # the service runs in the chief
-        lost = [i for i, state in enumerate(states) if state is not None]
-        return lost[0] if lost else None
+            return None, True
+        return None, False
 
     def _sentence(self, lost: int | None) -> str:
         who = "Another worker"
@@ -268,7 +290,7 @@ def connect(cluster: Cluster, timeouts: Timeouts) -> Workers:
     )
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        workers = Workers(strategy, cluster)
+        workers = Workers(strategy, cluster, timeouts)
         workers.meet()
     except tf.errors.OpError:
         raise ConfigError(
@@ -277,6 +299,12 @@ def connect(cluster: Cluster, timeouts: Timeouts) -> Workers:
             "Start all of them, and check that they reach each other's ports."
         ) from None
     return workers
+
+
+def _named(error: tf.errors.OpError) -> int | None:
+    """Index of the worker that the coordination service calls unhealthy."""
+    found = re.search(r"unhealthy.*?task:(\d+)", str(error), re.DOTALL)
+    return int(found[1]) if found else None
 
 
 def _is_loss(error: tf.errors.OpError) -> bool:

@@ -1,8 +1,10 @@
 """Forks scripts from one process that has imported TensorFlow once.
 
-Reads a request per line: {"seconds": limit, "workers": [{"script", "argv",
-"env", "code", "log"}, ...]}, all started at once; answers with a list of
-[exit code, seconds]. A process that is killed has the code -signal.
+Reads a request per line: {"seconds": limit, "enough": number, "workers":
+[{"script", "argv", "env", "code", "log"}, ...]}, all started at once; answers
+with a list of [exit code, seconds]. A process that is killed has the code
+-signal, one that still runs after the limit, or when enough others have
+ended, -14.
 """
 
 import json
@@ -42,10 +44,11 @@ def run(request: dict) -> list:
     while waiting:
         process, status = os.waitpid(-1, os.WNOHANG)
         passed = time.monotonic() - begin
+        done = len(ends) - len(waiting)
         if process:
             code = os.waitstatus_to_exitcode(status)
             ends[waiting.pop(process)] = [code, passed]
-        elif passed > request["seconds"]:
+        elif passed > request["seconds"] or done >= request["enough"]:
             break
         else:
             time.sleep(0.05)

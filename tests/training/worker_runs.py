@@ -68,6 +68,7 @@ class WorkerRuns:
         only: tuple[int, ...] | None = None,
         more: dict[int, list[str]] | None = None,
         seconds: float = 500,
+        enough: int | None = None,
     ) -> list[Ended]:
         """Starts `count` workers with the same flags and waits for all.
 
@@ -80,6 +81,7 @@ class WorkerRuns:
             only: workers to start; all if None.
             more: further flags, by worker.
             seconds: after them, what still runs is killed.
+            enough: the same when so many have ended; all if None.
         """
         ports = free_ports(count)
         addresses = [f"127.0.0.1:{port}" for port in ports]
@@ -100,7 +102,11 @@ class WorkerRuns:
                     "log": str(self._folder / f"{self._number}.log"),
                 }
             )
-        request = {"seconds": seconds, "workers": workers}
+        request = {
+            "seconds": seconds,
+            "enough": len(workers) if enough is None else enough,
+            "workers": workers,
+        }
         self._forker.stdin.write(json.dumps(request) + "\n")
         self._forker.stdin.flush()
         ends = json.loads(self._forker.stdout.readline())
