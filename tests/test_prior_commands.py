@@ -23,19 +23,6 @@ def test_evaluate(prior_run, prior_data, tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
-def test_a_config_of_the_other_system_is_refused(prior_data, tmp_path):
-    done = run_script(
-        "train.py",
-        "--phase=decoder",
-        "--config=tests/tiny_prior.py",
-        f"--workdir={tmp_path / 'run'}",
-        data=prior_data,
-    )
-    assert done.returncode == 2
-    assert "use --phase joint" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_export(prior_run, prior_data, tmp_path):
     out = tmp_path / "model" / "1"
     done = run_script(

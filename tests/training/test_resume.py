@@ -18,6 +18,7 @@ def killed_and_repeated(shapes_dir, tmp_path_factory):
         "--config=tests/tiny.py",
         f"--workdir={workdir}",
         "--config.train.deterministic=True",
+        "--config.train.examples=0",  # drawn only, and not what is tested
     )
     killed = run_script(
         "tests/training/kill_train.py",
