@@ -28,11 +28,6 @@ PLAIN = PseudoLabelSettings(RAW, refine=False, margin=0.1)
 
 
 @pytest.fixture(scope="module")
-def predictor(transfer_run):
-    return Predictor.from_workdir(transfer_run[0])
-
-
-@pytest.fixture(scope="module")
 def records(shapes_dir):
     config = tiny_config(shapes_dir)
     return read_target_records(config, split_of(config)).records
@@ -135,6 +130,7 @@ def read_like(records):
     return Dataset(tuple(records))
 
 
+@pytest.mark.usefixtures("eager")
 def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
     results = {}
     for name, masks in (("with", str(folder)), ("without", "")):
@@ -142,6 +138,7 @@ def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
         config.train.overlap_weight = 1.0
         config.data.target_masks = masks
         config.transfer.steps = 3
+        config.train.examples = 0
         results[name] = train(
             config,
             "transfer",
