@@ -224,7 +224,7 @@ def test_only_the_chief_writes_and_prints(repeated, killed, folder):
 def test_all_workers_build_the_feature_cache_together(killed, alone, folder):
     def written(index):
         paths = notes(folder, "killed_notes", index, "write")
-        return [path for path in paths if path.endswith(".features")]
+        return {path for path in paths if path.endswith(".features")}
 
     made = list((folder / "two_cache").glob("*/*.features"))
     expected = list((folder / "alone_cache").glob("*/*.features"))
