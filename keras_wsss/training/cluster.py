@@ -1,10 +1,8 @@
 """Who trains together: the workers that TF_CONFIG names."""
 
 import dataclasses
-import errno
 import json
 import os
-import socket
 from typing import Any
 
 from keras_wsss.errors import ConfigError
@@ -84,35 +82,6 @@ def read_cluster() -> Cluster:
         )
     first = len(chiefs) if kind == "worker" else 0
     return Cluster(addresses, first + index)
-
-
-def check_port(cluster: Cluster) -> None:
-    """Refuses a port that another process listens at.
-
-    TensorFlow would share it, and both would get half of the messages.
-
-    Raises:
-        ConfigError: it is taken, or may not be used.
-    """
-    address = cluster.addresses[cluster.index]
-    port = int(address.rpartition(":")[2])
-    with socket.socket() as listener:
-        # As gRPC does: connections of a run before may still be closing.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("", port))
-            listener.listen(1)
-        except OSError as error:
-            reason = (
-                "another process uses it"
-                if error.errno == errno.EADDRINUSE
-                else error.strerror
-            )
-            raise ConfigError(
-                f"{TF_CONFIG} gives worker {cluster.index} the address "
-                f"{address}, but port {port} of this machine cannot be "
-                f"opened: {reason}. Choose another one for all workers."
-            ) from None
 
 
 def _address(value: Any) -> str:

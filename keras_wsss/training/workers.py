@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import faulthandler
 import hashlib
 import logging
 import os
@@ -14,13 +15,9 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from keras_wsss.errors import ConfigError, UserError
-from keras_wsss.training.cluster import (
-    ALONE,
-    MULTI_WORKER,
-    Cluster,
-    check_port,
-)
+from keras_wsss.training.cluster import ALONE, MULTI_WORKER, Cluster
 from keras_wsss.training.devices import make_strategy
+from keras_wsss.training.rendezvous import meet_at_chief
 
 _EXIT_LOST = 2
 # Of the time that a silent worker has: the rest is for noticing and ending.
@@ -261,6 +258,7 @@ def connect(cluster: Cluster, timeouts: Timeouts) -> Workers:
 
     Raises:
         ConfigError: they did not come, or a port is taken.
+        WorkerLostError: one ended again.
     """
     # Not public, but the only way to say how long TensorFlow's coordination
     # service waits: its own limits are 10 s for a silent worker and an hour
@@ -268,7 +266,7 @@ def connect(cluster: Cluster, timeouts: Timeouts) -> Workers:
     from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
     from tensorflow.python.eager import context as eager_context
 
-    check_port(cluster)
+    meet_at_chief(cluster, timeouts.start)
     # It tells of every collective operation that it builds.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     eager_context.context().configure_coordination_service(
@@ -288,16 +286,19 @@ def connect(cluster: Cluster, timeouts: Timeouts) -> Workers:
         task_id=cluster.index,
         rpc_layer="grpc",
     )
+    # One that ends just now would keep the others here for ever, in C++.
+    faulthandler.dump_traceback_later(timeouts.start, exit=True)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         workers = Workers(strategy, cluster, timeouts)
         workers.meet()
     except tf.errors.OpError:
-        raise ConfigError(
-            f"The {cluster.count} workers of TF_CONFIG did not all meet "
-            f"within {timeouts.start:g} s: {', '.join(cluster.addresses)}. "
-            "Start all of them, and check that they reach each other's ports."
+        raise WorkerLostError(
+            "Another worker ended while the workers of TF_CONFIG met: "
+            f"{', '.join(cluster.addresses)}. Repeat the command on all."
         ) from None
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     return workers
 
 

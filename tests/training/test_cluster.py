@@ -2,11 +2,14 @@
 
 import json
 import socket
+import threading
 
 import pytest
+from worker_runs import free_ports
 
 from keras_wsss.errors import ConfigError
-from keras_wsss.training.cluster import Cluster, check_port, read_cluster
+from keras_wsss.training.cluster import Cluster, read_cluster
+from keras_wsss.training.rendezvous import meet_at_chief
 from keras_wsss.training.workers import Timeouts, Workers
 
 WORKERS = {"worker": ["a:1", "b:2"]}
@@ -87,10 +90,73 @@ def test_port_in_use():
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError) as caught:
-            check_port(Cluster((f"localhost:{port}",), 0))
+            meet_at_chief(Cluster((f"localhost:{port}",), 0), 1)
     assert f"port {port} of this machine" in str(caught.value)
     assert "another process uses it" in str(caught.value)
-    check_port(Cluster((f"localhost:{port}",), 0))  # free now
+    meet_at_chief(Cluster((f"localhost:{port}",), 0), 1)  # free now
+
+
+def addresses(count):
+    return tuple(f"127.0.0.1:{port}" for port in free_ports(count))
+
+
+def test_workers_meet_also_when_a_stranger_calls_first():
+    names = addresses(3)
+    order = []
+
+    def come(index):
+        meet_at_chief(Cluster(names, index), 30)
+        order.append(index)
+
+    threads = [threading.Thread(target=come, args=(i,)) for i in (2, 0, 1)]
+    for thread in threads[:2]:
+        thread.start()
+    host, port = names[0].split(":")
+    while True:  # the chief's thread may not listen yet
+        try:
+            stranger = socket.create_connection((host, int(port)), 30)
+            break
+        except ConnectionRefusedError:
+            continue
+    stranger.sendall(b"GET / HTTP/1.1")
+    assert not order
+    threads[2].start()
+    for thread in threads:
+        thread.join(30)
+    stranger.close()
+    assert sorted(order) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("index", "missing"), [(0, "1 "), (1, "0 ")])
+def test_one_that_stays_alone_says_whom_it_waited_for(index, missing):
+    names = addresses(2)
+    with pytest.raises(ConfigError) as caught:
+        meet_at_chief(Cluster(names, index), 0.5)
+    assert "2 workers of TF_CONFIG did not all meet within 0.5 s" in str(
+        caught.value
+    )
+    assert f"waited for worker {missing}({names[1 - index]})" in str(
+        caught.value
+    )
+
+
+def test_workers_of_another_cluster_are_not_let_in():
+    names = addresses(2)
+    other = Cluster((names[0], "elsewhere:1"), 0)
+    refused = []
+
+    def wait():
+        try:
+            meet_at_chief(other, 1)
+        except ConfigError as error:
+            refused.append(error)
+
+    chief = threading.Thread(target=wait)
+    chief.start()
+    with pytest.raises(ConfigError, match="did not all meet"):
+        meet_at_chief(Cluster(names, 1), 0.8)
+    chief.join(30)
+    assert refused
 
 
 def test_timeouts_that_are_too_short():
