@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -190,6 +191,8 @@ class Workers:
             raise WorkerLostError(self._sentence(_named(error))) from None
         finally:
             closed.set()
+            # A thread within TensorFlow must not live on while Python ends.
+            watch.join()
 
     def _watch(self, closed: threading.Event) -> None:
         silent_since = None
@@ -299,7 +302,17 @@ def connect(cluster: Cluster, timeouts: Timeouts) -> Workers:
         ) from None
     finally:
         faulthandler.cancel_dump_traceback_later()
+        _restore_sigterm()
     return workers
+
+
+def _restore_sigterm() -> None:
+    """Takes back what TensorFlow does at SIGTERM: note it, and go on.
+
+    Outside the training loop, which saves first, it has to end the process.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def _named(error: tf.errors.OpError) -> int | None:

@@ -265,6 +265,13 @@ def test_a_worker_that_stays_alone_ends(start, folder):
     assert "worker 0 waited for worker 1 (127.0.0.1:" in line
 
 
+def test_sigterm_outside_of_the_loop_ends_at_once(start):
+    """TensorFlow's own handler would only note it."""
+    codes = {0: STOP.replace("SIGSTOP", "SIGTERM"), 1: CONNECT}
+    first, _ = start(codes=codes, script=None, enough=1)
+    assert first.code == -15, first.output
+
+
 @pytest.mark.parametrize("silent", [0, 1])
 def test_a_silent_worker_ends_one_that_is_busy_elsewhere(start, silent):
     """Stopped, not dead: its connections stay open."""
