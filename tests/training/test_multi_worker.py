@@ -104,9 +104,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def start(folder, shapes_dir):
-    runs = WorkerRuns(folder, shapes_dir)
-    yield runs
-    runs.close()
+    return WorkerRuns(folder, shapes_dir)
 
 
 def observed(folder, name):
@@ -217,7 +215,7 @@ def test_only_the_chief_writes_and_prints(repeated, killed, folder):
         assert not [path for path in worker if path.startswith(two)]
     # TensorFlow writes events itself: one file for each start of the chief.
     assert len(list((folder / "two" / "events").glob("*tfevents*"))) == 2
-    assert repeated[1].output == ""
+    assert repeated[1].ours == ""
     assert "Done: " in repeated[0].output
 
 
@@ -242,7 +240,7 @@ def test_all_hear_at_once_that_one_was_asked_to_end(start):
     for worker in start(codes={0: ASK, 1: ASK}, script=None):
         assert worker.code == 0, worker.output
         # One call after the one in which a worker said so.
-        assert worker.output == "heard in call 4\n"
+        assert worker.ours == "heard in call 4\n"
 
 
 def test_workers_with_other_commands_are_refused(start, folder):
@@ -277,7 +275,7 @@ def test_a_silent_worker_ends_one_that_is_busy_elsewhere(start, silent):
     """Stopped, not dead: its connections stay open."""
     codes = {silent: STOP, 1 - silent: CONNECT}
     ended = start(codes=codes, script=None, enough=1)
-    assert ended[silent].code == -14  # still stopped when the other ended
+    assert ended[silent].code == -9  # still stopped when the other ended
     other = ended[1 - silent]
     assert other.code == 2, other.output
     assert f"Worker {silent} (127.0.0.1:" in other.errors[0]

@@ -3,14 +3,25 @@
 import dataclasses
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tiny import REPOSITORY
 
-FORKER = Path(__file__).with_name("fork_workers.py")
+_FOREIGN = re.compile(r"[IWE]0000 |WARNING: All log messages before absl")
+# What runs in each process: the code of the test first, then the script.
+_RUN = """
+import os, runpy, sys
+code, script, *flags = sys.argv[1:]
+exec(code, {})
+if script:
+    sys.argv = [script, *flags]
+    runpy.run_path(script, None, "__main__")
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +33,12 @@ class Ended:
     output: str
 
     @property
+    def ours(self) -> str:
+        """What was printed without TensorFlow's lines of its import."""
+        lines = self.output.splitlines(keepends=True)
+        return "".join(line for line in lines if not _FOREIGN.match(line))
+
+    @property
     def errors(self) -> list[str]:
         """The lines of user errors."""
         lines = self.output.splitlines()
@@ -29,7 +46,7 @@ class Ended:
 
 
 class WorkerRuns:
-    """Starts processes from one that has imported TensorFlow; close at last.
+    """Starts processes and waits for them.
 
     Args:
         folder: gets what the processes print.
@@ -39,25 +56,14 @@ class WorkerRuns:
     def __init__(self, folder: Path, data: Path):
         self._folder = folder
         self._number = 0
-        self._forker = subprocess.Popen(
-            [sys.executable, str(FORKER)],
-            cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "KERAS_WSSS_TINY": str(data),
-                "PYTHONPATH": os.pathsep.join(
-                    map(str, (REPOSITORY, REPOSITORY / "tests"))
-                ),
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def close(self) -> None:
-        """Ends the process that starts the others."""
-        self._forker.stdin.close()
-        self._forker.wait(60)
+        self._environment = {
+            **os.environ,
+            "KERAS_WSSS_TINY": str(data),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (REPOSITORY, REPOSITORY / "tests"))
+            ),
+        }
 
     def __call__(
         self,
@@ -67,7 +73,7 @@ class WorkerRuns:
         script: str | None = "train.py",
         only: tuple[int, ...] | None = None,
         more: dict[int, list[str]] | None = None,
-        seconds: float = 500,
+        seconds: float = 150,
         enough: int | None = None,
     ) -> list[Ended]:
         """Starts `count` workers with the same flags and waits for all.
@@ -91,29 +97,54 @@ class WorkerRuns:
         workers = []
         for index in range(count) if only is None else only:
             self._number += 1
+            log = self._folder / f"{self._number}.log"
             task = {"type": "worker", "index": index}
             value = {"cluster": {"worker": addresses}, "task": task}
-            workers.append(
-                {
-                    "script": script,
-                    "argv": [*flags, *(more or {}).get(index, [])],
-                    "env": {"TF_CONFIG": json.dumps(value)},
-                    "code": (codes or {}).get(index, ""),
-                    "log": str(self._folder / f"{self._number}.log"),
-                }
-            )
-        request = {
-            "seconds": seconds,
-            "enough": len(workers) if enough is None else enough,
-            "workers": workers,
-        }
-        self._forker.stdin.write(json.dumps(request) + "\n")
-        self._forker.stdin.flush()
-        ends = json.loads(self._forker.stdout.readline())
+            with open(log, "w") as file:
+                process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-c",
+                        _RUN,
+                        (codes or {}).get(index, ""),
+                        script or "",
+                        *flags,
+                        *(more or {}).get(index, []),
+                    ],
+                    cwd=REPOSITORY,
+                    env={**self._environment, "TF_CONFIG": json.dumps(value)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                )
+            workers.append((process, log))
+        enough = len(workers) if enough is None else enough
+        took = _wait([process for process, _ in workers], seconds, enough)
         return [
-            Ended(code, passed, Path(worker["log"]).read_text())
-            for (code, passed), worker in zip(ends, workers, strict=True)
+            Ended(process.returncode, took.get(process, 0.0), log.read_text())
+            for process, log in workers
         ]
+
+
+def _wait(
+    processes: list[subprocess.Popen], seconds: float, enough: int
+) -> dict[subprocess.Popen, float]:
+    """Seconds that each process took; kills what is not to be waited for."""
+    begin = time.monotonic()
+    took = {}
+    while len(took) < enough and time.monotonic() - begin < seconds:
+        for process in processes:
+            if process not in took:
+                try:
+                    process.wait(0.05)
+                except subprocess.TimeoutExpired:
+                    continue
+                took[process] = time.monotonic() - begin
+    for process in processes:
+        if process not in took:
+            process.kill()
+            process.wait()
+    return took
 
 
 def free_ports(count: int) -> list[int]:
