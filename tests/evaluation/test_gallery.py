@@ -26,7 +26,7 @@ class LeftHalf:
     """A predictor that finds every label in the left half of the picture."""
 
     split = SPLIT
-    config = types.SimpleNamespace(data=types.SimpleNamespace(max_pixels=1e6))
+    config = types.SimpleNamespace(data=types.SimpleNamespace(max_pixels=10**6))
 
     def encode(self, image):
         return image
