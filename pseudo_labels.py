@@ -65,6 +65,11 @@ def run(argv: list[str]) -> int:
     if folder is not None:
         config.feature_cache = folder
     cache = None
+    if config.feature_cache and not predictor.net.frozen_parts:
+        raise ConfigError(
+            "--feature_cache: this run has no frozen encoder, so nothing can "
+            "be kept of it; leave it out."
+        )
     if config.feature_cache:
         cache = build_cache(
             config,

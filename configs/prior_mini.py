@@ -8,6 +8,8 @@ the figures can be compared with those of the same protocol only.
         --workdir runs/prior_mini --encoder_weights VGG16_WEIGHTS
     python evaluate.py --workdir runs/prior_mini
 
+Not run yet; its rates are untested.
+
 What differs from configs/prior_voc12.py, for the sake of time: windows of 161
 pixels of pictures brought to 177 (321 and 513 there), streams A and H at 112
 pixels (224), blocks 1 to 3 fixed, 5 pictures an update, few updates with

@@ -7,6 +7,8 @@ six and background, beside configs/shapes.py, which has masks of 14 others.
     python train.py --phase joint --config configs/prior_shapes.py \
         --workdir demo/prior
     python evaluate.py --workdir demo/prior
+
+Not run yet; its rates are untested.
 """
 
 import os

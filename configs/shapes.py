@@ -15,8 +15,8 @@ clover, fish, heart, mushroom, star); scored on those six and background.
         --config.transfer.warmup_steps=0
     python evaluate.py --workdir demo/self_training
 
-Settings were chosen in a rehearsal in which cross, crescent, drop and tee
-played target (docs/data.md).
+The model's additions were tried in a rehearsal in which cross, crescent, drop
+and tee played target (docs/data.md).
 """
 
 import os
