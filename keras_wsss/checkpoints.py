@@ -61,6 +61,9 @@ def save_checkpoint(
 ) -> Path:
     """Writes a checkpoint atomically, then removes the oldest ones.
 
+    What killed processes left half written is removed first: one process at
+    a time writes to a folder.
+
     The file is an uncompressed NumPy archive of plain arrays (no pickle). Its
     SHA-256 covers all of them, so that damage is noticed.
 
@@ -78,6 +81,8 @@ def save_checkpoint(
     path = folder / f"step_{checkpoint.step:09d}.npz"
     meta = json.dumps({**checkpoint.meta, "step": checkpoint.step})
     digest = _digest(checkpoint.arrays, meta)
+    for left in folder.glob(".step_*.npz.*"):
+        left.unlink(missing_ok=True)
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(
@@ -144,10 +149,16 @@ def load_latest(folder: Path, report=print) -> Checkpoint | None:
 
     A damaged one is passed over, and said so.
     """
+    found = find_latest(folder, report)
+    return None if found is None else found[1]
+
+
+def find_latest(folder: Path, report=print) -> tuple[Path, Checkpoint] | None:
+    """As `load_latest`, with the path of the checkpoint's file."""
     for path in reversed(list_checkpoints(folder)):
         with contextlib.suppress(FileNotFoundError):
             try:
-                return load_checkpoint(path)
+                return path, load_checkpoint(path)
             except DataError as error:
                 report(f"{error} Using the one before, if there is one.")
     return None

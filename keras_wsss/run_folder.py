@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from keras_wsss.checkpoints import list_checkpoints, load_latest
+from keras_wsss.checkpoints import find_latest, load_latest
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import sha256
 from keras_wsss.models.network import assign_arrays, named_variables
@@ -54,18 +54,18 @@ def read_results(run: Path) -> dict:
 
 
 def weights_digest(run: str | Path) -> str:
-    """SHA-256 of a run's newest checkpoint file, in hexadecimal.
+    """SHA-256 of the checkpoint file that a run's network is read from.
+
+    That is the newest sound one, in hexadecimal: see `load_trained_parts`.
 
     Raises:
-        ConfigError: the folder holds no checkpoint.
+        ConfigError: the folder holds no sound checkpoint.
     """
-    found = list_checkpoints(Path(run) / CHECKPOINTS)
-    if not found:
-        raise ConfigError(
-            f"{run} holds no checkpoint; it must be the --workdir of a "
-            "training run."
-        )
-    return sha256(found[-1])
+    # Whoever reads the network says what is damaged.
+    found = find_latest(Path(run) / CHECKPOINTS, report=lambda line: None)
+    if found is None:
+        raise ConfigError(_no_checkpoint(run))
+    return sha256(found[0])
 
 
 def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
@@ -80,10 +80,7 @@ def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
     """
     checkpoint = load_latest(run / CHECKPOINTS)
     if checkpoint is None:
-        raise ConfigError(
-            f"{run} holds no sound checkpoint; it must be the --workdir of a "
-            "training run."
-        )
+        raise ConfigError(_no_checkpoint(run))
     arrays = {
         name.removeprefix("model/"): array
         for name, array in checkpoint.arrays.items()
@@ -111,3 +108,10 @@ def load_run_encoder(net: TransferNet | Prior, run: Path) -> None:
         )
     named = named_variables(net, net.frozen_parts)
     assign_arrays(named, found.arrays, str(run))
+
+
+def _no_checkpoint(run: str | Path) -> str:
+    return (
+        f"{run} holds no sound checkpoint; it must be the --workdir of a "
+        "training run."
+    )

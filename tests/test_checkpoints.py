@@ -10,7 +10,9 @@ from keras_wsss.checkpoints import (
     load_latest,
     save_checkpoint,
 )
-from keras_wsss.errors import DataError
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.files import sha256
+from keras_wsss.run_folder import CHECKPOINTS, weights_digest
 
 
 def make(step):
@@ -44,11 +46,30 @@ def test_the_newest_are_kept_in_the_order_of_their_steps(tmp_path):
     assert load_latest(tmp_path).step == 1000
 
 
+def test_half_files_of_killed_processes_are_removed(tmp_path):
+    left = tmp_path / ".step_000000005.npz.k2j4x1.npz"
+    left.write_bytes(b"half")
+    path = save_checkpoint(tmp_path, make(5))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_nothing_saved_yet(tmp_path):
     assert load_latest(tmp_path) is None
     assert load_latest(tmp_path / "missing") is None
     with pytest.raises(DataError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "step_000000001.npz")
+
+
+def test_the_digest_is_of_the_checkpoint_that_is_used(tmp_path):
+    """Masks written with the one before must not bear the newest's name."""
+    before = save_checkpoint(tmp_path / CHECKPOINTS, make(1))
+    newest = save_checkpoint(tmp_path / CHECKPOINTS, make(2))
+    assert weights_digest(tmp_path) == sha256(newest)
+    newest.write_bytes(newest.read_bytes()[:-9])
+    assert weights_digest(tmp_path) == sha256(before)
+    before.unlink()
+    with pytest.raises(ConfigError, match="holds no sound checkpoint"):
+        weights_digest(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

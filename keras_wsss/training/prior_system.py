@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_wsss.categories import Split
-from keras_wsss.checkpoints import list_checkpoints
+from keras_wsss.checkpoints import find_latest
 from keras_wsss.data.hide_and_seek import HideAndSeek
 from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore
@@ -34,8 +34,9 @@ def load_prior_start(
     init_from: Path | None,
     report: Callable[[str], None],
 ) -> None:
-    """First weights, unless the folder has checkpoints to go on from."""
-    if init_from or list_checkpoints(workdir / CHECKPOINTS):
+    """First weights, unless the folder has a checkpoint to go on from."""
+    # The loop, which looks too, says what is damaged.
+    if init_from or find_latest(workdir / CHECKPOINTS, lambda line: None):
         return
     origin = initialise_prior(net, config.model.encoder_weights or None)
     report(

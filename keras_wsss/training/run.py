@@ -8,7 +8,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_wsss.checkpoints import Checkpoint, save_checkpoint
+from keras_wsss.checkpoints import (
+    Checkpoint,
+    list_checkpoints,
+    save_checkpoint,
+)
 from keras_wsss.config import PhaseSettings, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.errors import ConfigError
@@ -21,6 +25,7 @@ from keras_wsss.models.network import (
 from keras_wsss.models.vgg import load_encoder_weights
 from keras_wsss.run_folder import (
     CHECKPOINTS,
+    CONFIG_FILE,
     ENCODER,
     EVENTS,
     RESULTS_FILE,
@@ -302,18 +307,22 @@ def _settings(config, phase: Phase) -> PhaseSettings:
 
 def _load_encoder(config, net, workdir: Path, init_from, report) -> None:
     """Encoder from the run to start from, or its weights file; kept here."""
+    # Before the folder is claimed, an encoder may be of another command that
+    # was killed.
+    kept = (workdir / CONFIG_FILE).exists() and list_checkpoints(
+        workdir / ENCODER
+    )
     if init_from:
         load_run_encoder(net, Path(init_from))
-    elif (workdir / ENCODER).exists():
+    elif kept:
         load_run_encoder(net, workdir)
-        return
     else:
         load_encoder_weights(
             net.encoder,
             config.model.encoder,
             config.model.encoder_weights or None,
         )
-    if not (workdir / ENCODER).exists():
+    if not kept:
         arrays = read_arrays(named_variables(net, [ENCODER]))
         save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))
 
