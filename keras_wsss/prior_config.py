@@ -26,7 +26,7 @@ def prior_group() -> ml_collections.ConfigDict:
     group.dropout = 0.5  # [C]
     group.frozen_blocks = 0  # lower blocks that are not trained [C: none]
 
-    # --- Masks on line, see `keras_wsss.training.prior_masks.MaskOptions`.
+    # --- Masks on line, see `keras_wsss.models.prior_masks.MaskOptions`.
     group.cam_source = "clean"  # or "hidden", "mean" [I/D]
     group.fusion = "conv5"  # or "fc7" [I]
     group.fusion_streams = ("clean", "segment", "hidden")  # [C]

@@ -7,10 +7,10 @@ from keras_wsss.data import preprocess
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.steps import SegmentationSteps
 from keras_wsss.layers.resampling import resize_align_corners
+from keras_wsss.models.mask_maker import MaskMaker, inference_crf
 from keras_wsss.models.prior import SEGMENT_STRIDE, Prior, segment_grid
+from keras_wsss.models.prior_masks import min_max
 from keras_wsss.models.vgg import STRIDE
-from keras_wsss.training.prior_masks import min_max
-from keras_wsss.training.prior_update import MaskMaker, inference_crf
 
 _GATES = {"zero": 0.0, "neg_inf": -1e9}
 

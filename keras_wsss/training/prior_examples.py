@@ -10,9 +10,9 @@ from keras_wsss.data import preprocess
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
+from keras_wsss.models.mask_maker import MaskMaker
 from keras_wsss.models.prior import SEGMENT_STRIDE, Prior
 from keras_wsss.training.examples import Pair
-from keras_wsss.training.prior_update import MaskMaker
 
 
 class PriorExamples:

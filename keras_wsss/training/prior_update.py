@@ -1,31 +1,22 @@
 """One update of the prior system: masks on line, losses, SGD."""
 
-import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
 
 from keras_wsss.categories import Split
-from keras_wsss.data.hide_and_seek import hide
 from keras_wsss.data.oracle_tags import window_tags
 from keras_wsss.errors import ConfigError
-from keras_wsss.layers.mean_field import MeanFieldCrf
-from keras_wsss.models.prior import (
-    SEGMENT_STRIDE,
-    Prior,
-    class_grid,
-    segment_grid,
-)
+from keras_wsss.models.mask_maker import MaskMaker, Outputs
+from keras_wsss.models.prior import Prior
+from keras_wsss.models.prior_masks import Masks
 from keras_wsss.training.optimizer import MultiplierSgd
 from keras_wsss.training.prior_losses import class_loss, segment_loss
-from keras_wsss.training.prior_masks import MaskOptions, Masks, build_masks
 from keras_wsss.training.replicated_update import (
     ReplicatedUpdate,
     means_over_replicas,
     sums_over_replicas,
 )
-
-Outputs = dict[str, dict[str, tf.Tensor]]
 
 
 def make_prior_optimizer(config) -> MultiplierSgd:
@@ -43,104 +34,6 @@ def make_prior_optimizer(config) -> MultiplierSgd:
         # Checkpoints know the velocities by this name.
         name="multiplier_sgd",
     )
-
-
-def mask_options(config) -> MaskOptions:
-    """The choices of `config.prior` that make the masks."""
-    fields = [field.name for field in dataclasses.fields(MaskOptions)]
-    return MaskOptions(**{name: config.prior[name] for name in fields})
-
-
-def training_crf(config) -> MeanFieldCrf:
-    """The CRF of the masks on line, lengths in cells."""
-    return _crf(config.prior, "crf", 1.0)
-
-
-def inference_crf(config) -> MeanFieldCrf:
-    """The CRF of the test, brought from pixels to cells of the logits."""
-    return _crf(config.prior, "test", SEGMENT_STRIDE)
-
-
-def _crf(prior, prefix: str, stride: float) -> MeanFieldCrf:
-    try:
-        return MeanFieldCrf(
-            prior[f"{prefix}_smoothness_xy"] / stride,
-            prior[f"{prefix}_smoothness_weight"],
-            prior[f"{prefix}_appearance_xy"] / stride,
-            prior[f"{prefix}_appearance_rgb"],
-            prior[f"{prefix}_appearance_weight"],
-            prior[f"{prefix}_iterations"],
-            name=f"{prefix}_mean_field",
-        )
-    except ValueError as error:
-        raise ConfigError(f"config.prior.{prefix}_{error}.") from error
-
-
-class MaskMaker:
-    """From pictures and tags to the masks on line, with the streams' outputs.
-
-    Args:
-        net: the network.
-        config: the run's config.
-    """
-
-    def __init__(self, net: Prior, config):
-        self.net = net
-        self.class_size = config.prior.class_size
-        self.hidden_stream = config.prior.hidden_stream
-        self.options = mask_options(config)
-        self.crf = training_crf(config)
-        cells, grid = segment_grid(config.image.size), config.prior.hide_grid
-        side = class_grid(self.class_size)
-        block = -(-cells // side)
-        if block * side - cells >= block:
-            raise ConfigError(
-                f"config.image.size {config.image.size} gives {cells} cells "
-                f"and config.prior.class_size {self.class_size} gives {side}, "
-                "which blocks of whole cells cannot join; use a ratio near "
-                "that of 321 and 224, for example 161 and 112."
-            )
-        if self.class_size % grid:
-            raise ConfigError(
-                f"config.prior.class_size is {self.class_size}, which "
-                f"config.prior.hide_grid {grid} does not divide."
-            )
-
-    def classify(
-        self, image: tf.Tensor, hidden: tf.Tensor | None, training: bool
-    ) -> Outputs:
-        """Streams A ("clean") and H ("hidden"), in one call.
-
-        Args:
-            image: float32 [B, S, S, 3], input of S.
-            hidden: float32 [B, grid, grid], or None to leave H out.
-            training: whether dropout acts.
-        """
-        size = self.class_size
-        clean = tf.image.resize(image, [size, size])
-        clean = tf.ensure_shape(clean, [image.shape[0], size, size, 3])
-        if hidden is None or not self.hidden_stream:
-            return {"clean": self.net.classifier(clean, training=training)}
-        both = tf.concat([clean, hide(clean, hidden)], axis=0)
-        outputs = self.net.classifier(both, training=training)
-        halves = {key: tf.split(value, 2) for key, value in outputs.items()}
-        return {
-            name: {key: half[index] for key, half in halves.items()}
-            for index, name in enumerate(("clean", "hidden"))
-        }
-
-    def masks(
-        self,
-        outputs: Outputs,
-        image: tf.Tensor,
-        valid: tf.Tensor,
-        tags: tf.Tensor,
-    ) -> Masks:
-        """Masks of a batch, see `build_masks`."""
-        colours = image[:, ::SEGMENT_STRIDE, ::SEGMENT_STRIDE]
-        return build_masks(
-            outputs, tags, colours, valid, self.options, self.crf
-        )
 
 
 class PriorUpdate(ReplicatedUpdate):

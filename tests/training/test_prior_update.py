@@ -8,6 +8,11 @@ from tiny_prior import tiny_prior_config
 
 from keras_wsss.config import split_of
 from keras_wsss.errors import ConfigError
+from keras_wsss.models.mask_maker import (
+    MaskMaker,
+    inference_crf,
+    training_crf,
+)
 from keras_wsss.models.network import (
     build_network,
     named_variables,
@@ -15,11 +20,8 @@ from keras_wsss.models.network import (
 )
 from keras_wsss.training.devices import make_strategy
 from keras_wsss.training.prior_update import (
-    MaskMaker,
     PriorUpdate,
-    inference_crf,
     make_prior_optimizer,
-    training_crf,
 )
 
 CELLS = 9

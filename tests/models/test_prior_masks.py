@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.mean_field import MeanFieldCrf
-from keras_wsss.training.prior_masks import (
+from keras_wsss.models.prior_masks import (
     MaskOptions,
     block_mean,
     build_masks,
