@@ -73,7 +73,9 @@ def draw_panel(image: np.ndarray, panel: Panel) -> np.ndarray:
 
 
 def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
-    """Draws rows of panels below the headings of the first row.
+    """Draws rows of panels below their headings.
+
+    Rows whose panels have other headings than those above get their own.
 
     Args:
         rows: at least one.
@@ -84,19 +86,22 @@ def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
     """
     columns = max(len(row.panels) for row in rows)
     width = _GAP + columns * (tile + _GAP)
-    height = _HEADING + len(rows) * (tile + _CAPTION + _GAP)
+    headings = _new_headings(rows)
+    height = len(rows) * (tile + _CAPTION + _GAP)
+    height += sum(map(bool, headings)) * _HEADING
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for column, panel in enumerate(rows[0].panels):
-        centre = _GAP + column * (tile + _GAP) + tile // 2
-        draw.text((centre, 6), panel.heading, _INK, _font(16), anchor="ma")
-    for number, row in enumerate(rows):
-        top = _HEADING + number * (tile + _CAPTION + _GAP)
+    top = 0
+    for row, texts in zip(rows, headings, strict=True):
+        if texts:
+            _draw_headings(draw, top + 6, tile, texts)
+            top += _HEADING
         for column, panel in enumerate(row.panels):
             left = _GAP + column * (tile + _GAP)
             shown = _tile(draw_panel(row.image, panel), tile)
             sheet.paste(Image.fromarray(shown), (left, top))
         _draw_names(draw, _GAP, top + tile + 4, row.names)
+        top += tile + _CAPTION + _GAP
     return np.asarray(sheet)
 
 
@@ -178,6 +183,27 @@ def _tile(image: np.ndarray, side: int) -> np.ndarray:
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
     tile[top : top + size[1], left : left + size[0]] = image
     return tile
+
+
+def _new_headings(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """The headings to draw above each row; empty where those above hold."""
+    headings, above = [], ()
+    for row in rows:
+        texts = tuple(panel.heading for panel in row.panels)
+        # A row may lack the last panels, such as a truth that is not known.
+        new = not above or texts != above[: len(texts)]
+        headings.append(texts if new else ())
+        above = texts if new else above
+    return headings
+
+
+def _draw_headings(
+    draw: ImageDraw.ImageDraw, top: int, tile: int, texts: Sequence[str]
+) -> None:
+    """Writes a text above the middle of each column."""
+    for column, text in enumerate(texts):
+        centre = _GAP + column * (tile + _GAP) + tile // 2
+        draw.text((centre, top), text, _INK, _font(16), anchor="ma")
 
 
 def _draw_names(

@@ -83,3 +83,16 @@ def test_sheet_has_a_row_for_each_picture_and_a_place_for_each_panel():
     assert sheet[first, 106].max() > 200  # the mask's colour
     assert sheet[second, 38].tolist() == [120, 120, 120]
     assert sheet[second, 106].tolist() == [255, 255, 255]  # no second panel
+
+
+def test_other_panels_get_headings_of_their_own():
+    rows = [
+        Row(IMAGE, (Panel("picture"), Panel("one"))),
+        Row(IMAGE, (Panel("picture"),)),
+        Row(IMAGE, (Panel("picture"), Panel("two"))),
+    ]
+    sheet = draw_sheet(rows, tile=60)
+    assert sheet.shape[0] == 2 * 30 + 3 * (60 + 24 + 8)
+    line = sheet[30 + 2 * 92 : 60 + 2 * 92]
+    assert (line < 100).any()  # ink
+    assert (sheet[30 + 92 - 8 : 30 + 92] > 250).all()

@@ -26,36 +26,32 @@ _HEADINGS = {
 }
 
 
-def write_gallery(
-    path: str | Path,
-    predictor: Predictor,
-    records: Sequence[Record],
-    *,
-    refine: bool = False,
-) -> None:
-    """Writes a picture with one row per record; its tags are given.
+# The masks that the prior system makes of tags, see
+# `SegmentationSteps.training_masks`.
+_MASK_HEADINGS = {
+    "masks on line, no CRF": "mask",
+    "masks on line": "mask + CRF",
+}
 
-    Colours stand for categories and are named below each row. Attention and
-    densified attention (of the prior system: class and foreground map) are
-    drawn over the darkened picture, each map divided by its own maximum.
+
+def write_gallery(path: str | Path, rows: Sequence[Row]) -> None:
+    """Writes a picture of rows.
 
     Args:
         path: PNG or JPEG file to write.
-        predictor: a trained network.
-        records: evaluation pictures with masks, see `choose_rows`.
-        refine: whether the masks are refined.
+        rows: see `gallery_rows`; those of several predictors may follow each
+            other.
 
     Raises:
-        ConfigError: another type of file, or no record.
-        DataError: a picture or mask that cannot be read.
+        ConfigError: another type of file, or no row.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"{path} must end in {', '.join(sorted(FORMATS))}.")
-    if not records:
+    if not rows:
         raise ConfigError("There is no picture to draw in the gallery.")
     with atomic_path(path) as temporary:
-        Image.fromarray(draw_gallery(predictor, records, refine)).save(
+        Image.fromarray(draw_sheet(rows, TILE)).save(
             temporary, format=FORMATS[path.suffix.lower()], quality=88
         )
 
@@ -91,11 +87,26 @@ def choose_rows(
     return [records[index] for index in chosen]
 
 
-def draw_gallery(
+def gallery_rows(
     predictor: Predictor, records: Sequence[Record], refine: bool = False
-) -> np.ndarray:
-    """Draws what `write_gallery` writes: uint8 [height, width, 3], RGB."""
-    return draw_sheet([_row(predictor, r, refine) for r in records], TILE)
+) -> list[Row]:
+    """One row per record: maps and mask of its true tags, and the truth.
+
+    Colours stand for categories and are named below each row. Attention and
+    densified attention are drawn over the darkened picture, each map divided
+    by its own maximum. The prior system has class and foreground map in their
+    place, the masks that its training would make of the tags, and the
+    prediction after its CRF.
+
+    Args:
+        predictor: a trained network.
+        records: evaluation pictures with masks, see `choose_rows`.
+        refine: whether the masks are refined.
+
+    Raises:
+        DataError: a picture or mask that cannot be read.
+    """
+    return [_row(predictor, record, refine) for record in records]
 
 
 def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
@@ -106,7 +117,10 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     scored = predictor.split.scored_ids
     ids = tuple(i for i in scored if np.any(truth == i))
     encoded = predictor.encode(image)
-    probabilities = predictor.probabilities(encoded, ids)
+    if predictor.steps.has_crf:
+        probabilities = predictor.crf_probabilities(encoded, ids)
+    else:
+        probabilities = predictor.probabilities(encoded, ids)
     if refine:
         probabilities = predictor.refine(image, probabilities)
     mask = predictor.merge(probabilities, ids)
@@ -119,6 +133,12 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
         panels.append(Panel(_HEADINGS[key], maps=seen, ids=ids))
     # Categories that are not scored are background, as in the evaluation.
     truth = np.where(np.isin(truth, (*scored, IGNORE)), truth, 0)
-    panels += [Panel("mask", mask), Panel("truth", truth.astype(np.uint8))]
+    panels += [
+        Panel(_MASK_HEADINGS[name], made)
+        for name, made in predictor.training_masks(image, ids).items()
+    ]
+    # Beside masks that teach, the network's own answer needs another name.
+    heading = "prediction" if predictor.steps.has_crf else "mask"
+    panels += [Panel(heading, mask), Panel("truth", truth.astype(np.uint8))]
     names = tuple((predictor.split.name_of(i), i) for i in ids)
     return Row(image, tuple(panels), names)

@@ -9,11 +9,12 @@ from PIL import Image
 from keras_wsss.categories import SPLITS
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.voc import read_voc
+from keras_wsss.drawing import draw_sheet
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.gallery import (
     TILE,
     choose_rows,
-    draw_gallery,
+    gallery_rows,
     write_gallery,
 )
 
@@ -27,6 +28,7 @@ class LeftHalf:
 
     split = SPLIT
     config = types.SimpleNamespace(data=types.SimpleNamespace(max_pixels=10**6))
+    steps = types.SimpleNamespace(has_crf=False)
 
     def encode(self, image):
         return image
@@ -44,6 +46,9 @@ class LeftHalf:
     def densified(self, encoded, ids):
         maps = self.probabilities(encoded, ids)
         return {"attention": maps * 1e-3, "densified_attention": maps * 50}
+
+    def training_masks(self, image, ids):
+        return {}
 
     def square_to_picture(self, maps, height, width):
         assert maps.shape[1:] == (height, width)
@@ -80,7 +85,7 @@ def colour(sheet, column, share):
 
 
 def test_tiles_show_attention_mask_and_truth_in_their_own_halves(records):
-    sheet = draw_gallery(LeftHalf(), [records[1]])
+    sheet = draw_sheet(gallery_rows(LeftHalf(), [records[1]]), TILE)
     grey = colour(sheet, 0, 0.25)
     assert np.allclose(grey, 128, atol=3)
     for column in (1, 2, 3):  # predictions: left, in the arrow's red
@@ -92,8 +97,46 @@ def test_tiles_show_attention_mask_and_truth_in_their_own_halves(records):
     assert colour(sheet, 4, 0.75)[0] > 200
 
 
+class RightHalf(LeftHalf):
+    """As the prior system: two masks that teach; a CRF finds the right half."""
+
+    steps = types.SimpleNamespace(has_crf=True)
+
+    def crf_probabilities(self, encoded, ids):
+        return self.probabilities(encoded, ids)[:, :, ::-1]
+
+    def densified(self, encoded, ids):
+        maps = self.probabilities(encoded, ids)
+        return {"class_maps": maps, "foreground": maps}
+
+    def training_masks(self, image, ids):
+        mask = self.merge(self.probabilities(image, ids), ids)
+        return {
+            "masks on line, no CRF": np.zeros_like(mask),
+            "masks on line": mask,
+        }
+
+
+def test_the_prior_system_has_its_masks_and_its_crf_in_the_row(records):
+    (row,) = gallery_rows(RightHalf(), [records[1]])
+    panels = {panel.heading: panel for panel in row.panels}
+    assert list(panels) == [
+        "picture",
+        "class map",
+        "foreground",
+        "mask",
+        "mask + CRF",
+        "prediction",
+        "truth",
+    ]
+    assert not panels["mask"].mask.any()
+    assert (panels["mask + CRF"].mask[:, : SIDE // 2] == ARROW).all()
+    assert (panels["prediction"].mask[:, SIDE // 2 :] == ARROW).all()
+    assert not panels["prediction"].mask[:, : SIDE // 2].any()
+
+
 def test_a_picture_without_a_category_is_drawn_too(records):
-    sheet = draw_gallery(LeftHalf(), [records[0]])
+    sheet = draw_sheet(gallery_rows(LeftHalf(), [records[0]]), TILE)
     for column in (1, 2, 3, 4):
         assert colour(sheet, column, 0.25).max() < 60
 
@@ -113,7 +156,7 @@ def test_as_many_rows_as_there_are_pictures_with_categories(records):
 @pytest.mark.parametrize(("suffix", "kind"), [("png", "PNG"), ("jpg", "JPEG")])
 def test_the_suffix_decides_the_type_of_file(tmp_path, records, suffix, kind):
     path = tmp_path / f"results.{suffix}"
-    write_gallery(path, LeftHalf(), records[1:3])
+    write_gallery(path, gallery_rows(LeftHalf(), records[1:3]))
     with Image.open(path) as image:
         assert image.format == kind
 
@@ -121,5 +164,5 @@ def test_the_suffix_decides_the_type_of_file(tmp_path, records, suffix, kind):
 def test_another_suffix_is_refused_and_nothing_is_written(tmp_path, records):
     path = tmp_path / "results.gif"
     with pytest.raises(ConfigError, match=r"\.jpeg, \.jpg, \.png"):
-        write_gallery(path, LeftHalf(), records)
+        write_gallery(path, gallery_rows(LeftHalf(), records[1:2]))
     assert not path.exists()
