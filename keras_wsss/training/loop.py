@@ -32,7 +32,7 @@ from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.replicated_update import ReplicatedUpdate
 from keras_wsss.training.schedule import learning_rate
 from keras_wsss.training.stopping import StopSignal
-from keras_wsss.training.summaries import Watch
+from keras_wsss.training.summaries import Watch, event_errors
 from keras_wsss.training.workers import Workers
 
 
@@ -246,7 +246,7 @@ class _Progress:
             for name in names
         }
         pairs_per_second = self._pairs / max(now - self._window, 1e-9)
-        with self._loop.writer.as_default(step=self._done):
+        with event_errors(), self._loop.writer.as_default(step=self._done):
             for name, value in means.items():
                 tf.summary.scalar(f"train/{name}", value)
             tf.summary.scalar("train/learning_rate", rate)
@@ -267,7 +267,7 @@ class _Progress:
             return {}
         start = time.perf_counter()
         scores = self._loop.heldout.scores()
-        with self._loop.writer.as_default(step=step):
+        with event_errors(), self._loop.writer.as_default(step=step):
             for name, value in scores.items():
                 tf.summary.scalar(f"heldout_source/{name}", value)
         self._loop.watch(step)

@@ -51,7 +51,7 @@ from keras_wsss.training.inputs import (
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
 from keras_wsss.training.prior_system import PRIOR
-from keras_wsss.training.summaries import Watch, write_graph
+from keras_wsss.training.summaries import Watch, event_errors, write_graph
 from keras_wsss.training.system import Job, Parts, System
 from keras_wsss.training.update import Objective, Update, make_optimizer
 from keras_wsss.training.workers import (
@@ -182,7 +182,8 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
     writer = tf.summary.create_noop_writer()
     if job.workers.is_chief:
         fresh = not events.exists()
-        writer = tf.summary.create_file_writer(str(events))
+        with event_errors():
+            writer = tf.summary.create_file_writer(str(events))
         if fresh:
             write_graph(writer, parts.graph)
     return Loop(

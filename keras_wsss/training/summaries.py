@@ -1,7 +1,9 @@
 """What a run writes for TensorBoard beside its scalars."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_wsss.categories import Split
 from keras_wsss.drawing import Row, draw_sheet
+from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
 from keras_wsss.training.examples import ExampleRows
 
@@ -26,6 +29,26 @@ _PROJECTED = f"""embeddings {{
   tensor_path: "{_VECTORS}"
 }}
 """
+
+
+@contextlib.contextmanager
+def event_errors() -> Iterator[None]:
+    """Within it, events that cannot be written end with one sentence.
+
+    Raises:
+        DataError: the disk is full, say; TensorFlow tells it otherwise.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # "{{node}} FILE; No space left on device", and then what it called.
+        line = re.sub(r"\{\{.*?\}\}", "", str(error.message)).strip()
+        where, _, why = line.partition("\n")[0].rpartition("; ")
+        raise DataError(
+            f"{where or 'The events'}: events for TensorBoard could not be "
+            f"written ({why}). Make room and repeat the command; it goes on "
+            "from the last checkpoint."
+        ) from error
 
 
 @dataclasses.dataclass
@@ -52,7 +75,8 @@ class Watch:
         write_examples(self.writer, self.examples(), step)
         if self.embeddings is not None:
             write_embeddings(self.folder, self.embeddings(), self.split)
-        self.writer.flush()
+        with event_errors():
+            self.writer.flush()
 
 
 def write_examples(
@@ -76,7 +100,7 @@ def write_examples(
         )
         height, width = sheet.shape[:2]
         headings = ", ".join(panel.heading for panel in rows[0].panels)
-        with writer.as_default():
+        with event_errors(), writer.as_default():
             tf.summary.write(
                 f"examples/{name}",
                 tf.constant([str(width), str(height), data.tobytes()]),
@@ -128,6 +152,6 @@ def write_graph(writer: tf.summary.SummaryWriter, model: keras.Model) -> None:
         autograph=False,
     )
     graph = function.get_concrete_function(*inputs).graph
-    with writer.as_default(step=0):
+    with event_errors(), writer.as_default(step=0):
         tf.summary.graph(graph)
-    writer.flush()
+        writer.flush()

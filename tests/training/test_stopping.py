@@ -1,5 +1,6 @@
 """SIGTERM and a full disk: training ends clearly and can go on."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import STEPS, run_script
 
 from keras_wsss.checkpoints import (
@@ -16,9 +18,11 @@ from keras_wsss.checkpoints import (
     load_latest,
     save_checkpoint,
 )
+from keras_wsss.drawing import Row
 from keras_wsss.errors import DataError
 from keras_wsss.run_folder import CHECKPOINTS
 from keras_wsss.training.stopping import StopSignal
+from keras_wsss.training.summaries import Watch, event_errors
 
 STEP = 6  # not one after which a checkpoint is due
 # As a cluster manager would, while the update of a step is computed.
@@ -117,7 +121,8 @@ def small_disk(tmp_path):
 
     yield mount
     for folder in mounted:
-        subprocess.run(["umount", folder], check=True)
+        # TensorFlow may keep an event file open.
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def make(step: int) -> Checkpoint:
@@ -140,6 +145,32 @@ def test_full_disk_leaves_the_checkpoint_before(small_disk):
     np.testing.assert_array_equal(
         latest.arrays["model/a"], make(2).arrays["model/a"]
     )
+
+
+def test_events_on_a_full_disk_are_told_in_one_sentence(small_disk):
+    disk = small_disk(200_000)
+    writer = tf.summary.create_file_writer(str(disk / "events"))
+    pictures = {"source": [Row(np.zeros((9, 9, 3), np.uint8), ())]}
+    watch = Watch(writer, disk, None, lambda: pictures)
+    watch(0)
+    with (
+        open(disk / "filler", "wb", buffering=0) as file,
+        contextlib.suppress(OSError),
+    ):
+        while True:
+            file.write(bytes(1000))
+    steps = iter(range(1, 100))
+    with pytest.raises(DataError, match="No space left on device") as caught:
+        all(watch(step) is None for step in steps)
+    (text,) = str(caught.value).splitlines()
+    assert str(disk / "events") in text
+    assert "{{" not in text
+    # A run that is started on a disk that is full already.
+    with (
+        pytest.raises(DataError, match="No space left on device"),
+        event_errors(),
+    ):
+        tf.summary.create_file_writer(str(disk / "more"))
 
 
 def folder_size(folder) -> int:
