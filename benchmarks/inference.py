@@ -55,11 +55,16 @@ def make_predictor() -> Predictor:
         seconds = time.perf_counter() - start
         print(f"Loading {_WORKDIR.value}: {seconds:.2f} s (goal: under 3)\n")
         return predictor
+    return untrained_predictor("conv" if _QUICK.value else "dense")
+
+
+def untrained_predictor(attention: str) -> Predictor:
+    """The published network, or the one of --quick, with random weights."""
     config = default_config()
+    config.model.attention = attention
     if _QUICK.value:
         config.image.size = QUICK_SIZE
         config.model.encoder = "vgg_small"
-        config.model.attention = "conv"
         config.model.decoder_width = 0.25
     split = split_of(config)
     return Predictor(build_network(config, split), split, config)
@@ -89,6 +94,7 @@ def row(what: str, functions: dict[str, Function], goal: str) -> dict:
     """A line of the table from two functions, ours first."""
     found = compare(functions)
     ours, other = functions
+    print(f"{what}: {found['ratio']:.2f}", flush=True)
     return {
         "what": what,
         "ours": f"{ours}: {1000 * found[ours]:.0f} ms",
@@ -150,6 +156,10 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     import onnxruntime
     import tf2onnx
 
+    if predictor.net.config.attention == "dense":
+        # tf2onnx needs over 20 GB for the weights of the published attention,
+        # which take little of the time.
+        predictor = untrained_predictor("conv")
     net = predictor.net
     size = net.config.image_size
 
@@ -173,7 +183,6 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     module.function = function
     tf.saved_model.save(module, str(folder), signatures=function)
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    # To a file: a published attention is larger than one message may be.
     path = folder / "network.onnx"
     tf2onnx.convert.from_function(
         function,
@@ -196,7 +205,7 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     print(f"ONNX Runtime differs by {difference:.1g} of the largest logit.\n")
     constant = tf.constant(image)
     return row(
-        "network alone, one label",
+        f"network alone, {net.config.attention} attention, one label",
         {
             "SavedModel": lambda: [
                 v.numpy() for v in serve(image=constant).values()

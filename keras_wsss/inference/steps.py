@@ -4,13 +4,14 @@
 into one graph. Both therefore compute the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.data import preprocess
 from keras_wsss.errors import ConfigError
+from keras_wsss.inference.constant_weights import with_constant_weights
 from keras_wsss.inference.merge import foreground_probability, merge_labels
 from keras_wsss.inference.views import View
 from keras_wsss.layers.refinement import ImageGuidedRefinement
@@ -47,17 +48,20 @@ class SegmentationSteps:
         self.split = split
         self.config = config
         self._networks = {1.0: net}
+        self._encoders: dict[float, Callable] = {}
         self._refine = ImageGuidedRefinement()
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """All variables that the steps have used so far."""
+        """All variables that the steps have used so far.
+
+        Those of the encoder are not among them: it is frozen, and its
+        weights are constants of the graph.
+        """
         return [
             variable.value
             for net in self._networks.values()
-            for variable in named_variables(
-                net, (*net.frozen_parts, *net.trained_parts)
-            ).values()
+            for variable in named_variables(net, net.trained_parts).values()
         ]
 
     def network(self, scale: float) -> TransferNet:
@@ -102,7 +106,12 @@ class SegmentationSteps:
         square = preprocess.mirror(square, mirror)
         inputs = preprocess.to_encoder_input(square)[None]
         inputs = tf.ensure_shape(inputs, [1, size, size, 3])
-        features, *switches = net.encoder(inputs, training=False)
+        if scale not in self._encoders:
+            with tf.init_scope():
+                self._encoders[scale] = with_constant_weights(
+                    net.encoder, (1, size, size, 3)
+                )
+        features, *switches = self._encoders[scale](inputs)
         return features, net.select_switches(switches)
 
     def tag_scores(self, features: tf.Tensor, scale: float) -> tf.Tensor:
