@@ -28,8 +28,17 @@ FEATURE_CACHE = flags.DEFINE_string(
 AUGMENT = flags.DEFINE_bool(
     "augment", True, "Average over scales and mirrored pictures."
 )
+CRF = flags.DEFINE_bool(
+    "crf",
+    None,
+    "Let the network's own CRF smooth its logits, as the inference of the "
+    "prior system does; on for that system if not given.",
+)
 REFINE = flags.DEFINE_bool(
-    "refine", True, "Let masks follow the picture's colours and edges."
+    "refine",
+    None,
+    "Let masks follow the picture's colours and edges; on if not given, "
+    "unless the network's own CRF does it.",
 )
 
 # TensorFlow's own messages would stand between ours; an outer setting wins.
@@ -43,10 +52,9 @@ def run(argv: list[str]) -> int:
     from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predictor import Predictor
     from keras_wsss.inference.pseudo_labels import (
-        PseudoLabelSettings,
+        choose_settings,
         write_pseudo_labels,
     )
-    from keras_wsss.inference.views import RAW, augmented_views
     from keras_wsss.run_folder import weights_digest
     from keras_wsss.training.inputs import build_cache, read_target_records
 
@@ -55,11 +63,8 @@ def run(argv: list[str]) -> int:
     predictor = Predictor.from_workdir(WORKDIR.value)
     config = predictor.config
     records = read_target_records(config, predictor.split).records
-    views = RAW
-    if AUGMENT.value:
-        views = augmented_views(config.inference.scales)
-    settings = PseudoLabelSettings(
-        tuple(views), REFINE.value, config.inference.pseudo_margin
+    settings = choose_settings(
+        predictor, AUGMENT.value, REFINE.value, CRF.value
     )
     folder = FEATURE_CACHE.value
     if folder is not None:
@@ -86,8 +91,7 @@ def run(argv: list[str]) -> int:
         settings,
         {
             "weights": weights_digest(WORKDIR.value),
-            "views": [[view.scale, view.mirror] for view in views],
-            "refine": REFINE.value,
+            **settings.to_dict(),
             "inference": config.inference.to_dict(),
         },
         cache,

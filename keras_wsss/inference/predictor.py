@@ -252,7 +252,10 @@ class Predictor:
     def crf_probabilities(
         self, encoded: Encoded, ids: Sequence[int]
     ) -> np.ndarray:
-        """As `probabilities`, after the network's own CRF, of the first view.
+        """As `probabilities`, after the network's own CRF.
+
+        Returns:
+            float32 [K, H, W], mean over the views.
 
         Raises:
             ConfigError: the network has none.
@@ -263,9 +266,11 @@ class Predictor:
         if not ids:
             return np.zeros((0, height, width), np.float32)
         labels = tf.constant(list(ids), tf.int32)
-        square = self._crf(encoded.switches[0], labels)
-        mirror = encoded.views[0].mirror
-        return self._resize(square, height, width, mirror).numpy()
+        total = np.zeros((len(ids), height, width), np.float32)
+        for view, logits in zip(encoded.views, encoded.switches, strict=True):
+            square = self._crf(logits, labels)
+            total += self._resize(square, height, width, view.mirror).numpy()
+        return total / len(encoded.views)
 
     def training_masks(
         self, image: np.ndarray, ids: Sequence[int]

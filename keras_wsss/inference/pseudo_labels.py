@@ -1,7 +1,9 @@
 """Writes the masks that a model gives to tagged training pictures."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,11 @@ from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Encoded, Predictor
-from keras_wsss.inference.views import View
+from keras_wsss.inference.views import RAW, View, augmented_views
+
+# Pictures in work at a time: the operations of one are too small to keep more
+# than one core busy.
+THREADS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +40,57 @@ class PseudoLabelSettings:
         refine: whether masks follow colours and edges.
         margin: pixels whose highest probability is closer than this to the
             threshold are ignore (255).
+        own_crf: whether probabilities are those after the network's own CRF,
+            as in the inference of the prior system.
     """
 
     views: tuple[View, ...]
     refine: bool
     margin: float
+    own_crf: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values that tell these settings from others."""
+        return {
+            "views": [[view.scale, view.mirror] for view in self.views],
+            "refine": self.refine,
+            "own_crf": self.own_crf,
+            "margin": self.margin,
+        }
+
+
+def choose_settings(
+    predictor: Predictor,
+    augment: bool = True,
+    refine: bool | None = None,
+    own_crf: bool | None = None,
+) -> PseudoLabelSettings:
+    """Settings for a network of either system.
+
+    Args:
+        predictor: a trained network.
+        augment: average over scales and mirrored pictures.
+        refine: see `PseudoLabelSettings`; None refines unless the network's
+            own CRF does.
+        own_crf: the same; None where there is one.
+
+    Raises:
+        ConfigError: the network has no CRF of its own.
+    """
+    has_crf = predictor.steps.has_crf
+    if own_crf and not has_crf:
+        raise ConfigError(
+            f"--crf: {predictor.steps.method} has no CRF of its own; leave it "
+            "out."
+        )
+    own_crf = has_crf if own_crf is None else own_crf
+    inference = predictor.config.inference
+    return PseudoLabelSettings(
+        augmented_views(inference.scales) if augment else RAW,
+        not own_crf if refine is None else refine,
+        inference.pseudo_margin,
+        own_crf,
+    )
 
 
 def write_pseudo_labels(
@@ -73,16 +125,20 @@ def write_pseudo_labels(
         ConfigError: `out` holds pseudo labels made otherwise.
         DataError: a picture cannot be read.
     """
+    if cache is not None and any(v.scale != 1.0 for v in settings.views):
+        raise ConfigError(
+            "A feature cache holds one scale; set config.inference.scales to "
+            "(1.0,) or leave out --feature_cache."
+        )
     _begin(out, made_by, predictor)
-    written = 0
-    for record in watch(records):
+
+    def write(record: Record) -> None:
         path = mask_path(out, record.image_id)
-        if path.exists():  # files appear complete or not at all
-            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         mask = _pseudo_label(predictor, record, settings, cache)
         write_palette_mask(path, mask)
-        written += 1
+
+    written = _in_threads(write, watch(_missing(records, out)))
     names = [record.image_id for record in records]
     write_text(
         out / "ImageSets" / "Segmentation" / "train.txt",
@@ -96,6 +152,33 @@ def write_pseudo_labels(
     }
     write_json(out / MANIFEST, manifest)
     return manifest
+
+
+def _missing(records: Sequence[Record], out: Path) -> list[Record]:
+    """Pictures without a mask; files appear complete or not at all."""
+    found = {r.image_id: r for r in records}  # each once
+    return [r for i, r in found.items() if not mask_path(out, i).exists()]
+
+
+def _in_threads(
+    work: Callable[[Record], None], records: Iterable[Record]
+) -> int:
+    """Does the work for every picture, some at a time; returns how many."""
+    done = 0
+    with futures.ThreadPoolExecutor(THREADS) as pool:
+        waiting: collections.deque[futures.Future] = collections.deque()
+        for record in records:
+            # The first one alone: it makes the network of every scale.
+            if not done:
+                work(record)
+            else:
+                waiting.append(pool.submit(work, record))
+            if len(waiting) > THREADS:
+                waiting.popleft().result()
+            done += 1
+        for future in waiting:
+            future.result()
+    return done
 
 
 def _begin(out: Path, made_by: dict[str, Any], predictor: Predictor) -> None:
@@ -132,7 +215,10 @@ def _pseudo_label(
     else:
         encoded = _cached(predictor, image, record, settings.views, cache)
     ids = record.labels
-    probabilities = predictor.probabilities(encoded, ids)
+    if settings.own_crf:
+        probabilities = predictor.crf_probabilities(encoded, ids)
+    else:
+        probabilities = predictor.probabilities(encoded, ids)
     if settings.refine:
         probabilities = predictor.refine(image, probabilities)
     mask = predictor.merge(probabilities, ids)
@@ -149,11 +235,6 @@ def _cached(
     cache: Encodings,
 ) -> Encoded:
     """The encoder's outputs as `Predictor.encode` would give them."""
-    if any(view.scale != 1.0 for view in views):
-        raise ConfigError(
-            "A feature cache holds one scale; set config.inference.scales to "
-            "(1.0,) or leave out --feature_cache."
-        )
     entries = [cache.read(record, int(view.mirror)) for view in views]
     return Encoded(
         image,
