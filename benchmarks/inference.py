@@ -32,6 +32,7 @@ from keras_wsss.cli import exit_with
 from keras_wsss.config import default_config, split_of
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
+from keras_wsss.inference.constant_weights import with_constant_weights
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.models.network import build_network
@@ -162,10 +163,11 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
         predictor = untrained_predictor("conv")
     net = predictor.net
     size = net.config.image_size
+    encode = with_constant_weights(net.encoder, (1, size, size, 3))
 
     def network(image: tf.Tensor) -> tf.Tensor:
         labels = tf.constant([[predictor.split.scored_ids[0]]], tf.int32)
-        features, *switches = net.encoder(image, training=False)
+        features, *switches = encode(image)
         outputs = net.attention([features, labels], training=False)
         return net.masks(
             [
@@ -231,15 +233,13 @@ def encoder_row(predictor: Predictor) -> dict:
     net = predictor.net
     size = net.config.image_size
     image = tf.random.normal([1, size, size, 3], seed=0)
-    encode = tf.function(
-        lambda x: net.encoder(x, training=False)[0], autograph=False
-    )
+    encode = with_constant_weights(net.encoder, (1, size, size, 3))
     side = 512 if _QUICK.value else 2048
     matrix = tf.random.normal([side, side], seed=0)
     multiply = tf.function(lambda: tf.matmul(matrix, matrix), autograph=False)
     found = compare(
         {
-            "encoder": lambda: encode(image).numpy(),
+            "encoder": lambda: encode(image)[0].numpy(),
             "product": lambda: multiply().numpy(),
         }
     )
