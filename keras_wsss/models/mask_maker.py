@@ -97,12 +97,15 @@ class MaskMaker:
         clean = tf.ensure_shape(clean, [image.shape[0], size, size, 3])
         if hidden is None or not self.hidden_stream:
             return {"clean": self.net.classifier(clean, training=training)}
-        both = tf.concat([clean, hide(clean, hidden)], axis=0)
+        # In turn, not one half after the other: with several replicas too,
+        # a picture's rows then have their own place in the whole batch, by
+        # which dropout draws.
+        both = tf.stack([clean, hide(clean, hidden)], axis=1)
+        both = tf.reshape(both, [-1, size, size, 3])
         outputs = self.net.classifier(both, training=training)
-        halves = {key: tf.split(value, 2) for key, value in outputs.items()}
         return {
-            name: {key: half[index] for key, half in halves.items()}
-            for index, name in enumerate(("clean", "hidden"))
+            name: {key: value[first::2] for key, value in outputs.items()}
+            for first, name in enumerate(("clean", "hidden"))
         }
 
     def masks(

@@ -232,7 +232,7 @@ def test_two_replicas_do_what_one_does():
     assert mirrored.num_replicas_in_sync == 2
     results = []
     for strategy in (None, mirrored):
-        net, split, update = make(strategy=strategy)
+        net, split, update = make(strategy=strategy, dropout=0.3)
         data = batch(split)
         if strategy is not None:
             data = strategy.experimental_distribute_values_from_function(
