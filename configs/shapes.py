@@ -44,6 +44,7 @@ def get_config():
     config.image.size = 128
     config.image.resize = 128
     config.feature_cache = str(Path(root).parent / "cache")
+    config.cache_switches = True
 
     config.model.encoder = "vgg_small"
     config.model.attention = "conv"

@@ -92,6 +92,9 @@ def default_config() -> ml_collections.ConfigDict:
     # --- The frozen encoder's outputs on disk; "" encodes at every step.
     config.feature_cache = ""
     config.cache_windows = 1  # windows per picture; 1 is the whole picture
+    # Whether the cache keeps the switches of pictures without masks too:
+    # larger, but `python pseudo_labels.py` then finds all it needs.
+    config.cache_switches = False
 
     # --- Training, all phases.
     config.train = ml_collections.ConfigDict()

@@ -10,6 +10,7 @@ from keras_wsss.config import default_config, differences, to_json
 _FREE_FIELDS = (
     "data.memory_mb",
     "feature_cache",
+    "cache_switches",
     "train.examples",
     "train.log_every",
     "name",

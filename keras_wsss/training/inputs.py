@@ -245,7 +245,8 @@ def build_caches(
         if not records:
             continue
         # Without masks, pictures never reach the decoder in training.
-        kept = switches if has_masks(records) else ()
+        drawn = has_masks(records) or config.cache_switches
+        kept = switches if drawn else ()
         caches[domain] = build_cache(
             config, records, encoder, kept, pictures, report, shard
         )

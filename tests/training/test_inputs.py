@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from tiny import SIZE, tiny_config
 
-from keras_wsss.training.inputs import read_training_data
+from keras_wsss.training import inputs
+from keras_wsss.training.inputs import build_caches, read_training_data
 
 
 @pytest.fixture
@@ -38,3 +39,19 @@ def test_a_higher_limit_keeps_it(one_large):
     config.data.max_pixels = (SIZE + 1) * SIZE
     data = read_training_data(config, with_target=True, with_source=False)
     assert path in {str(record.image_path) for record in data.target}
+
+
+def test_the_cache_keeps_switches_where_masks_are_drawn(
+    shapes_dir, monkeypatch
+):
+    monkeypatch.setattr(
+        inputs, "build_cache", lambda config, records, encoder, kept, *_: kept
+    )
+    config = tiny_config(shapes_dir)
+    config.feature_cache = "cache"
+    data = read_training_data(config, with_target=True)
+    built = build_caches(config, data, None, (4, 3), None, print)
+    assert built == {"source": (4, 3), "target": ()}
+    config.cache_switches = True  # for the pseudo labels of later
+    built = build_caches(config, data, None, (4, 3), None, print)
+    assert built == {"source": (4, 3), "target": (4, 3)}
