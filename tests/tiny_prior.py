@@ -15,12 +15,15 @@ WARMUP = 2
 def tiny_prior_config(data: Path | str):
     """A config for pictures of `write_shapes` below `data`, 64 pixels.
 
-    It names nothing of the source domain.
+    It names the source pictures and masks, which the system must never read;
+    the tests' folder is without them.
     """
     config = default_config()
     config.name = "tiny_prior"
     config.system = "prior"
     config.split.name = "shapes"
+    config.data.source_annotations = f"{data}/source/instances.json"
+    config.data.source_images = f"{data}/source/images"
     config.data.target_tags = f"{data}/target/train_tags.csv"
     config.data.target_images = f"{data}/target/JPEGImages"
     config.data.eval_root = f"{data}/target"

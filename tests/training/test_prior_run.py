@@ -1,5 +1,6 @@
 """Whole runs of the prior system, which sees target tags and nothing else."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from tiny_prior import STEPS, tiny_prior_config
 from keras_wsss.checkpoints import list_checkpoints, load_checkpoint
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.training.phases import PHASES
 from keras_wsss.training.run import train
 
 
@@ -26,6 +28,16 @@ def test_a_run_without_any_source_data(prior_run, prior_data):
     assert "segment_loss" not in warm[0]
     assert "segment_loss" in joint[0]
     assert any("fc6 and fc7 start" in line for line in lines)
+
+
+def test_it_would_be_noticed_if_source_data_were_read(
+    prior_data, tmp_path, monkeypatch
+):
+    """A planted fault: the phase asks for source pictures."""
+    joint = dataclasses.replace(PHASES["joint"], source=True)
+    monkeypatch.setitem(PHASES, "joint", joint)
+    with pytest.raises(DataError, match=r"source.instances\.json"):
+        train(tiny_prior_config(prior_data), "joint", tmp_path / "run")
 
 
 def test_tensorboard_shows_how_masks_grow(prior_run):
