@@ -36,6 +36,12 @@ MAX_TAGS = flags.DEFINE_integer(
     "Most tags of a picture; memory grows with it.",
     lower_bound=1,
 )
+MAX_BATCH = flags.DEFINE_integer(
+    "max_batch",
+    64,
+    "Most pictures of a request; they are segmented one after the other.",
+    lower_bound=1,
+)
 CHECK_IMAGES = flags.DEFINE_list(
     "check_images",
     [],
@@ -73,6 +79,7 @@ def run(argv: list[str]) -> int:
     options = ServingOptions(
         max_pixels=MAX_PIXELS.value,
         max_tags=MAX_TAGS.value,
+        max_batch=MAX_BATCH.value,
         views=views,
         refine=REFINE.value,
     )

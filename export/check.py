@@ -77,7 +77,9 @@ def check_export(
             with np.load(folder / f"{number}.npz") as answer:
                 outputs = dict(answer)
             for index, data in enumerate(case.files):
-                expected = _expected(predictor, options, case, index, data)
+                image = decode_image(data, "check image", options.max_pixels)
+                text = case.tags[index] if case.tags else ""
+                expected = expected_prediction(predictor, options, image, text)
                 found = _compare(case, index, outputs, expected, predictor)
                 masks += 1
                 different = max(different, found[0])
@@ -149,15 +151,20 @@ def _check_refusal(path: Path, case: _Case) -> None:
         )
 
 
-def _expected(
+def expected_prediction(
     predictor: Predictor,
     options: ServingOptions,
-    case: _Case,
-    index: int,
-    data: bytes,
+    image: np.ndarray,
+    text: str,
 ) -> Prediction:
-    image = decode_image(data, "check image", options.max_pixels)
-    text = case.tags[index] if case.tags else ""
+    """What an export with these options must answer for one picture.
+
+    Args:
+        predictor: what the export was made from.
+        options: what it was made with.
+        image: uint8 [H, W, 3], RGB.
+        text: names of tags, separated by commas; "" asks the tagger.
+    """
     tags = [tag.strip() for tag in text.split(",")] if text else None
     found = predictor(image, tags, options.views, options.refine)
     if len(found.tags) > options.max_tags:

@@ -1,12 +1,17 @@
 """The list of an exported model's files with their SHA-256."""
 
 import json
+import stat
 from pathlib import Path
 
 from keras_wsss.errors import DataError
 from keras_wsss.files import sha256, write_json
 
 MANIFEST_FILE = "manifest.json"
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError,
+    RecursionError,  # nested JSON
+)  # fmt: skip
 
 
 def write_manifest(folder: Path, about: dict) -> None:
@@ -30,17 +35,24 @@ def verify_manifest(folder: Path) -> dict:
         The manifest.
 
     Raises:
-        DataError: no manifest, or a file that is missing, changed or not
-            listed; names the first.
+        DataError: no manifest, or a file that is missing, changed, not
+            listed, or no plain file; names the first.
     """
     path = folder / MANIFEST_FILE
+    odd = _first_odd(folder)
+    if odd is not None:
+        raise DataError(
+            f"{odd} is neither a plain file nor a folder, which an export "
+            "never holds (what a link leads to can change behind its back); "
+            "export the model again."
+        )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         listed = {
             str(name): str(entry["sha256"])
             for name, entry in manifest["files"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"{path}: cannot be read ({error}); name a version folder that "
             "`python -m export` wrote, or export again."
@@ -57,6 +69,15 @@ def verify_manifest(folder: Path) -> dict:
             continue
         raise DataError(f"{folder / name} {problem}; export the model again.")
     return manifest
+
+
+def _first_odd(folder: Path) -> Path | None:
+    """A link, pipe or other thing that is no plain file and no folder."""
+    for path in sorted(folder.rglob("*")):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return path
+    return None
 
 
 def _files(folder: Path) -> list[str]:

@@ -16,6 +16,9 @@ from keras_wsss.inference.views import RAW, View
 # more memory than any of them.
 BATCH_FACTOR = 4
 SEPARATOR = ","  # between the tags of a picture
+# Names are compared with every category, and unknown ones come back in the
+# error: megabytes of them would cost gigabytes.
+MOST_TAG_BYTES = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +31,15 @@ class ServingOptions:
             the tagger may find; memory grows with them.
         views: test-time augmentation.
         refine: whether masks follow the picture's colours and edges.
+        max_batch: most pictures of a request. A body of 32 MB could hold
+            half a million tiny ones and keep the server busy for hours.
     """
 
     max_pixels: int = 16_777_216
     max_tags: int = 8
     views: tuple[View, ...] = RAW
     refine: bool = True
+    max_batch: int = 64
 
 
 class ServingModule(tf.Module):
@@ -75,6 +81,16 @@ class ServingModule(tf.Module):
         known = {name: number for name, number in known.items() if number}
         self._known_names = tf.constant(list(known))
         self._known_ids = tf.constant(list(known.values()), tf.int32)
+        # One function that all signatures call: the network is traced and
+        # stored once, not four times.
+        self._segment = tf.function(
+            self._segment_one,
+            autograph=False,
+            input_signature=[
+                tf.TensorSpec([None, None, 3], tf.uint8),
+                tf.TensorSpec([steps.split.num_categories], tf.bool),
+            ],
+        )
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Name to function, for `tf.saved_model.save`."""
@@ -114,6 +130,8 @@ class ServingModule(tf.Module):
         pixels = self._options.max_pixels
         side = largest_side(pixels)
         asked = self._asked_of_all(tags, tf.size(image_bytes))
+        with tf.control_dependencies([asked]):
+            image_bytes = tf.identity(image_bytes)
         # Every header is looked at before the first picture is decoded.
         sizes = tf.map_fn(
             lambda data: upright_size(data, pixels, side),
@@ -175,7 +193,17 @@ class ServingModule(tf.Module):
             ["tags must hold one text a picture; texts:", tf.size(tags)],
         )
         some = tf.debugging.Assert(count > 0, ["there is no picture"])
-        with tf.control_dependencies([same, some]):
+        most = self._options.max_batch
+        few = tf.debugging.Assert(
+            count <= most,
+            ["a request may hold", most, "pictures; it holds", count],
+        )
+        lengths = tf.strings.length(tags)
+        short = tf.debugging.Assert(
+            tf.reduce_all(lengths <= MOST_TAG_BYTES),
+            ["the tags of a picture are longer than", MOST_TAG_BYTES, "bytes"],
+        )
+        with tf.control_dependencies([same, some, few, short]):
             tags = tf.identity(tags)
         categories = self._steps.split.num_categories
         return tf.map_fn(
@@ -224,17 +252,12 @@ class ServingModule(tf.Module):
             sizes: int32 [B, 2].
             as_png: PNG files in place of padded masks.
         """
-        steps, options = self._steps, self._options
-        categories = steps.split.num_categories
+        categories = self._steps.split.num_categories
         large = tf.reduce_max(sizes, 0)
 
         def one(inputs: Sequence[tf.Tensor]):
             index, wanted = inputs
-            image = picture(index)
-            ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
-            mask, ids, scores = steps.segment(
-                image, ids, options.views, options.refine, options.max_tags
-            )
+            mask, ids, scores = self._segment(picture(index), wanted)
             if as_png:
                 answer = tf.io.encode_png(mask[..., None])
             else:
@@ -269,3 +292,13 @@ class ServingModule(tf.Module):
             "tag_ids": ids,
             "scores": scores,
         }
+
+    def _segment_one(
+        self, image: tf.Tensor, wanted: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """`SegmentationSteps.segment` of uint8 [H, W, 3] and bool [C]."""
+        options = self._options
+        ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
+        return self._steps.segment(
+            image, ids, options.views, options.refine, options.max_tags
+        )

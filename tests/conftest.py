@@ -115,6 +115,34 @@ def predictor(transfer_run):
 
 
 @pytest.fixture(scope="session")
+def serving_options():
+    """What `served_export` is made with."""
+    from export.signatures import ServingOptions
+
+    return ServingOptions(max_pixels=40_000, max_tags=3, max_batch=8)
+
+
+@pytest.fixture(scope="session")
+def served_export(predictor, serving_options, tmp_path_factory):
+    """An export that its own check has passed, and what was reported."""
+    from export.build import export_model
+
+    out = tmp_path_factory.mktemp("served") / "1"
+    lines = []
+    export_model(predictor, out, serving_options, report=lines.append)
+    return out, lines
+
+
+@pytest.fixture(scope="session")
+def served(served_export):
+    """The signatures of `served_export`, loaded."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(served_export[0]))
+    return model.signatures
+
+
+@pytest.fixture(scope="session")
 def prior_data(shapes_dir, tmp_path_factory) -> Path:
     """As `shapes_dir`, but the folder of source pictures is absent."""
     folder = tmp_path_factory.mktemp("prior") / "data"

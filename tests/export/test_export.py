@@ -23,26 +23,9 @@ from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
 from keras_wsss.inference.views import View
 
-OPTIONS = ServingOptions(max_pixels=40_000, max_tags=3)
 
-
-@pytest.fixture(scope="module")
-def exported(predictor, tmp_path_factory):
-    """An export that its own check has passed, and what was reported."""
-    out = tmp_path_factory.mktemp("served") / "1"
-    lines = []
-    export_model(predictor, out, OPTIONS, report=lines.append)
-    return out, lines
-
-
-@pytest.fixture(scope="module")
-def signatures(exported):
-    loaded = tf.saved_model.load(str(exported[0]))
-    return loaded.signatures
-
-
-def test_files_of_an_export(exported):
-    out, lines = exported
+def test_files_of_an_export(served_export):
+    out, lines = served_export
     assert [path.name for path in out.parent.iterdir()] == ["1"]
     manifest = verify_manifest(out)
     assert manifest["options"]["max_tags"] == 3
@@ -52,18 +35,18 @@ def test_files_of_an_export(exported):
     assert "without keras_wsss" in lines[0]
 
 
-def test_signatures_are_described(signatures):
-    assert set(signatures) == {"serving_default", "with_tags", "png", "tensors"}
-    inputs = signatures["serving_default"].structured_input_signature[1]
+def test_signatures_are_described(served):
+    assert set(served) == {"serving_default", "with_tags", "png", "tensors"}
+    inputs = served["serving_default"].structured_input_signature[1]
     assert inputs["image_bytes"].shape.as_list() == [None]
-    outputs = signatures["serving_default"].structured_outputs
+    outputs = served["serving_default"].structured_outputs
     assert outputs["mask"].dtype == tf.uint8
     assert set(outputs) == {"mask", "size", "tags", "tag_ids", "scores"}
 
 
-def test_mixed_batch_equals_the_predictor(signatures, predictor):
+def test_mixed_batch_equals_the_predictor(served, predictor):
     files = sample_files()
-    found = signatures["with_tags"](
+    found = served["with_tags"](
         image_bytes=tf.constant(files),
         tags=tf.constant(["star,fish", "", " heart "]),
     )
@@ -87,9 +70,9 @@ def test_mixed_batch_equals_the_predictor(signatures, predictor):
         )
 
 
-def test_empty_batch_is_refused(signatures):
+def test_empty_batch_is_refused(served):
     with pytest.raises(tf.errors.InvalidArgumentError, match="no picture"):
-        signatures["serving_default"](image_bytes=tf.zeros([0], tf.string))
+        served["serving_default"](image_bytes=tf.zeros([0], tf.string))
 
 
 def png(width: int, height: int) -> bytes:
@@ -130,27 +113,27 @@ def png(width: int, height: int) -> bytes:
         ),
     ],
 )
-def test_refused_with_a_reason(signatures, signature, inputs, text):
+def test_refused_with_a_reason(served, signature, inputs, text):
     constants = {key: tf.constant(value) for key, value in inputs.items()}
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        signatures[signature](**constants)
+        served[signature](**constants)
     assert text in str(caught.value)
 
 
-def test_png_signature_has_no_padding_and_no_batch_limit(signatures):
+def test_png_signature_has_no_padding_and_no_batch_limit(served):
     files = [png(400, 1), png(1, 400)]
-    found = signatures["png"](
+    found = served["png"](
         image_bytes=tf.constant(files), tags=tf.constant(["fish", "star"])
     )
     shapes = [tf.io.decode_png(data).shape[:2] for data in found["mask_bytes"]]
     assert shapes == [(1, 400), (400, 1)]
 
 
-def test_an_export_of_another_model_is_noticed(exported, predictor, tmp_path):
+def test_an_export_of_another_model_is_noticed(served_export, predictor):
     """The check must be able to fail: refinement on one side only."""
     options = ServingOptions(max_pixels=40_000, max_tags=3, refine=False)
     with pytest.raises(DataError, match=r"of the mask and scores by"):
-        check_export(exported[0], predictor, options, [])
+        check_export(served_export[0], predictor, options, [])
 
 
 def test_failed_check_leaves_no_version(predictor, tmp_path, monkeypatch):
@@ -164,7 +147,7 @@ def test_failed_check_leaves_no_version(predictor, tmp_path, monkeypatch):
     monkeypatch.setattr("export.build.ServingModule", Quick)
     monkeypatch.setattr("export.build.check_export", fail)
     with pytest.raises(DataError, match="differs"):
-        export_model(predictor, tmp_path / "1", OPTIONS, report=print)
+        export_model(predictor, tmp_path / "1", ServingOptions(), report=print)
     assert not list(tmp_path.iterdir())
 
 
@@ -181,8 +164,8 @@ def test_views_are_averaged_in_the_graph(predictor):
     assert np.mean(mask != expected.mask) < 1e-3
 
 
-def test_verify_command(exported, tmp_path):
-    copy = shutil.copytree(exported[0], tmp_path / "1")
+def test_verify_command(served_export, tmp_path):
+    copy = shutil.copytree(served_export[0], tmp_path / "1")
     done = run_script("export/__main__.py", f"--verify={copy}")
     assert (done.returncode, done.stderr) == (0, "")
     assert "files are as exported" in done.stdout
@@ -255,9 +238,9 @@ class _RestStandIn(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def rest_url(signatures):
+def rest_url(served):
     server = HTTPServer(("127.0.0.1", 0), _RestStandIn)
-    server.signatures = signatures
+    server.signatures = served
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/v1/models/segmentation"
@@ -286,7 +269,7 @@ def test_rest_client(rest_url, predictor, tmp_path, capsys):
     assert "unicorn" in capsys.readouterr().err
 
 
-def test_grpc_client(signatures, tmp_path, capsys):
+def test_grpc_client(served, tmp_path, capsys):
     grpc = pytest.importorskip("grpc")
     pytest.importorskip("tensorflow_serving.apis.predict_pb2")
     from tensorflow_serving.apis import (
@@ -298,7 +281,7 @@ def test_grpc_client(signatures, tmp_path, capsys):
 
     class StandIn(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):
-            function = signatures[request.model_spec.signature_name]
+            function = served[request.model_spec.signature_name]
             inputs = {
                 name: tf.constant(tf.make_ndarray(tensor))
                 for name, tensor in request.inputs.items()

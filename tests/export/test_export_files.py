@@ -1,6 +1,7 @@
 """Version numbers, manifest and warm-up requests of an export."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,23 @@ def test_untouched_files_are_verified(export):
     assert set(manifest["files"]) == {"saved_model.pb", "variables/data"}
 
 
+def rename(folder, old, new):
+    (folder / old).rename(folder / new)
+
+
+def swap(folder):
+    """Two files change places: every content is still there."""
+    rename(folder, "saved_model.pb", "kept")
+    rename(folder, "variables/data", "saved_model.pb")
+    rename(folder, "kept", "variables/data")
+
+
+def link(folder, name):
+    """The same content, from outside of the export."""
+    (folder / name).rename(folder.parent / "outside")
+    (folder / name).symlink_to(folder.parent / "outside")
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -41,8 +59,22 @@ def test_untouched_files_are_verified(export):
         (lambda f: (f / "manifest.json").unlink(), "cannot be read"),
         (lambda f: (f / "manifest.json").write_text("{}"), "cannot be read"),
         (lambda f: (f / "manifest.json").write_text("[1]"), "cannot be read"),
+        (lambda f: (f / "manifest.json").write_text("[" * 10**5), "be read"),
+        (lambda f: rename(f, "saved_model.pb", "saved_model2.pb"), "missing"),
+        (lambda f: swap(f), "variables/data was changed|saved_model.pb was"),
+        (lambda f: (f / "extra").mkdir() or rename(f, "saved_model.pb",
+                                                   "extra/saved_model.pb"),
+         "extra/saved_model.pb is not in"),
+        # The content is the same, now.
+        (lambda f: link(f, "saved_model.pb"), "neither a plain file"),
+        (lambda f: link(f, "variables"), "neither a plain file"),
+        (lambda f: link(f, "manifest.json"), "neither a plain file"),
+        (lambda f: (f / "more").symlink_to("gone"), "neither a plain file"),
+        (lambda f: (f / "more").symlink_to("/"), "neither a plain file"),
+        (lambda f: (f / "more").symlink_to("more"), "neither a plain file"),
+        (lambda f: os.mkfifo(f / "more"), "neither a plain file"),
     ],
-)
+)  # fmt: skip
 def test_changes_are_found(export, change, text):
     change(export)
     with pytest.raises(DataError, match=text):

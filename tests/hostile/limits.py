@@ -7,6 +7,7 @@ import contextlib
 import resource
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 from tiny import REPOSITORY
 
@@ -30,6 +31,27 @@ def limited(megabytes: int, seconds: int) -> dict:
 def peak_memory_mb() -> float:
     """Largest resident memory of any finished child of this process."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+@contextlib.contextmanager
+def growing_at_most(megabytes: float) -> Iterator[None]:
+    """Fails when this process's resident memory peaks higher in the block.
+
+    Unlike `allocating_at_most` it sees what native code allocates.
+    """
+    # The kernel's mark of the highest level is set to the present one.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status_mb("VmRSS")
+    yield
+    grown = _status_mb("VmHWM") - before
+    assert grown < megabytes, f"memory grew by {grown:.0f} MB"
+
+
+def _status_mb(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise KeyError(field)
 
 
 @contextlib.contextmanager
