@@ -68,7 +68,8 @@ def check_export(
     cases = _cases(predictor, pictures)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _run(saved_model, folder, cases)
+        _write_requests(folder, cases)
+        _answer_in_fresh_process(saved_model, folder)
         masks, different, scores = 0, 0.0, 0.0
         for number, case in enumerate(cases):
             if case.refused is not None:
@@ -106,7 +107,7 @@ def _cases(predictor: Predictor, pictures: Sequence[bytes]) -> list[_Case]:
     ]
 
 
-def _run(saved_model: Path, folder: Path, cases: Sequence[_Case]) -> None:
+def _write_requests(folder: Path, cases: Sequence[_Case]) -> None:
     requests = []
     for number, case in enumerate(cases):
         names = [f"{number}_{index}" for index in range(len(case.files))]
@@ -120,6 +121,9 @@ def _run(saved_model: Path, folder: Path, cases: Sequence[_Case]) -> None:
             }
         )
     (folder / "requests.json").write_text(json.dumps(requests))
+
+
+def _answer_in_fresh_process(saved_model: Path, folder: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,

@@ -26,11 +26,22 @@ class _Forbid:
 
 
 def main(model: str, folder: Path) -> None:
-    """Loads the model and answers all requests."""
+    """Loads the model in a process that lacks the package, and asks it."""
     sys.meta_path.insert(0, _Forbid())
     import tensorflow as tf
 
-    signatures = tf.saved_model.load(model).signatures
+    answer(tf.saved_model.load(model).signatures, folder)
+
+
+def answer(signatures, folder: Path) -> None:
+    """Answers all requests of a folder.
+
+    Args:
+        signatures: name -> function, of a loaded model.
+        folder: see the module.
+    """
+    import tensorflow as tf
+
     requests = json.loads((folder / "requests.json").read_text())
     for number, request in enumerate(requests):
         files = [(folder / name).read_bytes() for name in request["files"]]

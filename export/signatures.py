@@ -218,7 +218,13 @@ class ServingModule(tf.Module):
         names = tf.boolean_mask(names, tf.not_equal(names, ""))
         matches = tf.equal(names[:, None], self._known_names)  # (n, names)
         known = tf.reduce_any(matches, 1)
-        unknown = tf.boolean_mask(names, tf.logical_not(known))
+        # Not as they came: errors are texts, and end in terminals and logs.
+        unknown = tf.strings.unicode_transcode(
+            tf.boolean_mask(names, tf.logical_not(known)),
+            "UTF-8",
+            "UTF-8",
+            replace_control_characters=True,
+        )
         all_known = tf.debugging.Assert(
             tf.reduce_all(known),
             ["unknown tags:", unknown, "this model knows", self._names[1:]],

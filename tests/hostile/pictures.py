@@ -5,6 +5,7 @@ reads it, so that readers, commands and the served model can be driven
 through the same list.
 """
 
+import functools
 import io
 import os
 import struct
@@ -346,9 +347,10 @@ def _no_files() -> Iterator[PictureCase]:
     yield PictureCase("pipe", "a.jpg", os.mkfifo, odd)
 
 
-def picture_cases() -> list[PictureCase]:
+@functools.cache
+def picture_cases() -> tuple[PictureCase, ...]:
     """The corpus, at least 60 files, the same ones at every call."""
-    return [
+    return (
         *_truncated(),
         *_other_kinds(),
         *_sizes(),
@@ -356,4 +358,4 @@ def picture_cases() -> list[PictureCase]:
         *_text_bombs(),
         *_odd_but_good(),
         *_no_files(),
-    ]
+    )

@@ -242,8 +242,8 @@ def _hostile_tags(
         for name, tags, problem in (
             ("unknown", [f"{names[0]},unicorn"], "unknown tags.*unicorn"),
             ("other_case", [names[0].upper()], "unknown tags"),
-            ("not_utf8", [b"\xff\xfe\x00"], r"unknown tags.*\\377\\376\\000"),
-            ("terminal", ["\x1b[2J\n"], r"unknown tags.*\\033"),
+            ("not_utf8", [b"\xff\xfe\x00"], "unknown tags.*\ufffd"),
+            ("terminal", ["\x1b[2J\n"], r"unknown tags[^\x1b]*$"),
             ("many", [many], f"more than.*{options.max_tags}.*tags"),
             ("long", [names[0] + "," * MOST_TAG_BYTES], "are longer than"),
             ("megabytes", ["x," * 1_000_000], "are longer than"),
