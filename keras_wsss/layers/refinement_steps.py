@@ -68,18 +68,23 @@ def appearance_evidence(
     colour = tf.reshape(image / rgb_std, [batch, -1, 3])  # (B, N, 3)
     position = tf.tile(position, [batch, 1, 1])
     features = tf.concat([position, colour], -1)  # (B, N, 5)
-    square = tf.reduce_sum(features**2, -1)  # (B, N)
-    products = tf.matmul(features, features, transpose_b=True)  # (B, N, N)
-    exponent = products - 0.5 * (square[:, :, None] + square[:, None, :])
-    # Rounding may leave a small positive exponent on the diagonal.
-    kernel = tf.exp(tf.minimum(exponent, 0.0))
-    kernel /= tf.reduce_sum(kernel, -1, keepdims=True)
+    # -|f - g|^2 / 2 = f g - |f|^2 / 2 - |g|^2 / 2 as one product: each pass
+    # over the N x N kernel takes as long as everything else.
+    half = -0.5 * tf.reduce_sum(features**2, -1, keepdims=True)  # (B, N, 1)
+    one = tf.ones_like(half)
+    exponent = tf.matmul(
+        tf.concat([features, half, one], -1),
+        tf.concat([features, one, half], -1),
+        transpose_b=True,
+    )
+    kernel = tf.exp(exponent)  # (B, N, N)
     start = tf.reshape(logits, [batch, -1, labels])  # (B, N, K)
 
     def step(evidence: tf.Tensor) -> tf.Tensor:
         foreground = tf.sigmoid(start + evidence)
         mean = tf.reduce_mean(foreground, 1, keepdims=True)
-        share = tf.matmul(kernel, foreground)
+        sums = tf.matmul(kernel, tf.concat([foreground, one], -1))
+        share = sums[..., :-1] / sums[..., -1:]
         return weight * (
             tf.math.log(share + EVIDENCE_FLOOR)
             - tf.math.log(mean + EVIDENCE_FLOOR)
