@@ -44,6 +44,7 @@ USED = (
     "keras_wsss.training.run",
 )
 FILES = {
+    "/cache": "the feature cache",
     "/checkpoints": "a checkpoint",
     "/data": "the data",
     "/encoder": "the encoder",
@@ -113,9 +114,10 @@ class Killer:
             for _ in range(TRIES):
                 if self._is_made(command):
                     self._begin_anew(command)
+                before = set(leftovers(self.root))
                 ended = self._run(command, calm, share, place)
                 if ended.killed:
-                    done.append(self._kill(command, ended, share, place))
+                    done.append(self._kill(command, ended, place, before))
                     break
                 if ended.code:
                     return done, [_failure(command, ended)]
@@ -160,7 +162,9 @@ class Killer:
             place,
         )
 
-    def _kill(self, command: Command, ended: Ended, share, place) -> Kill:
+    def _kill(
+        self, command: Command, ended: Ended, place, before: set[Path]
+    ) -> Kill:
         moment = (
             f"after {ended.seconds:.1f} s"
             if place is None
@@ -170,7 +174,7 @@ class Killer:
             command.name,
             moment,
             stage_of(command, ended, place is not None),
-            len(leftovers(self.root)),
+            len(set(leftovers(self.root)) - before),
             tuple(problems(self.root, self.unbroken)),
         )
 
@@ -188,11 +192,13 @@ class Killer:
 
 def kind_of(operation: Operation) -> str:
     """Operations of a kind: what is done, and to which kind of file."""
-    path = Path(operation.path)
-    name = re.sub(r"\d+", "N", path.name) if path.suffix else path.name
-    if path.suffix == ".features":
-        name = "cache entry"
-    return f"{operation.event} {name}"
+    return f"{operation.event} {_what(operation)}"
+
+
+def _what(operation: Operation) -> str:
+    path = f"/{operation.path}"
+    named = (name for part, name in FILES.items() if part in path)
+    return next(named, Path(path).name)
 
 
 def stage_of(command: Command, ended: Ended, pending: bool) -> str:
@@ -206,19 +212,16 @@ def stage_of(command: Command, ended: Ended, pending: bool) -> str:
     last = ended.operations[-1] if ended.operations else None
     if last is not None and last.event == "subprocess.Popen":
         return "checking the export"
-    if last is not None and last.path.endswith(".features"):
-        return "building the feature cache"
-    if last is not None and (pending or last.event in ("open", "os.mkdir")):
-        what = next(
-            (name for part, name in FILES.items() if part in f"/{last.path}"),
-            Path(last.path).name,
-        )
-        return f"writing {what}"
+    if last is not None and (pending or last.event == "open"):
+        return f"writing {_what(last)}"
+    if last is not None and last.path.startswith("cache"):
+        return "filling the feature cache"
     steps = re.findall(r"^step (\d+)/(\d+)", ended.output, re.MULTILINE)
     if steps:
         done, total = map(int, steps[-1])
         return "between steps" if done < total else "after the last step"
     return {
+        "data": "writing the data",
         "evaluation": "predicting",
         "export": "saving the model",
     }.get(command.name, "starting")
