@@ -1,4 +1,4 @@
-# make demo: trains and scores TransferNet on the embedded data set.
+# make demo: trains and scores both systems on the embedded data set.
 # make test: all tests.  make fuzz: random bytes through the readers, 60 s.
 # make lint: ruff.  make clean: removes .venv and demo.
 #

@@ -1,9 +1,10 @@
-"""Trains, scores and draws TransferNet on the embedded data set.
+"""Trains, scores and draws both systems on the embedded data set.
 
     make demo
 
 Every step is the project's own command, shown before it runs, with
-configs/shapes.py. Repeating the command goes on where it was interrupted.
+configs/shapes.py and configs/prior_shapes.py. Repeating the command goes on
+where it was interrupted.
 """
 
 import argparse
@@ -29,7 +30,8 @@ EXPECTED = 0.50
 GOAL = 0.70
 ROWS = 5  # pictures in the gallery
 PREDICTED = 8  # pictures given to predict.py
-RUN = "self_training"  # folder of the last run
+RUN = "self_training"  # folder of TransferNet's last run
+PRIOR = "prior"  # folder of the prior system's run
 
 
 class StepFailed(UserError):
@@ -164,6 +166,21 @@ def train(out: Path, steps: Steps) -> None:
         ),
     )
     steps.command("evaluation", ["evaluate.py", "--workdir", str(out / RUN)])
+    steps.command(
+        "prior system, from tags alone",
+        [
+            "train.py", "--phase", "joint",
+            "--config", "configs/prior_shapes.py",
+            "--workdir", str(out / PRIOR),
+        ],
+    )  # fmt: skip
+    steps.command(
+        "its evaluation",
+        [
+            "evaluate.py", "--workdir", str(out / PRIOR),
+            "--noaugment", "--norefine",
+        ],
+    )  # fmt: skip
 
 
 def use(out: Path, steps: Steps) -> None:
@@ -189,9 +206,13 @@ def use(out: Path, steps: Steps) -> None:
 
 
 def draw(out: Path) -> None:
-    """Writes the gallery of evaluation pictures."""
+    """Writes the gallery of evaluation pictures, one of them of both."""
     from keras_wsss.data.voc import read_voc
-    from keras_wsss.evaluation.gallery import choose_rows, write_gallery
+    from keras_wsss.evaluation.gallery import (
+        choose_rows,
+        gallery_rows,
+        write_gallery,
+    )
     from keras_wsss.inference.predictor import Predictor
 
     predictor = Predictor.from_workdir(out / RUN)
@@ -203,16 +224,17 @@ def draw(out: Path) -> None:
         masks=data.eval_masks,
         max_pixels=data.max_pixels,
     )
-    rows = choose_rows(dataset.records, predictor.split.scored_ids, ROWS)
-    write_gallery(out / "results.jpg", predictor, rows)
+    chosen = choose_rows(dataset.records, predictor.split.scored_ids, ROWS)
+    rows = gallery_rows(predictor, chosen)
+    rows += gallery_rows(Predictor.from_workdir(out / PRIOR), chosen[:1])
+    write_gallery(out / "results.jpg", rows)
 
 
 def conclude(out: Path, steps: Steps) -> int:
     """Prints and writes the tables; the demo's exit code."""
     from keras_wsss.evaluation.table import markdown_table, results_table
 
-    path = out / RUN / "evaluation" / "results.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    rows, prior = _rows(out / RUN), _rows(out / PRIOR)
     reached = _mean_iou(rows, "TransferNet", "raw")
     baseline = _mean_iou(rows, "class activation maps")
     total = sum(step["seconds"] for step in steps.known.values())
@@ -224,11 +246,13 @@ def conclude(out: Path, steps: Steps) -> int:
     times.append({"step": "all", "seconds": total})
     text = "\n".join(
         [
-            results_table(rows),
+            results_table([*rows, *_named_apart(prior)]),
             f"Categories that were never seen with a mask: mean IoU "
             f"{reached:.3f} (expected: {EXPECTED:.2f} or more, goal: "
             f"{GOAL:.2f}), class activation maps on the same pictures "
-            f"{baseline:.3f}.",
+            f"{baseline:.3f}. The prior system, which sees no mask at all: "
+            f"{_mean_iou(prior, 'Prior', 'raw + own CRF'):.3f}, its maps "
+            f"{_mean_iou(prior, 'class activation maps'):.3f}.",
             "",
             markdown_table(
                 times, {"step": "step", "seconds": "seconds"}, {"seconds": 0}
@@ -245,6 +269,7 @@ def conclude(out: Path, steps: Steps) -> int:
         ("results.md", "these tables"),
         (RUN, "the model: Predictor.from_workdir, train.py --init_from"),
         (f"{RUN}/evaluation/report.html", "the report, for a browser"),
+        (PRIOR, "the model of the prior system, with its own report"),
         ("predictions", "masks and overlays of new pictures"),
         ("served/1", "the model for TensorFlow Serving"),
         ("shapes", "the data set, in COCO and VOC formats"),
@@ -254,6 +279,23 @@ def conclude(out: Path, steps: Steps) -> int:
         print(f"error: mean IoU is below {EXPECTED:.2f}", file=sys.stderr)
         return 1
     return 0
+
+
+def _rows(run: Path) -> list[dict]:
+    """The rows of a run's evaluation."""
+    path = run / "evaluation" / "results.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+
+
+def _named_apart(rows: list[dict]) -> list[dict]:
+    """Rows of the prior system for the table that has TransferNet's too."""
+    return [
+        row
+        if row["method"].startswith("Prior")
+        else {**row, "method": f"Prior: {row['method']}"}
+        for row in rows
+        if row["method"] != "all background"
+    ]
 
 
 def _mean_iou(
