@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -50,7 +50,10 @@ from keras_wsss.inference.views import View
 from keras_wsss.models.network import build_network
 
 _MINUTES = flags.DEFINE_float("minutes", 3, "How long, after the warm-up.")
-_WARM_UP = flags.DEFINE_float("warm_up_minutes", 1, "Warm-up before that.")
+_WARM_UP = flags.DEFINE_integer(
+    "warm_up", 3, "How often all requests are sent before that."
+)
+_TIMEOUT = flags.DEFINE_float("timeout", 60, "Seconds that none may take.")
 _CLIENTS = flags.DEFINE_integer("clients", 8, "Requests at a time.")
 _HOSTILE = flags.DEFINE_float("hostile", 0.2, "Share of hostile requests.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
@@ -72,7 +75,6 @@ _COLUMNS = {
     "99 % ms": 99,
     "longest ms": 100,
 }
-TIMEOUT = 60.0  # seconds; no request may hang
 
 
 class Tally:
@@ -139,7 +141,7 @@ def ask(call, sent: Sent, tally: Tally) -> None:
     """Sends one request and judges what comes back."""
     start = time.perf_counter()
     try:
-        response, error = call(sent.data, timeout=TIMEOUT), None
+        response, error = call(sent.data, timeout=_TIMEOUT.value), None
     except grpc.RpcError as problem:
         response, error = None, problem
     seconds = time.perf_counter() - start
@@ -176,6 +178,13 @@ def client(number: int, call, good, hostile, until, tally: Tally) -> None:
     lists = {False: _shuffled(good, rng), True: _shuffled(hostile, rng)}
     while time.monotonic() < until:
         ask(call, next(lists[rng.random() < _HOSTILE.value]), tally)
+
+
+def warm_up_client(number: int, call, good, hostile, tally: Tally) -> None:
+    """Sends its share of all requests, some times over."""
+    share = [*good, *hostile][number :: _CLIENTS.value]
+    for sent in share * _WARM_UP.value:
+        ask(call, sent, tally)
 
 
 def _shuffled(requests: Sequence[Sent], rng: random.Random) -> Iterator[Sent]:
@@ -223,19 +232,21 @@ def memory_mb(pid: int) -> float:
 
 
 def run_clients(
-    call, requests: tuple[list[Sent], list[Sent]], minutes: float, pid: int
+    work: Callable[[int, Tally], None], pid: int
 ) -> tuple[Tally, list[float]]:
-    """All clients for some minutes.
+    """Runs all clients to their end.
+
+    Args:
+        work: what a client does; takes its number.
+        pid: the server's process.
 
     Returns:
         What came back, and the server's memory in MB, every few seconds.
     """
     tally, memory = Tally(), []
-    until = time.monotonic() + 60 * minutes
     with futures.ThreadPoolExecutor(_CLIENTS.value) as pool:
         running = [
-            pool.submit(client, number, call, *requests, until, tally)
-            for number in range(_CLIENTS.value)
+            pool.submit(work, number, tally) for number in range(_CLIENTS.value)
         ]
         while any(not future.done() for future in running):
             memory.append(memory_mb(pid))
@@ -308,12 +319,17 @@ def run() -> int:
         ):
             read = predict_pb2.PredictResponse.FromString
             call = channel.unary_unary(METHOD, response_deserializer=read)
-            warm, before = run_clients(call, requests, _WARM_UP.value, pid)
+            warm, before = run_clients(
+                lambda n, tally: warm_up_client(n, call, *requests, tally), pid
+            )
             print(
                 f"warm-up: {len(warm.seen)} of {count} different requests, "
                 f"memory {before[0]:.0f} to {before[-1]:.0f} MB"
             )
-            tally, memory = run_clients(call, requests, _MINUTES.value, pid)
+            until = time.monotonic() + 60 * _MINUTES.value
+            tally, memory = run_clients(
+                lambda n, tally: client(n, call, *requests, until, tally), pid
+            )
         tally.faults.update(warm.faults)
         return 0 if report(tally, memory, count) else 1
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.load_server served/1 --workers 8
 
-It prints the port and serves until its standard input ends. Requests and
+It runs the model's warm-up requests, as the real server does, prints the port
+and serves until its standard input ends. Requests and
 responses are those of the real server, from `tensorflow_serving.apis`; what
 runs is `tf.saved_model.load` in Python, so times are not the real server's.
 Needs `pip install '.[serving]'`; imports nothing of keras_wsss.
@@ -21,9 +22,14 @@ from concurrent import futures
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
 
 MODEL = "segmentation"
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MOST_BYTES = 32 * 1024 * 1024  # of a request, as in export/compose.yaml
 _MOST_CHARACTERS = 1024  # of a message; the real server cuts there too
 # How a tensor's values can be spelled, beside `tensor_content`.
@@ -53,6 +59,19 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         except (tf.errors.InvalidArgumentError, ValueError) as error:
             text = str(error)[:_MOST_CHARACTERS]
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+    def warm_up(self, path: str) -> int:
+        """Runs the requests of a file of `PredictionLog` records.
+
+        Returns:
+            Their number.
+        """
+        count = 0
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            self._answer(log.predict_log.request)
+            count += 1
+        return count
 
     def _answer(self, request) -> predict_pb2.PredictResponse:
         name = request.model_spec.signature_name or "serving_default"
@@ -109,7 +128,7 @@ def _tensor(name: str, proto, spec: tf.TensorSpec) -> tf.Tensor:
     return tf.constant(tf.make_ndarray(proto))
 
 
-def start(signatures, workers: int) -> tuple[grpc.Server, int]:
+def start(service: PredictionService, workers: int) -> tuple[grpc.Server, int]:
     """Serves on a free port of this machine.
 
     Returns:
@@ -120,7 +139,7 @@ def start(signatures, workers: int) -> tuple[grpc.Server, int]:
         options=[("grpc.max_receive_message_length", MOST_BYTES)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(signatures), server
+        service, server
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -136,7 +155,9 @@ def main() -> None:
     # It has a traceback for every message that cannot be parsed.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     model = tf.saved_model.load(options.saved_model)
-    server, port = start(model.signatures, options.workers)
+    service = PredictionService(model.signatures)
+    service.warm_up(os.path.join(options.saved_model, WARMUP_FILE))
+    server, port = start(service, options.workers)
     print(port, flush=True)
     sys.stdin.read()
     server.stop(None).wait()

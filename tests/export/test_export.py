@@ -275,12 +275,14 @@ def test_rest_client(rest_url, predictor, tmp_path, capsys):
     assert "unicorn" in capsys.readouterr().err
 
 
-def test_grpc_client(served, tmp_path, capsys):
+def test_grpc_client(served, served_export, tmp_path, capsys):
     pytest.importorskip("tensorflow_serving.apis.predict_pb2")
-    from benchmarks.load_server import start
+    from benchmarks.load_server import WARMUP_FILE, PredictionService, start
     from export import client_grpc
 
-    server, port = start(served, workers=1)
+    service = PredictionService(served)
+    assert service.warm_up(str(served_export[0] / WARMUP_FILE)) == 4
+    server, port = start(service, workers=1)
     target = f"127.0.0.1:{port}"
     try:
         with client_grpc.connect(target) as channel:
