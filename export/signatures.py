@@ -154,7 +154,10 @@ class ServingModule(tf.Module):
     ) -> dict[str, tf.Tensor]:
         shape = tf.shape(images)
         asked = self._asked_of_all(tags, shape[0])
-        sizes = tf.tile(shape[None, 1:3], [shape[0], 1])
+        # Pictures without pixels cost nothing to send: a billion of them must
+        # be refused before their sizes are written down.
+        with tf.control_dependencies([asked]):
+            sizes = tf.tile(shape[None, 1:3], [shape[0], 1])
         pixels = self._options.max_pixels
         limit = largest_side(pixels)
         fits = tf.debugging.Assert(

@@ -301,7 +301,9 @@ def _hostile_tensors(options: ServingOptions) -> Iterator[ServedRequest]:
         ("wide", (1, 1, side + 1, 3), "must lie between 1 and"),
         ("large", (1, root + 1, root + 1, 3), "more than"),
         ("too_many", (options.max_batch + 1, 1, 1, 3), "may hold"),
-        ("no_row_too_many", (10**9, 0, 1, 3), "may hold|one text"),
+        # No bytes at all, and yet a billion pictures.
+        ("billion_without_rows", (10**9, 0, 1, 3), "may hold|one text"),
+        ("no_32_bits", (2**33, 0, 1, 3), "32-bit"),
     ):
         tags = texts([""] * min(shape[0], options.max_batch + 1))
         inputs = {"images": np.zeros(shape, np.uint8), "tags": tags}
