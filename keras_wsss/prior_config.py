@@ -25,6 +25,11 @@ def prior_group() -> ml_collections.ConfigDict:
     # --- Network. `config.model.encoder` is "vgg16" or "vgg_small".
     group.dropout = 0.5  # [C]
     group.frozen_blocks = 0  # lower blocks that are not trained [C: none]
+    group.fc6_dilation = 12  # of stream S, for 41 x 41 cells [C]
+    # Where block 5, fc6 and fc7 of S begin: "file", as those of the
+    # classifier [C], or "classifier": where those have come to by the end of
+    # the warm-up [D], for random fc6 and fc7 and few updates.
+    group.segment_start = "file"
 
     # --- Masks on line, see `keras_wsss.models.prior_masks.MaskOptions`.
     group.cam_source = "clean"  # or "hidden", "mean" [I/D]

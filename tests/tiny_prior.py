@@ -33,6 +33,9 @@ def tiny_prior_config(data: Path | str):
     config.prior.class_size = 48
     config.prior.test_size = SIZE + 1
     config.prior.dropout = 0.2
+    config.prior.fc6_dilation = 3
+    # The checkpoint at the end of the warm-up is resumed from, too.
+    config.prior.segment_start = "classifier"
     config.prior.crf_iterations = config.prior.test_iterations = 2
     config.train.log_every = 1
     config.train.checkpoint_every = 2

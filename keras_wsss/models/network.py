@@ -36,6 +36,7 @@ def build_network(config, split: Split) -> TransferNet | Prior:
                 encoder=config.model.encoder,
                 dropout=config.prior.dropout,
                 frozen_blocks=config.prior.frozen_blocks,
+                fc6_dilation=config.prior.fc6_dilation,
             )
         )
     if config.system != "transfernet":

@@ -16,7 +16,6 @@ from keras_wsss.models.vgg import STRIDE, Architecture, architecture
 # network, and a narrow one for the demo and for tests.
 HEAD_UNITS = {"vgg16": 1024, "vgg_small": 192}
 SEGMENT_STRIDE = 8  # three pools of stride 2
-FC6_DILATION = 12
 TRUNK_BLOCKS = 4  # shared by the streams
 
 
@@ -29,12 +28,14 @@ class PriorConfig:
         encoder: "vgg16" or "vgg_small", see `keras_wsss.models.vgg`.
         dropout: at fc6, fc7 and before the class scores.
         frozen_blocks: lower blocks, 0 to 4, that are not trained.
+        fc6_dilation: of stream S, in cells; 12 is made for 41 x 41 cells.
     """
 
     num_categories: int
     encoder: str = "vgg16"
     dropout: float = 0.5
     frozen_blocks: int = 0
+    fc6_dilation: int = 12
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `PriorConfig(**values)` is equal."""
@@ -116,6 +117,11 @@ def build_prior(config: PriorConfig) -> Prior:
             f"config.prior.dropout is {config.dropout}; it must be at least "
             "0 and below 1."
         )
+    if config.fc6_dilation < 1:
+        raise ConfigError(
+            f"config.prior.fc6_dilation is {config.fc6_dilation}; it must be "
+            "at least 1."
+        )
     trunk = _trunk(table, config.frozen_blocks)
     return Prior(
         config,
@@ -167,7 +173,7 @@ def _build_segmenter(
     x = conv5 = _block5(table, "segment", dilation=2)(x)
     x = _max_pool(1, "segment_pool5")(x)
     x = CaffeAveragePooling(name="segment_pool5a")(x)
-    fc7 = _fully_connected(config, "segment", FC6_DILATION)(x)
+    fc7 = _fully_connected(config, "segment", config.fc6_dilation)(x)
     logits = layers.Conv2D(
         config.num_categories + 1,
         1,

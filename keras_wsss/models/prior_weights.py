@@ -75,6 +75,19 @@ def initialise_prior(
     return "decimated"
 
 
+def start_from_classifier(net: Prior) -> None:
+    """Gives stream S block 5, fc6 and fc7 of streams A and H.
+
+    Both have the same shapes, and the weights files give them the same start;
+    what the classifier learns first need not be learned again.
+    """
+    for layer in net.segmenter.layers:
+        stream, _, part = layer.name.partition("_")
+        if stream == "segment" and layer.weights and part != "scores":
+            source = net.classifier.get_layer(f"classify_{part}")
+            layer.set_weights(source.get_weights())
+
+
 def decimate(
     fc1: Sequence[np.ndarray], fc2: Sequence[np.ndarray], units: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -49,6 +49,7 @@ class Loop:
         optimizer: its optimizer.
         warmup: the update of the first `settings.warmup_steps` steps.
         update: the update of all others.
+        after_warmup: called before the first of these.
         settings: steps and learning rates of the phase.
         streams: "source" and "target" streams of `make_batches`.
         workers: this process and those that it trains with; only the chief
@@ -69,6 +70,7 @@ class Loop:
     optimizer: keras.optimizers.Optimizer
     warmup: ReplicatedUpdate
     update: ReplicatedUpdate
+    after_warmup: Callable[[], None]
     settings: PhaseSettings
     streams: Mapping[str, Stream | None]
     workers: Workers
@@ -116,6 +118,7 @@ class Loop:
         ):
             if step == self.settings.warmup_steps:
                 self._restart_optimizer()
+                self.after_warmup()
             rate = learning_rate(self.settings, step)
             warm = step < self.settings.warmup_steps
             update = self.warmup if warm else self.update

@@ -16,7 +16,10 @@ from keras_wsss.data.views import ViewSpec
 from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.models.prior import SEGMENT_STRIDE, Prior
-from keras_wsss.models.prior_weights import initialise_prior
+from keras_wsss.models.prior_weights import (
+    initialise_prior,
+    start_from_classifier,
+)
 from keras_wsss.run_folder import CHECKPOINTS
 from keras_wsss.training.examples import tagged_examples
 from keras_wsss.training.heldout import HeldOut
@@ -73,9 +76,20 @@ def assemble_prior(job: Job) -> Parts:
             job.net, data.split, job.optimizer, config, segment, job.strategy
         )
 
+    start = config.prior.segment_start
+    if start not in ("file", "classifier"):
+        raise ConfigError(
+            f"config.prior.segment_start is '{start}'; use file or classifier."
+        )
+
+    def after_warmup() -> None:
+        if start == "classifier":
+            start_from_classifier(job.net)
+
     return Parts(
         warmup=update(segment=False),
         update=update(segment=True),
+        after_warmup=after_warmup,
         streams={
             "source": None,
             "target": _stream(

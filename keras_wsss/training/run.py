@@ -191,6 +191,7 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
         optimizer=job.optimizer,
         warmup=parts.warmup,
         update=parts.update,
+        after_warmup=parts.after_warmup,
         settings=job.settings,
         streams=parts.streams,
         workers=job.workers,

@@ -70,6 +70,7 @@ class Parts:
         graph: the model whose graph TensorBoard shows.
         embeddings: a vector per category for TensorBoard, or None.
         results: further entries of results.json.
+        after_warmup: called between the two.
     """
 
     warmup: ReplicatedUpdate
@@ -80,6 +81,7 @@ class Parts:
     graph: keras.Model
     embeddings: Callable[[], np.ndarray] | None = None
     results: Callable[[], dict] = dict
+    after_warmup: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)

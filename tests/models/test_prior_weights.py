@@ -10,7 +10,11 @@ from keras_wsss.models.layer_weights import (
     write_layer_weights,
 )
 from keras_wsss.models.prior import PriorConfig, build_prior
-from keras_wsss.models.prior_weights import decimate, initialise_prior
+from keras_wsss.models.prior_weights import (
+    decimate,
+    initialise_prior,
+    start_from_classifier,
+)
 
 
 def test_decimation_keeps_taps_0_3_6_and_every_4th_unit():
@@ -47,6 +51,22 @@ def test_both_streams_take_the_packaged_encoder():
     np.testing.assert_array_equal(
         net.classifier.get_layer("classify_fc6").get_weights()[0], random
     )
+
+
+def test_segmenter_starts_from_the_classifier():
+    net = build_prior(PriorConfig(3, "vgg_small", fc6_dilation=5))
+    assert net.segmenter.get_layer("segment_fc6").dilation_rate == (5, 5)
+    scores = net.segmenter.get_layer("segment_scores").get_weights()[0]
+    start_from_classifier(net)
+    for name in ("block5_conv1", "block5_conv2", "fc6", "fc7"):
+        for ours, theirs in zip(
+            net.segmenter.get_layer(f"segment_{name}").get_weights(),
+            net.classifier.get_layer(f"classify_{name}").get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    after = net.segmenter.get_layer("segment_scores").get_weights()[0]
+    np.testing.assert_array_equal(scores, after)
 
 
 @pytest.fixture(scope="module")
