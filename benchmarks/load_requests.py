@@ -28,6 +28,7 @@ from keras_wsss.inference.predictor import Prediction, Predictor
 
 LARGEST = (375, 500)  # height and width of the largest picture, as in VOC
 INVALID = "INVALID_ARGUMENT"
+_TOO_LARGE = ("RESOURCE_EXHAUSTED", "larger than max")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,17 +83,15 @@ def make_requests(
         )
         for request in good
     ]
-    refusals = [
-        Sent(
-            request,
-            request.name,
-            message(request),
-            INVALID,
-            request.problem,
-        )
-        for request in hostile
-    ]
+    refusals = [_refusal(request) for request in hostile]
     return answers, refusals + list(_no_requests(good[0]))
+
+
+def _refusal(request: ServedRequest) -> Sent:
+    data = message(request)
+    if len(data) > MOST_BYTES:  # the server does not even take it in
+        return Sent(request, request.name, data, *_TOO_LARGE)
+    return Sent(request, request.name, data, INVALID, request.problem)
 
 
 def _no_requests(good: ServedRequest) -> Iterator[Sent]:
@@ -112,7 +111,7 @@ def _no_requests(good: ServedRequest) -> Iterator[Sent]:
     yield sent("half", "INTERNAL", "deserializing", whole[: len(whole) // 2])
     yield sent("nothing", "NOT_FOUND", "Servable not found", b"")
     large = whole + bytes(MOST_BYTES)
-    yield sent("too_large", "RESOURCE_EXHAUSTED", "larger than max", large)
+    yield sent("too_large", *_TOO_LARGE, large)
     yield sent(
         "no_signature", INVALID, "not found", changed("../x", image_bytes=texts)
     )
