@@ -88,6 +88,7 @@ class Killer:
         self.root = root
         self.unbroken = unbroken
         self.random = random.Random(seed)
+        self.drawn: collections.Counter[str] = collections.Counter()
         self.number = 0
 
     def disturb(
@@ -142,13 +143,16 @@ class Killer:
     def _operation(self, calm: Ended) -> tuple[Operation, int]:
         """An operation of the undisturbed command, and which of its kind.
 
-        Kinds are as likely as each other, however often they come.
+        One on a kind of file that fewest kills were drawn for so far.
         """
-        kinds: dict[str, list[int]] = {}
+        files: dict[str, list[int]] = {}
         for index, operation in enumerate(calm.operations):
-            kinds.setdefault(kind_of(operation), []).append(index)
-        kind = self.random.choice(sorted(kinds))
-        index = self.random.choice(kinds[kind])
+            files.setdefault(file_of(operation), []).append(index)
+        fewest = min(self.drawn[file] for file in files)
+        rare = sorted(f for f in files if self.drawn[f] == fewest)
+        file = self.random.choice(rare)
+        self.drawn[file] += 1
+        index = self.random.choice(files[file])
         chosen = calm.operations[index]
         return chosen, calm.operations[: index + 1].count(chosen)
 
@@ -190,12 +194,8 @@ class Killer:
         return found
 
 
-def kind_of(operation: Operation) -> str:
-    """Operations of a kind: what is done, and to which kind of file."""
-    return f"{operation.event} {_what(operation)}"
-
-
-def _what(operation: Operation) -> str:
+def file_of(operation: Operation) -> str:
+    """Which kind of file an operation is about."""
     path = f"/{operation.path}"
     named = (name for part, name in FILES.items() if part in path)
     return next(named, Path(path).name)
@@ -213,7 +213,7 @@ def stage_of(command: Command, ended: Ended, pending: bool) -> str:
     if last is not None and last.event == "subprocess.Popen":
         return "checking the export"
     if last is not None and (pending or last.event == "open"):
-        return f"writing {_what(last)}"
+        return f"writing {file_of(last)}"
     if last is not None and last.path.startswith("cache"):
         return "filling the feature cache"
     steps = re.findall(r"^step (\d+)/(\d+)", ended.output, re.MULTILINE)
@@ -275,10 +275,12 @@ def _main(folder: Path, kills: int, seed: int) -> int:
             flush=True,
         )
     killer = Killer(folder / "killed", folder / "unbroken", seed)
-    good, wrong, stages = 0, [], collections.Counter()
+    good, left, wrong, stages = 0, kills, [], collections.Counter()
     commands = chain(folder / "killed")
     for index, command in enumerate(commands):
-        share = (kills + index) // len(commands)
+        later = sum(other.weight for other in commands[index:])
+        share = round(left * command.weight / later)
+        left -= share
         found, wrong = killer.disturb(command, calm[index], share)
         stages.update(kill.stage for kill in found)
         if wrong:  # what comes after it would differ, too

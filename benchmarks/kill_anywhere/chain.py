@@ -24,6 +24,7 @@ class Command:
         name: what the table says.
         run: the command itself.
         folders: what it makes.
+        weight: of its share of the kills.
         once: a folder that appears as a whole, and that it refuses to make
             again.
     """
@@ -31,6 +32,7 @@ class Command:
     name: str
     run: Callable[[], None]
     folders: tuple[str, ...]
+    weight: int
     once: str = ""
 
 
@@ -55,14 +57,15 @@ def chain(root: Path) -> list[Command]:
         write_shapes(root / "data", size=ShapesSize(64, 30, 16, 6))
 
     return [
-        Command("data", data, ("data",), once="data"),
+        Command("data", data, ("data",), 1, once="data"),
         Command(
-            "decoder phase", train("decoder"), ("cache/decoder", "decoder")
+            "decoder phase", train("decoder"), ("cache/decoder", "decoder"), 3
         ),
         Command(
             "transfer phase",
             train("transfer", f"--init_from={root / 'decoder'}"),
             ("cache/transfer", "transfer"),
+            3,
         ),
         Command(
             "evaluation",
@@ -72,6 +75,7 @@ def chain(root: Path) -> list[Command]:
                 f"--out={root / 'evaluation'}",
             ),
             ("evaluation",),
+            2,
         ),
         Command(
             "export",
@@ -82,6 +86,7 @@ def chain(root: Path) -> list[Command]:
                 "--norefine",  # half of the seconds
             ),
             ("served",),
+            2,
             once="served/1",
         ),
     ]
