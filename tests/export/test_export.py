@@ -159,7 +159,7 @@ def test_failed_check_leaves_no_version(predictor, tmp_path, monkeypatch):
 
 
 def test_views_are_averaged_in_the_graph(predictor):
-    views = (View(), View(mirror=True), View(0.5))
+    views = (View(mirror=True), View(0.5))
     options = ServingOptions(40_000, 3, views, refine=False)
     data = sample_files()[0]
     found = ServingModule(predictor.steps, options).signatures()["png"](
