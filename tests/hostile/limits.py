@@ -4,20 +4,29 @@ Time is processor time: the wall clock depends on what else runs.
 """
 
 import contextlib
+import os
 import resource
+import subprocess
+import tempfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiny import REPOSITORY
 
 
-def limited(megabytes: int, seconds: int) -> dict:
-    """Arguments of `subprocess.run` for a command of the repository.
+def run_limited(
+    command: Sequence[str | Path], megabytes: int, seconds: int
+) -> tuple[subprocess.CompletedProcess, float]:
+    """Runs a command of the repository.
 
     The limit is on address space, of which imports alone take some: one
-    gigabyte is added for them, and `peak_memory_mb` is looked at as well.
-    A command that takes more than `seconds` of processor time is killed.
+    gigabyte is added for them. A command that takes more than `seconds` of
+    processor time is killed.
+
+    Returns:
+        What it printed and its exit code, and its largest resident memory in
+        megabytes.
     """
 
     def limit() -> None:
@@ -25,12 +34,20 @@ def limited(megabytes: int, seconds: int) -> dict:
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
 
-    return {"cwd": REPOSITORY, "preexec_fn": limit}
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of any finished child of this process."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    command = list(map(str, command))
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, preexec_fn=limit, stdout=out, stderr=err
+        )
+        # The memory of this very process, not of all before it.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(file.read().decode("utf-8", "replace"))
+    done = subprocess.CompletedProcess(command, process.returncode, *printed)
+    return done, usage.ru_maxrss / 1024
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Broken annotation files, through the readers, `verify` and its command."""
 
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from annotations import (
     tags_cases,
     voc_cases,
 )
-from limits import limited, peak_memory_mb
+from limits import run_limited
 from small_data import SPLIT, write_coco, write_tags
 
 from keras_wsss.data.__main__ import main
@@ -122,18 +121,11 @@ def test_verify_command_within_limits(case, tmp_path):
         *("--split", "small", "--source", "cup,teddy bear"),
         *("--target", "cat,dog"),
     ]
-    done = subprocess.run(
-        list(map(str, command)),
-        **limited(MEGABYTES, SECONDS),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done, peak = run_limited(command, MEGABYTES, SECONDS)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == 1
     assert re.search(case.problem, done.stdout), done.stdout[:2000]
-    assert peak_memory_mb() < MEGABYTES
+    assert peak < MEGABYTES
 
 
 def test_command_prints_nothing_that_moves_the_cursor(tmp_path, capsys):

@@ -3,13 +3,12 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
-from limits import limited, peak_memory_mb
+from limits import run_limited
 from pictures import WIDTH, bomb, colours, many_scans, picture_cases
 from small_data import SPLIT
 from tiny import tiny_config
@@ -135,17 +134,10 @@ def test_largest_pictures_within_limits(name, data, tmp_path):
         *("--tag_images", images, "--split", "small"),
         *("--source", "cup", "--target", "cat"),
     ]
-    done = subprocess.run(
-        list(map(str, command)),
-        **limited(MEGABYTES, SECONDS),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done, peak = run_limited(command, MEGABYTES, SECONDS)
     assert done.returncode == 0, (done.stdout[-500:], done.stderr[-500:])
     assert "4 pictures" in done.stdout
-    assert peak_memory_mb() < MEGABYTES
+    assert peak < MEGABYTES
 
 
 @pytest.fixture
