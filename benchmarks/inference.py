@@ -254,6 +254,25 @@ def encoder_row(predictor: Predictor) -> dict:
     }
 
 
+def constants_row(predictor: Predictor) -> dict:
+    """The encoder with its weights as constants, and as variables."""
+    encoder = predictor.net.encoder
+    size = predictor.net.config.image_size
+    image = tf.random.normal([1, size, size, 3], seed=0)
+    constants = with_constant_weights(encoder, (1, size, size, 3))
+    variables = tf.function(
+        lambda x: encoder(x, training=False), autograph=False
+    )
+    return row(
+        "encoder, its weights constant",
+        {
+            "constants": lambda: constants(image)[0].numpy(),
+            "variables": lambda: variables(image)[0].numpy(),
+        },
+        "1.0",
+    )
+
+
 def refiner_row() -> dict:
     """The default refiner against the dense CRF, two labels."""
     from benchmarks import refinement
@@ -321,6 +340,7 @@ def comparisons(predictor: Predictor, folder: Path) -> list[dict]:
     if _installed(("tf2onnx", "onnxruntime"), "onnx"):
         rows.append(onnx_row(predictor, folder / "network"))
     rows.append(encoder_row(predictor))
+    rows.append(constants_row(predictor))
     if _installed(("pydensecrf",), "crf"):
         rows.append(refiner_row())
     return rows

@@ -1,8 +1,8 @@
 """A model as a graph whose weights are constants.
 
 A convolution library can then bring the weights into its own order once, not
-at every call: for one picture at a time on a CPU, VGG-16 takes a quarter to a
-third less (`python -m benchmarks.inference`).
+at every call. `python -m benchmarks.inference` measures what that saves for
+one picture at a time; a batch of 8 gains nothing.
 """
 
 from collections.abc import Callable

@@ -8,11 +8,14 @@ import os
 import resource
 import subprocess
 import tempfile
+import threading
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiny import REPOSITORY
+
+_HANGS_SECONDS = 600  # by the clock, on a machine that does much else
 
 
 def run_limited(
@@ -22,7 +25,7 @@ def run_limited(
 
     The limit is on address space, of which imports alone take some: one
     gigabyte is added for them. A command that takes more than `seconds` of
-    processor time is killed.
+    processor time is killed, and one that hangs without taking any.
 
     Returns:
         What it printed and its exit code, and its largest resident memory in
@@ -39,8 +42,11 @@ def run_limited(
         process = subprocess.Popen(
             command, cwd=REPOSITORY, preexec_fn=limit, stdout=out, stderr=err
         )
+        timer = threading.Timer(_HANGS_SECONDS, process.kill)
+        timer.start()
         # The memory of this very process, not of all before it.
         _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         printed = []
         for file in (out, err):
