@@ -64,13 +64,13 @@ class Parts:
     Attributes:
         warmup: the update of the first steps.
         update: the update of all others.
+        after_warmup: called between the two.
         streams: "source" and "target" streams of `make_batches`.
         heldout: scores on held-out pictures.
         examples: rows of the fixed pictures that TensorBoard shows.
         graph: the model whose graph TensorBoard shows.
         embeddings: a vector per category for TensorBoard, or None.
         results: further entries of results.json.
-        after_warmup: called between the two.
     """
 
     warmup: ReplicatedUpdate
