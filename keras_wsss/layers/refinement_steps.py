@@ -65,6 +65,9 @@ def appearance_evidence(
     y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
     position = tf.cast(tf.reshape(tf.stack([y, x], -1), [-1, 2]), tf.float32)
     position = position[None] / (longest * position_std)  # (1, N, 2)
+    # Distances do not change with the origin, but the rounding of the product
+    # below does, most of all in the TensorFloat-32 of newer GPUs.
+    image -= tf.reduce_mean(image, (1, 2), keepdims=True)
     colour = tf.reshape(image / rgb_std, [batch, -1, 3])  # (B, N, 3)
     position = tf.tile(position, [batch, 1, 1])
     features = tf.concat([position, colour], -1)  # (B, N, 5)

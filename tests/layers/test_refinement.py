@@ -144,6 +144,18 @@ def test_evidence_equals_the_slow_reference():
     assert np.abs(expected).max() > 0.1
 
 
+def test_evidence_does_not_depend_on_the_colours_origin():
+    # Grey levels a thousand times their range away would drown in rounding.
+    image, p = small_scene()
+    logits = np.log(p / (1 - p))[None]
+    options = (0.7, 15.0, 0.8, 2)
+    far = np.float32(2**18)
+    moved = np.round(image[None]) + far
+    result = appearance_evidence(moved, logits, *options)
+    expected = appearance_evidence(moved - far, logits, *options)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
 def test_local_mean_field_equals_the_slow_reference():
     image, p = small_scene()
     logits = np.log(p / (1 - p))
