@@ -15,6 +15,7 @@ class Phase:
         masks: whether the mask loss is used, on source pictures.
         starts_from: phases whose run `--init_from` may name; empty when the
             phase starts from the encoder's weights alone.
+        starts_alone: whether it may also start from the encoder's weights.
         source: whether source pictures are used; without, nothing of them
             is read.
         system: the method that the phase belongs to, see `config.system`.
@@ -24,6 +25,7 @@ class Phase:
     target: bool
     masks: bool
     starts_from: tuple[str, ...] = ()
+    starts_alone: bool = False
     source: bool = True
     system: str = "transfernet"
 
@@ -44,8 +46,17 @@ PHASES = {
             masks=True,
             starts_from=("attention", "decoder", "transfer"),
         ),
-        # The prior system: tags alone, in one phase.
-        Phase("joint", target=True, masks=False, source=False, system="prior"),
+        # The prior system: tags alone, in one phase. From a run of its own,
+        # updates are added: other losses after the same warm-up, say.
+        Phase(
+            "joint",
+            target=True,
+            masks=False,
+            starts_from=("joint",),
+            starts_alone=True,
+            source=False,
+            system="prior",
+        ),
     )
 }
 
@@ -76,7 +87,7 @@ def get_phase(
             f"config.system is '{system}'; use --phase {' or '.join(fitting)}, "
             "or another config."
         )
-    if phase.starts_from and not init_from:
+    if phase.starts_from and not (init_from or phase.starts_alone):
         raise ConfigError(
             f"--phase {name} starts from an earlier run: give its folder with "
             f"--init_from (a run of --phase {phase.starts_from[1]} or "

@@ -14,6 +14,10 @@ from keras_wsss.run_folder import CHECKPOINTS
 from keras_wsss.training.phases import PHASES
 from keras_wsss.training.run import train
 
+# What a run without learning rate may change: the parts of stream S that can
+# begin as the classifier's, momentum, and the states of random numbers.
+CHANGING = ("/segment_", "optimizer/", "seed_generator")
+
 
 def test_a_run_without_any_source_data(prior_run, prior_data):
     workdir, lines = prior_run
@@ -73,6 +77,36 @@ def test_a_resumed_run_ends_with_the_same_weights(
         np.testing.assert_allclose(
             found.arrays[name], array, rtol=1e-4, atol=1e-5, err_msg=name
         )
+
+
+@pytest.mark.parametrize("start", ["file", "classifier"])
+def test_another_run_of_it_is_where_a_run_may_start(
+    prior_run, prior_data, tmp_path, start
+):
+    config = tiny_prior_config(prior_data)
+    config.train.examples = 0
+    config.prior.segment_start = start
+    config.joint.steps, config.joint.warmup_steps = 1, 0
+    config.joint.learning_rate = config.joint.final_learning_rate = 0.0
+    lines = []
+    train(config, "joint", tmp_path / "run", prior_run[0], report=lines.append)
+    assert not any("fc6 and fc7 start" in line for line in lines)
+    before = last_weights(prior_run[0])
+    after = last_weights(tmp_path / "run")
+    kernel = "model/segmenter/segment_fc6/kernel"
+    learned = before.pop(kernel)
+    changed = np.abs(after[kernel] - learned).max() > 1e-4
+    assert changed == (start == "classifier")
+    kernel = "model/classifier/class_head/kernel"
+    kept = [n for n in before if not any(x in n for x in CHANGING)]
+    assert "model/classifier/classify_fc6/kernel" in kept
+    for name in kept:
+        np.testing.assert_array_equal(after[name], before[name], name)
+
+
+def last_weights(workdir):
+    newest = list_checkpoints(workdir / CHECKPOINTS)[-1]
+    return dict(load_checkpoint(newest).arrays)
 
 
 def test_phases_and_pairs_that_do_not_fit_are_refused(prior_data, tmp_path):

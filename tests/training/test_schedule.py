@@ -60,7 +60,8 @@ def test_phases_of_the_other_system_are_refused():
         get_phase("joint", None)
     with pytest.raises(ConfigError, match="use --phase joint"):
         get_phase("decoder", None, "prior")
-    assert get_phase("joint", None, "prior").name == "joint"
+    for start in (None, "runs/warm"):
+        assert get_phase("joint", start, "prior").name == "joint"
 
 
 @pytest.mark.parametrize(
