@@ -84,6 +84,14 @@ def test_nothing_counted_is_undefined_and_not_zero():
     assert np.isnan(matrix.pixel_accuracy())
 
 
+def test_a_perfect_prediction_scores_one():
+    truth, _ = random_masks()
+    matrix = ConfusionMatrix(5)
+    matrix.update(truth, np.where(truth == 255, 0, truth))
+    np.testing.assert_array_equal(matrix.iou(), 1.0)
+    assert matrix.mean_iou() == matrix.pixel_accuracy() == 1.0
+
+
 def test_what_is_predicted_on_ignored_pixels_does_not_matter():
     truth, prediction = random_masks()
     other = np.where(truth == 255, (prediction + 1) % 5, prediction)
