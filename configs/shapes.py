@@ -12,7 +12,7 @@ clover, fish, heart, mushroom, star); scored on those six and background.
     python train.py --phase transfer --config configs/shapes.py \
         --workdir demo/self_training --init_from demo/transfer \
         --config.data.target_masks=demo/pseudo_labels \
-        --config.transfer.warmup_steps=0
+        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8
     python evaluate.py --workdir demo/self_training
 
 The model's additions were tried in a rehearsal in which cross, crescent, drop
@@ -74,8 +74,8 @@ def get_config():
     config.train.heldout_every = 250
     for phase, steps, target in (
         ("attention", 1000, 16),
-        ("decoder", 800, 0),
-        ("transfer", 550, 16),
+        ("decoder", 700, 0),
+        ("transfer", 450, 16),
     ):
         config[phase].steps = steps
         config[phase].source_pairs = 16
