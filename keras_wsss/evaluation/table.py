@@ -95,14 +95,16 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
             `boundary_iou` (all in [0, 1]) and `milliseconds` an image.
 
     Returns:
-        A Markdown table; what a row lacks shows as "not run". Columns that
-        no row has are left out.
+        A Markdown table; a figure that a row lacks shows as "not run", a
+        choice that it does not have (all background has no tags) as "-".
+        Columns that no row has are left out.
     """
     columns = {
         heading: key
         for heading, key in MAIN_COLUMNS.items()
         if key == "method" or any(key in row for row in rows)
     }
+    rows = [{"tags": "-", "inference": "-", **row} for row in rows]
     return markdown_table(rows, columns, {"milliseconds": 1})
 
 

@@ -44,7 +44,7 @@ def test_columns_that_nobody_measured_are_left_out():
     table = results_table([{"method": "a", "mean_iou": 0.5}])
     assert cells(table.splitlines()[0]) == ["method", "mean IoU"]
     table = results_table([{"method": "a"}, {"method": "b", "tags": "oracle"}])
-    assert cells(table.splitlines()[2]) == ["a", "not run"]
+    assert cells(table.splitlines()[2]) == ["a", "-"]
 
 
 def test_per_class_table_has_the_mean_of_defined_scores():
