@@ -2,7 +2,7 @@
 
 The runs of this file hang together, so that each of them serves several
 tests: a decoder phase in one process and in two, of which one is killed and
-both are started again; and a transfer and a joint phase of the same kind.
+both are started again; and the other phases in one process and in two.
 """
 
 import json
@@ -31,7 +31,6 @@ DECODER = [
     "--config.decoder.target_pairs=4",
     "--config.decoder.warmup_steps=0",
 ]
-TRANSFER = ["--phase=transfer", f"--config.transfer.steps={STEPS}"]
 JOINT = [
     "--phase=joint",
     "--config=tests/tiny_prior.py",
@@ -165,16 +164,6 @@ def repeated(killed, start, folder):
     return ended
 
 
-@pytest.fixture(scope="module")
-def transferred(start, folder, alone):
-    """The transfer phase in one process and in two."""
-    flags = [*FLAGS, *TRANSFER, f"--init_from={alone}"]
-    one = start([*flags, f"--workdir={folder}/t_alone"], count=1)
-    two = start([*flags, f"--workdir={folder}/t_two"])
-    for run in (*one, *two):
-        assert run.code == 0, run.output
-
-
 def assert_same_weights(one, two):
     first, second = (load_latest(run / CHECKPOINTS) for run in (one, two))
     assert first.step == second.step == STEPS
@@ -246,8 +235,17 @@ def test_all_workers_build_the_feature_cache_together(killed, alone, folder):
     assert abs(first - second) <= 4  # an odd picture of each domain, 2 views
 
 
-def test_transfer_gives_the_same_weights(transferred, folder):
-    assert_same_weights(folder / "t_alone", folder / "t_two")
+@pytest.mark.parametrize("phase", ["attention", "transfer"])
+def test_phases_give_the_same_weights(start, folder, alone, phase):
+    flags = [*FLAGS, f"--phase={phase}", f"--config.{phase}.steps={STEPS}"]
+    if phase == "transfer":
+        flags.append(f"--init_from={alone}")
+    one, two = folder / f"{phase}_alone", folder / f"{phase}_two"
+    runs = start([*flags, f"--workdir={one}"], count=1)
+    runs += start([*flags, f"--workdir={two}"])
+    for run in runs:
+        assert run.code == 0, run.output
+    assert_same_weights(one, two)
 
 
 def test_joint_gives_the_same_weights(start, folder):
