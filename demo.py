@@ -24,9 +24,11 @@ from keras_wsss.errors import UserError
 from keras_wsss.files import write_json, write_text
 
 REPOSITORY = Path(__file__).resolve().parent
-# Mean IoU with oracle tags, augmented and refined; below it something is
-# broken.
+# Mean IoU with oracle tags, augmented and refined: what to expect, and where
+# it is so low that something must be broken. Other processors round otherwise,
+# and training magnifies that.
 EXPECTED = 0.70
+BROKEN = 0.65
 ROWS = 5  # pictures in the gallery
 PREDICTED = 8  # pictures given to predict.py
 RUN = "self_training"  # folder of TransferNet's last run
@@ -277,8 +279,11 @@ def conclude(out: Path, steps: Steps) -> int:
         ("shapes", "the data set, in COCO and VOC formats"),
     ):
         print(f"Written: {out / name} ({meaning})")
-    if reached < EXPECTED:
-        print(f"error: mean IoU is below {EXPECTED:.2f}", file=sys.stderr)
+    if reached < BROKEN:
+        print(
+            f"error: mean IoU {reached:.3f} is below {BROKEN:.2f}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
