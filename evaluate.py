@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from keras_wsss.cli import check_loaded, run_app
+from keras_wsss.cli import check_loaded, define_max_pixels, run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -53,6 +53,7 @@ LIMIT = flags.DEFINE_integer(
     "limit", 0, "First pictures only; 0 is all.", lower_bound=0
 )
 
+MAX_PIXELS = define_max_pixels()
 
 # TensorFlow's own messages would stand between ours; an outer setting wins.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -73,7 +74,9 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
     if CONFIG.value is not None:
         check_loaded(CONFIG.value)
-    predictor = Predictor.from_workdir(WORKDIR.value, CONFIG.value)
+    predictor = Predictor.from_workdir(
+        WORKDIR.value, CONFIG.value, MAX_PIXELS.value
+    )
     data = predictor.config.data
     root = EVAL_ROOT.value or data.eval_root
     if not root:
@@ -89,6 +92,8 @@ def run(argv: list[str]) -> int:
         max_pixels=data.max_pixels,
     )
     records = dataset.records[: LIMIT.value or None]
+    out = Path(OUT.value or Path(WORKDIR.value) / "evaluation")
+    out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
     album = Album(predictor.split) if REPORT.value else None
     results = evaluate(
         predictor,
@@ -102,7 +107,6 @@ def run(argv: list[str]) -> int:
     )
     results["inference"] = predictor.config.inference.to_dict()
     results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
-    out = Path(OUT.value or Path(WORKDIR.value) / "evaluation")
     write_json(out / "results.json", results)
     write_text(out / "results.md", summary(results))
     print(summary(results))

@@ -9,7 +9,7 @@ import sys
 
 from absl import flags
 
-from keras_wsss.cli import run_app
+from keras_wsss.cli import define_max_pixels, run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -29,7 +29,15 @@ AUGMENT = flags.DEFINE_bool(
 REFINE = flags.DEFINE_bool(
     "refine", False, "Let masks follow the picture's colours and edges."
 )
+CRF = flags.DEFINE_bool(
+    "crf",
+    False,
+    "Let the network's own CRF smooth its logits, as the published inference "
+    "of the prior system does.",
+)
 EXIT_SOME_FAILED = 1
+
+MAX_PIXELS = define_max_pixels()
 
 # TensorFlow's own messages would stand between ours; an outer setting wins.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -51,7 +59,9 @@ def run(argv: list[str]) -> int:
     pictures, passed = find_pictures(argv[1:], OUT.value)
     if passed:
         print(f"{passed} files in the folders are no JPEG or PNG by name.")
-    predictor = Predictor.from_workdir(WORKDIR.value)
+    predictor = Predictor.from_workdir(
+        WORKDIR.value, max_pixels=MAX_PIXELS.value
+    )
     views = RAW
     if AUGMENT.value:
         views = augmented_views(predictor.config.inference.scales)
@@ -62,6 +72,7 @@ def run(argv: list[str]) -> int:
         tags=TAGS.value or None,
         views=views,
         refine=REFINE.value,
+        own_crf=CRF.value,
         report=lambda text: print(f"error: {text}", file=sys.stderr),
     )
     print(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_wsss.cli import run_app
+from keras_wsss.cli import define_max_pixels, run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -41,6 +41,8 @@ REFINE = flags.DEFINE_bool(
     "unless the network's own CRF does it.",
 )
 
+MAX_PIXELS = define_max_pixels()
+
 # TensorFlow's own messages would stand between ours; an outer setting wins.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -60,7 +62,9 @@ def run(argv: list[str]) -> int:
 
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
-    predictor = Predictor.from_workdir(WORKDIR.value)
+    predictor = Predictor.from_workdir(
+        WORKDIR.value, max_pixels=MAX_PIXELS.value
+    )
     config = predictor.config
     records = read_target_records(config, predictor.split).records
     settings = choose_settings(

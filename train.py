@@ -10,7 +10,7 @@ import os
 from absl import flags
 from ml_collections import config_flags
 
-from keras_wsss.cli import check_loaded, run_app
+from keras_wsss.cli import check_loaded, define_max_pixels, run_app
 from keras_wsss.errors import ConfigError
 
 PHASE = flags.DEFINE_enum(
@@ -69,9 +69,10 @@ START_TIMEOUT = flags.DEFINE_float(
 SKIP_BAD_IMAGES = flags.DEFINE_bool(
     "skip_bad_images",
     False,
-    "Leave out pictures that cannot be read, and count them, instead of "
+    "Leave out pictures that cannot be read, and name them, instead of "
     "stopping.",
 )
+MAX_PIXELS = define_max_pixels()
 
 
 def run(argv: list[str]) -> int:
@@ -94,6 +95,8 @@ def run(argv: list[str]) -> int:
         config.feature_cache = FEATURE_CACHE.value
     if SKIP_BAD_IMAGES.value:
         config.data.skip_bad_images = True
+    if MAX_PIXELS.value is not None:
+        config.data.max_pixels = MAX_PIXELS.value
     results = train(
         config,
         PHASE.value,

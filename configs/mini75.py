@@ -7,7 +7,13 @@ animals, which are scored together with the background.
         --workdir runs/mini75/decoder --encoder_weights VGG16_WEIGHTS
     python train.py --phase transfer --config configs/mini75.py \
         --workdir runs/mini75/transfer --init_from runs/mini75/decoder
-    python evaluate.py --workdir runs/mini75/transfer
+    python pseudo_labels.py --workdir runs/mini75/transfer \
+        --out runs/mini75/pseudo_labels
+    python train.py --phase transfer --config configs/mini75.py \
+        --workdir runs/mini75/self_training --init_from runs/mini75/transfer \
+        --config.data.target_masks=runs/mini75/pseudo_labels \
+        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8
+    python evaluate.py --workdir runs/mini75/self_training
 """
 
 from configs import mini60

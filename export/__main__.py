@@ -24,6 +24,12 @@ REFINE = flags.DEFINE_bool(
 AUGMENT = flags.DEFINE_bool(
     "augment", False, "Average over scales and mirrored pictures; slower."
 )
+CRF = flags.DEFINE_bool(
+    "crf",
+    False,
+    "Let the network's own CRF smooth its logits, as the published inference "
+    "of the prior system does.",
+)
 MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     16_777_216,
@@ -73,6 +79,8 @@ def run(argv: list[str]) -> int:
     out = Path(OUT.value)
     check_version(out)
     predictor = Predictor.from_workdir(WORKDIR.value)
+    if CRF.value:
+        predictor.check_crf()
     views = RAW
     if AUGMENT.value:
         views = augmented_views(predictor.config.inference.scales)
@@ -82,6 +90,7 @@ def run(argv: list[str]) -> int:
         max_batch=MAX_BATCH.value,
         views=views,
         refine=REFINE.value,
+        own_crf=CRF.value,
     )
     # TensorFlow lists every input of every loop at the level INFO.
     logging.set_verbosity(logging.WARNING)

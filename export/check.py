@@ -170,11 +170,12 @@ def expected_prediction(
         text: names of tags, separated by commas; "" asks the tagger.
     """
     tags = [tag.strip() for tag in text.split(",")] if text else None
-    found = predictor(image, tags, options.views, options.refine)
+    how = options.views, options.refine, options.own_crf
+    found = predictor(image, tags, *how)
     if len(found.tags) > options.max_tags:
         best = np.argsort(-found.tag_scores[np.array(found.tags) - 1])
         tags = [found.tags[i] for i in best[: options.max_tags]]
-        found = predictor(image, tags, options.views, options.refine)
+        found = predictor(image, tags, *how)
     return found
 
 

@@ -33,6 +33,7 @@ class ServingOptions:
         refine: whether masks follow the picture's colours and edges.
         max_batch: most pictures of a request. A body of 32 MB could hold
             half a million tiny ones and keep the server busy for hours.
+        own_crf: whether the network's own CRF smooths its logits first.
     """
 
     max_pixels: int = 16_777_216
@@ -40,6 +41,7 @@ class ServingOptions:
     views: tuple[View, ...] = RAW
     refine: bool = True
     max_batch: int = 64
+    own_crf: bool = False
 
 
 class ServingModule(tf.Module):
@@ -309,5 +311,10 @@ class ServingModule(tf.Module):
         options = self._options
         ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
         return self._steps.segment(
-            image, ids, options.views, options.refine, options.max_tags
+            image,
+            ids,
+            options.views,
+            options.refine,
+            options.max_tags,
+            options.own_crf,
         )

@@ -83,6 +83,14 @@ class Split:
             repeated = sorted({name for name in names if names.count(name) > 1})
             if repeated:
                 fail(f"{field} names {', '.join(repeated)} more than once")
+            for name in names:
+                # ml_collections makes one name of "--config...=a,b".
+                if "," in name:
+                    parts = tuple(part.strip() for part in name.split(","))
+                    fail(
+                        f"{field} has the name {name!r}, with a comma; if "
+                        f"these are several, write {parts}"
+                    )
         if not self.target:
             fail("it has no target category; name at least one")
         if len(self.categories) > MAX_CATEGORIES:
@@ -207,7 +215,9 @@ def get_split(
             given in the order target, then source, so that adding a source
             category leaves the ids of the target categories alone.
         scored: target names to score; all of them when empty.
-        aliases: other spellings to canonical names, e.g. COCO's.
+        aliases: for a user's split, other spellings to its names. COCO's
+            and VOC's spellings of one category ("couch", "sofa") are known
+            anyway: a target must be found under either name.
 
     Raises:
         ConfigError: unknown name without categories, or a split that
@@ -218,21 +228,33 @@ def get_split(
             return SPLITS[name]
         raise ConfigError(
             f"Unknown split '{name}'. Known: {', '.join(sorted(SPLITS))}; "
-            "for your own, set split.source and split.target to category "
-            "names."
+            "for your own, give the names of source and target categories "
+            "too (--source, --target; in a config split.source, split.target)."
         )
     if name in SPLITS:
         raise ConfigError(
-            f"Split name '{name}' is taken; give your own split another name."
+            f"Split name '{name}' is taken; give your own split a name of its "
+            "own (--split; in a config split.name)."
         )
     categories = (*target, *source)
+    known = set(categories)
+    spellings = {
+        other: own
+        for pair in COCO_ALIASES.items()
+        for other, own in (pair, pair[::-1])
+        if own in known and other not in known
+    }
     return Split(
         name=name,
         categories=categories,
         source=tuple(source),
         target=tuple(target),
-        scored=_in_id_order(categories, scored or target),
-        aliases=dict(aliases or {}),
+        # What is no category stays at the end, and is refused by name.
+        scored=(
+            *_in_id_order(categories, scored or target),
+            *(each for each in scored if each not in known),
+        ),
+        aliases={**spellings, **(aliases or {})},
     )
 
 

@@ -15,6 +15,19 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 # No space left, quota used up, file too large, file system read-only.
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# What comes of a path that somebody gave: a file where a folder should be, a
+# folder where a file should be, no permission, a loop of links, no such place.
+_WRONG_PATH = (
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOTEMPTY,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+)
 
 
 def exit_with(main: Callable[[], int | None]) -> NoReturn:
@@ -29,9 +42,13 @@ def exit_with(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         code = EXIT_USER_ERROR
     except OSError as error:
-        if error.errno not in _NOT_WRITTEN:
+        if error.errno in _NOT_WRITTEN:
+            text = _not_written(error)
+        elif error.errno in _WRONG_PATH and error.filename:
+            text = _wrong_path(error)
+        else:
             raise
-        print(f"error: {_not_written(error)}", file=sys.stderr)
+        print(f"error: {printable(text)}", file=sys.stderr)
         code = EXIT_USER_ERROR
     except Terminated as error:
         print(f"terminated: {error}", file=sys.stderr)
@@ -47,6 +64,26 @@ def _not_written(error: OSError) -> str:
     return (
         f"{where}could not be written ({error.strerror}). Make room and "
         "repeat the command; files that were complete before are intact."
+    )
+
+
+def _wrong_path(error: OSError) -> str:
+    # Of a renaming, the second is the place that was asked for.
+    path = error.filename2 or error.filename
+    return (
+        f"{path} cannot be used ({error.strerror}). Give another path, or "
+        "change what is there."
+    )
+
+
+def define_max_pixels() -> flags.FlagHolder:
+    """The flag of every command that opens pictures for a run."""
+    return flags.DEFINE_integer(
+        "max_pixels",
+        None,
+        "Largest width times height of a picture; config.data.max_pixels if "
+        "not given.",
+        lower_bound=1,
     )
 
 

@@ -14,10 +14,15 @@ from keras_wsss.files import write_json
 from keras_wsss.prior_config import prior_group
 
 SYSTEMS = ("transfernet", "prior")
+# Fields that configs of earlier versions have, and that did nothing.
+_GONE = ("inference.batch_size",)
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """The published TransferNet recipe (spec 4.2), without data locations.
+    """The published TransferNet recipe, without data locations.
+
+    Hong et al., CVPR 2016, arXiv 1512.07928, and the authors' release; see
+    docs/method.md.
 
     A file in `configs/` calls this and changes what it needs; any field can
     be overridden on the command line, e.g. `--config.train.seed=1`.
@@ -49,18 +54,18 @@ def default_config() -> ml_collections.ConfigDict:
     # and choose by. No target mask is ever used for that.
     config.data.heldout = 0.1
     # The published protocol uses source pictures without any target
-    # category (spec 2.1). False keeps the others too, ignoring the pixels.
+    # category (docs/data.md). False keeps the others too, ignoring the pixels.
     config.data.exclude_images_with_target = True
     # A label with fewer visible pixels than this is not asked for.
     config.data.min_pixels = 1
     # Masks of the target pictures made by `python pseudo_labels.py` from
     # tags and an earlier run (self-training, an extension); "" for none.
     config.data.target_masks = ""
-    config.data.max_pixels = 50_000_000
+    config.data.max_pixels = 64_000_000
     config.data.skip_bad_images = False
     config.data.memory_mb = 1000.0  # decoded pictures kept in memory
 
-    # --- Views of pictures (spec 2.4).
+    # --- Views of pictures: see keras_wsss.data.views.
     config.image = ml_collections.ConfigDict()
     config.image.size = 320
     config.image.resize = 330  # a random window of `size` is cut from this
@@ -105,7 +110,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.absent_per_image = 0
     config.train.bias_multiplier = 2.0
     config.train.last_classifier_multiplier = 10.0
-    config.train.mask_weight = 1.0  # lambda; effective value of spec 4.1
+    # Lambda. The release has 2, but takes means over as many batches without
+    # masks as with them, which comes to 1.
+    config.train.mask_weight = 1.0
     config.train.overlap_weight = 0.0  # of the Dice loss, an extension
     config.train.tag_weight = 1.0  # of the tagger's loss
     # Share of the encoder's channels hidden from a picture in a step, an
@@ -145,8 +152,9 @@ def default_config() -> ml_collections.ConfigDict:
         config[phase] = group
     config.decoder.target_pairs = 0
     config.decoder.warmup_steps = 3_000
-    # The prior system: steps [C], rate, policy and warm-up [D]. Target pairs
-    # are pictures, each with all its tags; there are no source pairs.
+    # The prior system: steps as released; rate, policy and warm-up are our
+    # decision. Target pairs are pictures, each with all its tags; there are
+    # no source pairs.
     config.joint.source_pairs = 0
     config.joint.target_pairs = 1
     config.joint.final_learning_rate = 0.0
@@ -154,7 +162,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.joint.warmup_steps = 5_000
     config.joint.warmup_learning_rate = 1e-4
 
-    # --- Inference (spec 5).
+    # --- Inference: see docs/method.md.
     config.inference = ml_collections.ConfigDict()
     config.inference.tag_threshold = 0.6
     config.inference.background_factor = 0.5
@@ -169,7 +177,6 @@ def default_config() -> ml_collections.ConfigDict:
     config.inference.pseudo_margin = 0.15
     config.inference.mask_threshold = 0.5
     config.inference.scales = (1.0,)  # of test-time augmentation
-    config.inference.batch_size = 8
     return config
 
 
@@ -193,6 +200,42 @@ def split_of(config) -> Split:
         scored=tuple(config.split.scored),
         aliases=dict(aliases),
     )
+
+
+def check_values(config: ml_collections.ConfigDict) -> None:
+    """Refuses numbers that no run can do anything with.
+
+    Raises:
+        ConfigError: names the first field, its value and what it may be.
+    """
+    phases = ("attention", "decoder", "transfer", "joint")
+    for smallest, fields in (
+        (0, ("train.seed", "train.absent_per_image", "data.memory_mb")),
+        (0, ("train.examples", *(f"{p}.warmup_steps" for p in phases))),
+        (1, ("train.log_every", "train.checkpoint_every")),
+        (1, ("train.heldout_every", "train.keep_checkpoints")),
+        (1, ("train.labels_per_image", "cache_windows")),
+        (1, ("data.max_pixels", "image.size", "image.resize")),
+        (1, tuple(f"{phase}.steps" for phase in phases)),
+    ):
+        for field in fields:
+            value = _at(config, field)
+            if value < smallest:
+                raise ConfigError(
+                    f"config.{field} is {value}; use {smallest} or more."
+                )
+    factor = config.inference.background_factor
+    if not factor > 0:
+        raise ConfigError(
+            f"config.inference.background_factor is {factor}; use a positive "
+            "number (published: 0.5)."
+        )
+
+
+def _at(config: ml_collections.ConfigDict, field: str):
+    for part in field.split("."):
+        config = config[part]
+    return config
 
 
 def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -225,6 +268,7 @@ def load_config(path: Path) -> ml_collections.ConfigDict:
     config = default_config()
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: holds no fields; train again.")
+    values = without_gone(values)
     unknown = sorted(_unknown(values, config.to_dict()))
     if unknown:
         raise ConfigError(
@@ -239,6 +283,17 @@ def load_config(path: Path) -> ml_collections.ConfigDict:
             f"{path}: a field has the wrong type ({error}); restore the file."
         ) from error
     return config
+
+
+def without_gone(values: Mapping[str, Any], prefix: str = "") -> dict:
+    """A config of an earlier version without what has no meaning any more."""
+    return {
+        key: without_gone(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping)
+        else value
+        for key, value in values.items()
+        if f"{prefix}{key}" not in _GONE
+    }
 
 
 def differences(

@@ -12,6 +12,7 @@ from keras_wsss.models.transfernet import TransferNet
 
 CONFIG_FILE = "config.json"
 PHASE_FILE = "phase.json"
+ABOUT_FILE = "about.json"
 RESULTS_FILE = "results.json"
 CHECKPOINTS = "checkpoints"
 EVENTS = "events"

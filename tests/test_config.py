@@ -6,6 +6,7 @@ import pytest
 from tiny import tiny_config
 
 from keras_wsss.config import (
+    check_values,
     default_config,
     differences,
     load_config,
@@ -74,3 +75,58 @@ def test_differences_name_fields():
         "decoder.steps is 12 there and 13 here",
         "name is 'tiny' there and None here",
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("train.seed", -1),
+        ("train.log_every", 0),
+        ("train.checkpoint_every", 0),
+        ("train.heldout_every", 0),
+        ("train.keep_checkpoints", 0),
+        ("transfer.steps", 0),
+        ("inference.background_factor", 0.0),
+    ],
+)
+def test_numbers_that_no_run_can_use_are_named(field, value):
+    config = default_config()
+    check_values(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ConfigError, match=rf"config\.{field} is {value}"):
+        check_values(config)
+
+
+@pytest.mark.parametrize(
+    ("target", "other"), [("sofa", "couch"), ("couch", "sofa")]
+)
+def test_a_target_of_an_own_split_has_the_other_spelling_too(target, other):
+    """Else its pixels would be taught as those of another category."""
+    config = default_config()
+    config.split.name, config.split.target = "own", (target,)
+    config.split.source = ("dog",)
+    split = split_of(config)
+    assert split.find(other) == split.id_of(target)
+    config.split.source = ("dog", other)  # then it is a category of its own
+    assert split_of(config).find(other) != split.id_of(target)
+
+
+def test_names_of_an_own_split(tmp_path):
+    config = default_config()
+    config.split.name, config.split.target = "own", ("forklift", "jack")
+    config.split.scored = ("forklfit",)
+    with pytest.raises(ConfigError, match="scored forklfit are not target"):
+        split_of(config)
+    config.split.scored = ()
+    config.split.source = ("truck,car",)  # what --config...=truck,car gives
+    with pytest.raises(ConfigError, match=r"write \('truck', 'car'\)"):
+        split_of(config)
+
+
+def test_a_config_of_an_earlier_version_can_be_read(tmp_path):
+    values = to_json(default_config())
+    values["inference"]["batch_size"] = 8  # had no effect
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert to_json(load_config(tmp_path / "config.json")) == to_json(
+        default_config()
+    )

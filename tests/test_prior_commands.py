@@ -30,8 +30,10 @@ def test_export(prior_run, prior_data, tmp_path):
         f"--workdir={prior_run[0]}",
         f"--out={out}",
         "--norefine",
+        "--crf",  # in the graph, and compared with the run's own answers
         data=prior_data,
     )
     assert done.returncode == 0, done.stderr
     assert "Checked in a fresh process without keras_wsss" in done.stdout
     assert (out / "saved_model.pb").exists()
+    assert read_json(out / "manifest.json")["options"]["own_crf"] is True

@@ -85,13 +85,33 @@ def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Write counts and problems to this file too.",
     )
+    parser.add_argument(
+        "--exclude_images_with_target",
+        action="store_true",
+        help="Count source pictures as config.data.exclude_images_with_target "
+        "does.",
+    )
+    parser.add_argument(
+        "--min_pixels",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Count labels of source pictures as config.data.min_pixels does "
+        "(default: 1).",
+    )
 
 
 def _verify(flags: argparse.Namespace) -> int:
     from keras_wsss.data.verify import verify
     from keras_wsss.files import write_json
 
-    findings = verify(locations_of(flags))
+    if flags.json:  # fails before the work, not after
+        flags.json.parent.mkdir(parents=True, exist_ok=True)
+    findings = verify(
+        locations_of(flags),
+        exclude_images_with_target=flags.exclude_images_with_target,
+        min_pixels=flags.min_pixels,
+    )
     print(findings.text())
     if flags.json:
         write_json(flags.json, findings.as_dict())

@@ -15,14 +15,13 @@ from keras_wsss.data.coco_json import (
 )
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
 from keras_wsss.data.problems import Problem, Report, closest, raise_problem
-from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.data.segmentation import Region, encode, paint
 from keras_wsss.errors import DataError
 
 NO_SOURCE = "no source category in the picture"
 WITH_TARGET = "a target category in the picture"
 HIDDEN = "source categories hidden by target categories or crowds"
-MISSING = "image file missing"
 HIDDEN_LABELS = "labels without a visible pixel"
 _MOST_LAYERS = 100  # of instances over each other, on average
 
@@ -113,7 +112,7 @@ def read_coco(
         images: folder that its file names are relative to.
         split: categories to use; names of the JSON may be its aliases.
         exclude_images_with_target: leave out every picture with an instance
-            of a target category, as the paper does (spec 2.1), instead of
+            of a target category, as the paper does (docs/data.md), instead of
             ignoring its pixels only.
         min_pixels: smallest visible area of a label in pixels of the
             original picture. 0 trusts the annotations and paints nothing

@@ -27,19 +27,21 @@ def in_both(
         by_size[path.stat().st_size].append(path)
     digests: dict[Path, str] = {}
     for path in train:
-        twin, how = by_name.get(path.stem), "by name"
+        twin = by_name.get(path.stem)
+        how = "has the name of", "or rename it if it is another picture"
         # Equal content needs equal size; only such files are hashed.
         for other in by_size.get(path.stat().st_size, ()):
             for file in (path, other):
                 if file not in digests:
                     digests[file] = sha256(file)
             if digests[path] == digests[other]:
-                twin, how = other, "by content"
+                twin = other
+                how = "is also", "whatever its name"
         if twin is not None:
             yield Problem(
                 "same image in train and val",
                 str(path),
                 "",
-                f"it is also the evaluation picture {twin} ({how}); remove "
-                "it from one of them",
+                f"it {how[0]} the evaluation picture {twin}; remove it from "
+                f"one of them, {how[1]}",
             )

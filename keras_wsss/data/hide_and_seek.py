@@ -53,7 +53,7 @@ def hide(images: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
 
     The release leaves gaps of one pixel between cells and fills in the mean
     after it was subtracted; here cells are whole and take the mean colour
-    itself, as Hide-and-Seek (Singh & Lee, ICCV 2017) intends (spec 2).
+    itself, as Hide-and-Seek (Singh & Lee, ICCV 2017) intends.
 
     Args:
         images: float [B, a, a, 3], mean subtracted; the grid divides a.

@@ -228,12 +228,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 def find_image(root: Path, name: str) -> Path | None:
     """The picture `name` under `root`, with or without its file ending.
 
+    The ending may be in other case than the file's.
+
     Returns:
         The path of an existing file, or None.
     """
     path = root / name
     if path.suffix in IMAGE_SUFFIXES and path.is_file():
         return path
+    if path.suffix in IMAGE_SUFFIXES:  # written otherwise than the file is
+        for suffix in (path.suffix.lower(), path.suffix.upper()):
+            if path.with_suffix(suffix).is_file():
+                return path.with_suffix(suffix)
     for suffix in IMAGE_SUFFIXES:
         # Not with_suffix: a name such as "a.b" would lose its ".b".
         path = root / (name + suffix)

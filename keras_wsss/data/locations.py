@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from keras_wsss.categories import COCO_ALIASES, SPLITS, Split, get_split
+from keras_wsss.categories import SPLITS, Split, get_split
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
 from keras_wsss.errors import ConfigError
 
@@ -143,17 +143,12 @@ def split_of(flags: argparse.Namespace) -> Split:
     def names(text: str) -> list[str]:
         return [name.strip() for name in text.split(",") if name.strip()]
 
-    source, target = names(flags.source), names(flags.target)
-    known = {*source, *target}
-    # COCO's spelling of a category that the user calls by its VOC name.
-    aliases = {
-        alias: name
-        for alias, name in COCO_ALIASES.items()
-        if name in known and alias not in known
-    }
-    if not source and not target:
-        aliases = {}
-    return get_split(flags.split, source, target, names(flags.scored), aliases)
+    return get_split(
+        flags.split,
+        names(flags.source),
+        names(flags.target),
+        names(flags.scored),
+    )
 
 
 def locations_of(flags: argparse.Namespace) -> Locations:

@@ -1,8 +1,8 @@
 """True masks of tagged pictures, for an oracle that reads tags from windows.
 
-The released prior system takes the tags of a training window from its pixels
-(specification 2). That is more than image tags tell: it serves a comparison
-only, and rows of results made with it say so.
+The released prior system takes the tags of a training window from its pixels.
+That is more than image tags tell: it serves a comparison only, and rows of
+results made with it say so.
 """
 
 import dataclasses

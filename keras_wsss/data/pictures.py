@@ -16,10 +16,8 @@ from keras_wsss.data.images import (
     read_image,
     taking_turns,
 )
-from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.records import UNREADABLE, Dataset, Record
 from keras_wsss.errors import DataError
-
-UNREADABLE = "unreadable image"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,9 +40,9 @@ def prepare_coco(
     """Writes one instances JSON with only what training reads.
 
     Joins the sets and leaves out, with counts, pictures without a source
-    category, pictures with a target category (the paper's protocol, spec
-    2.1), without a file, or with an annotation that does not pass the checks:
-    what it marks is unknown, so the picture cannot be trusted.
+    category, pictures with a target category (the paper's protocol), without
+    a file, or with an annotation that does not pass the checks: what it marks
+    is unknown, so the picture cannot be trusted.
 
     Args:
         coco: folder with `annotations/instances_<set>.json` and a folder of

@@ -71,6 +71,7 @@ def prepare_voc(
         expect_train = KNOWN_TRAIN_AUG if sbd else KNOWN_TRAIN
     _check_count(sets, name, train, expect_train)
     _check_count(sets, "val", val, expect_val)
+    _check_pictures(voc / "JPEGImages", [*train, *val])
     out.mkdir(parents=True, exist_ok=True)
     link(voc / "JPEGImages", out / "JPEGImages")
     link(voc / "SegmentationClass", out / "SegmentationClass")
@@ -139,7 +140,7 @@ def sbd_mask(path: Path) -> np.ndarray:
     except ImportError:
         raise DataError(
             f"{path}: reading SBD's MATLAB files needs SciPy; run "
-            "pip install 'keras-wsss[prepare]'."
+            "pip install '.[prepare]'."
         ) from None
     if not path.is_file():
         raise DataError(f"{path}: no such file; unpack SBD again.")
@@ -204,6 +205,16 @@ def _check_count(
             f"{folder}: {name} comes to {len(images)} pictures instead of "
             f"{expected}; unpack the official downloads completely, or say "
             "with --expect_train and --expect_val what you expect (0: any)."
+        )
+
+
+def _check_pictures(folder: Path, images: Sequence[str]) -> None:
+    found = {path.name for path in folder.glob("*.jpg")}
+    missing = [name for name in images if f"{name}.jpg" not in found]
+    if missing:
+        raise DataError(
+            f"{folder}: {len(missing)} of {len(images)} pictures are missing, "
+            f"the first is {missing[0]}.jpg; unpack VOC 2012 completely."
         )
 
 

@@ -1,7 +1,8 @@
 """From pictures to the encoder's input and back, in plain TensorFlow ops.
 
 The same functions run in `tf.data`, eagerly, and inside the exported model.
-Sizes may be unknown when the graph is built. Source: specification 2.4.
+Sizes may be unknown when the graph is built. Resizing and means are
+those of TransferNet's release.
 """
 
 import tensorflow as tf

@@ -8,6 +8,10 @@ import numpy as np
 
 Domain = Literal["source", "target"]
 
+# Reasons in `Dataset.skipped` that mean a file is at fault.
+MISSING = "image file missing"
+UNREADABLE = "unreadable image"
+
 
 class MaskReader(Protocol):
     """Reads one picture's index mask when it is needed, not before."""
@@ -53,7 +57,8 @@ class Dataset:
     Attributes:
         records: the records, in the reader's documented order.
         skipped: reason -> image ids that were left out for it. Nothing is
-            left out silently: counts reach the logs and results.json.
+            left out silently: counts reach the run folder, and the names of
+            pictures with a bad file the log too.
         dropped: reason -> number of labels or objects that were left out of
             pictures that remain, e.g. tags of categories that are no target.
     """

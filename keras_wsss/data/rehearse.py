@@ -6,6 +6,8 @@ their masks to scoring: in training they are known by tags only, like the
 target categories, and afterwards their masks tell how well that went.
 """
 
+import csv
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import Record
-from keras_wsss.data.tags import read_tags
+from keras_wsss.data.tags import HEADER, read_tags
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_folder, write_text
 
@@ -80,14 +82,14 @@ def write_rehearsal(
     counts = dict.fromkeys((split.name_of(i) for i in ids), 0)
     rows, names = [], []
     with atomic_folder(out) as folder:
-        for record in target.records:
-            picture = _place(record, folder, "target")
+        for number, record in enumerate(target.records):
+            picture = _place(record, folder, f"target_{number:06d}")
             rows.append((picture, [split.name_of(i) for i in record.labels]))
-        for record in source.records:
+        for number, record in enumerate(source.records):
             mask, shown = _played_mask(record, ids)
             if not shown:
                 continue
-            picture = _place(record, folder, "played")
+            picture = _place(record, folder, f"played_{number:06d}")
             labels = [split.name_of(i) for i in shown]
             rows.append((picture, labels))
             names.append(Path(picture).stem)
@@ -119,22 +121,29 @@ def _played_mask(
     return table[mask], shown
 
 
-def _place(record: Record, folder: Path, prefix: str) -> str:
-    """Puts a record's picture into the folder, without a copy if possible."""
-    flat = record.image_id.replace("/", "_")
-    name = f"{prefix}_{flat}{record.image_path.suffix}"
+def _place(record: Record, folder: Path, stem: str) -> str:
+    """Puts a record's picture into the folder, without a copy if possible.
+
+    The stem must be new there: what was linked before is the user's own file.
+    """
+    name = f"{stem}{record.image_path.suffix}"
     path = folder / "JPEGImages" / name
     path.parent.mkdir(exist_ok=True)
     try:
         os.link(record.image_path.resolve(), path)
-    except OSError:
+    except FileExistsError:
+        raise
+    except OSError:  # another disk, or one without links
         shutil.copyfile(record.image_path, path)
     return name
 
 
 def _write_lists(folder: Path, rows, names, classes) -> None:
-    lines = [f"{picture},{';'.join(labels)}\n" for picture, labels in rows]
-    write_text(folder / "train_tags.csv", "image,labels\n" + "".join(lines))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows((picture, ";".join(labels)) for picture, labels in rows)
+    write_text(folder / "train_tags.csv", text.getvalue())
     lists = folder / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     write_text(lists / "val.txt", "".join(f"{name}\n" for name in names))

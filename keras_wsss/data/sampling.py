@@ -91,12 +91,12 @@ def shard_size(size: int, index: int, count: int) -> int:
 class PairSampler:
     """Draws (picture, label) pairs uniformly, without any state.
 
-    A picture with k labels gives k pairs (TransferNet, section 2.3 of the
-    specification), each used exactly once in an epoch. Its labels are cut into
-    chunks of at most `pairs_per_image`, so that one slot can ask several
-    labels of a picture that the encoder sees once. An epoch is a permutation
-    of all chunks; batches run on across the ends of epochs. Everything is
-    computed from (seed, step): a resumed run sees what an unbroken one would.
+    A picture with k labels gives k pairs (docs/method.md, Training), each
+    used exactly once in an epoch. Its labels are cut into chunks of at most
+    `pairs_per_image`, so that one slot can ask several labels of a picture
+    that the encoder sees once. An epoch is a permutation of all chunks;
+    batches run on across the ends of epochs. Everything is computed from
+    (seed, step): a resumed run sees what an unbroken one would.
 
     Args:
         records: pictures; those without labels are never drawn.

@@ -136,6 +136,8 @@ def write_shapes(
             _write_source(root / "source", seed, size)
             _write_target(root / "target", seed, size)
     except FileExistsError as error:
+        if not Path(folder).exists():
+            raise  # something else is in the way
         raise ConfigError(
             f"Folder {folder} exists already; remove it or name another one."
         ) from error

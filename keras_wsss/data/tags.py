@@ -17,12 +17,11 @@ from keras_wsss.data.problems import (
     raise_problem,
     read_text,
 )
-from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.errors import DataError
 
 HEADER = ("image", "labels")
 NO_TARGET = "no target category among the tags"
-MISSING = "image file missing"
 NOT_TARGET = "tags of categories that are no target"
 
 
@@ -84,11 +83,16 @@ def tag_records(
     skip_missing: bool = False,
 ) -> Dataset:
     """Makes target records of tag lines; arguments as for `read_tags`."""
+    if not images.is_dir():
+        raise DataError(
+            f"{images}: no such folder; give that of the tagged pictures."
+        )
     targets = set(split.target_ids)
     records: list[Record] = []
     skipped: dict[str, list[str]] = {}
     not_target = 0
-    taken: dict[Path, int] = {}
+    taken: dict[Path, int] = {}  # lines by picture
+    named: dict[str, Path] = {}
     for line in lines:
         labels = tuple(label for label in line.labels if label in targets)
         not_target += len(line.labels) - len(labels)
@@ -110,6 +114,14 @@ def tag_records(
             skipped.setdefault(reason, []).append(line.image)
             continue
         name = str(image.relative_to(images).with_suffix(""))
+        if name in named:
+            text = (
+                f"{image} and {named[name]} differ in their ending only; "
+                "outputs are named without it, so rename one of them"
+            )
+            report(Problem("duplicate name", str(path), _at(line.line), text))
+            continue
+        named[name] = image
         records.append(Record(name, image, "target", labels))
     return Dataset(
         records=tuple(records),
@@ -213,6 +225,7 @@ def _labels(
                 f"the tag {name!r} is no category of split "
                 f"'{split.name}'{closest(name, words.values())}; correct it "
                 "or add the category to the split"
+                + ("; between tags stands ';'" if "," in name else "")
             )
         ids.add(found)
     return tuple(sorted(ids)), None

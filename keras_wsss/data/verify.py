@@ -1,8 +1,10 @@
 """Counts what the data hold and lists every problem, file by file."""
 
 import collections
+import dataclasses
+import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,24 +19,34 @@ from keras_wsss.data.findings import Counts, Findings
 from keras_wsss.data.images import find_image, read_image
 from keras_wsss.data.locations import Locations
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
-from keras_wsss.data.problems import Problem, Report
+from keras_wsss.data.problems import Problem, Report, closest
 from keras_wsss.data.progress import progress
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.errors import DataError
 
+FAULTY = "image with a problem listed here"
 MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def verify(locations: Locations) -> Findings:
+def verify(
+    locations: Locations,
+    *,
+    exclude_images_with_target: bool = False,
+    min_pixels: int = 1,
+) -> Findings:
     """Reads all data as training and evaluation would, without stopping.
 
-    Every picture is decoded, every mask painted or read.
+    Every picture is decoded, every mask painted or read. What cannot be read
+    is not counted.
 
     Args:
         locations: what to check; absent parts are left out.
+        exclude_images_with_target: count source pictures as training does
+            with this field of the config.
+        min_pixels: the same.
 
     Returns:
         Counts of each part and every problem.
@@ -42,8 +54,13 @@ def verify(locations: Locations) -> Findings:
     findings = Findings(locations.split.name)
     train: dict[str, list[Path]] = {}
     validation: list[Path] = []
+    verify_source = functools.partial(
+        _verify_source,
+        exclude_images_with_target=exclude_images_with_target,
+        min_pixels=min_pixels,
+    )
     parts = (
-        ("source", locations.coco_annotations, _verify_source),
+        ("source", locations.coco_annotations, verify_source),
         ("target", locations.tags, _verify_target),
         ("evaluation", locations.voc_root, _verify_evaluation),
     )
@@ -92,14 +109,15 @@ def _limited(problems: list[Problem]) -> Report:
 
 
 def _verify_source(
-    locations: Locations, counts: Counts, report: Report
+    locations: Locations, counts: Counts, report: Report, **options
 ) -> list[Path]:
     file = read_coco_file(
         locations.coco_annotations, report, locations.max_pixels
     )
     folder, split = locations.coco_images, locations.split
-    dataset = coco.coco_records(file, folder, split, report, skip_missing=True)
-    _count(counts, dataset, split)
+    dataset = coco.coco_records(
+        file, folder, split, report, skip_missing=True, **options
+    )
     unknown = sorted(
         name for name in file.categories.values() if split.find(name) is None
     )
@@ -119,6 +137,15 @@ def _verify_source(
             good.append(folder / image.file_name)
         else:
             report(problem)
+    dataset = _with(good, dataset)
+    _count(counts, dataset, split)
+    _note_unseen(counts, split.source, file.categories.values())
+    both = _pictures_of_both(file, split)
+    if both and not options["exclude_images_with_target"]:
+        counts.notes.append(
+            f"{both} pictures show a target category too; training leaves "
+            "them out unless config.data.exclude_images_with_target is False"
+        )
     histograms = _in_threads(
         lambda record: _histogram(record.mask.read()),
         dataset.records,
@@ -152,7 +179,6 @@ def _verify_target(
     path, folder = locations.tags, locations.tag_images
     lines = list(tags.read_tag_lines(path, locations.split, report))
     dataset = tags.tag_records(path, lines, folder, locations.split, report)
-    _count(counts, dataset, locations.split)
     found = [find_image(folder, line.image) for line in lines]
     images = list(dict.fromkeys(image for image in found if image))
     problems = _in_threads(
@@ -160,10 +186,28 @@ def _verify_target(
         images,
         "checking target pictures",
     )
-    for problem in problems:
-        if problem is not None:
+    good = []
+    for image, problem in zip(images, problems, strict=True):
+        if problem is None:
+            good.append(image)
+        else:
             report(problem)
+    _count(counts, _with(good, dataset), locations.split)
+    _note_unseen(counts, locations.split.target, ())
     return images
+
+
+def _with(images: Sequence[Path], dataset: Dataset) -> Dataset:
+    """The records whose picture is among these; the others left out."""
+    good = set(images)
+    bad = [r.image_id for r in dataset.records if r.image_path not in good]
+    if not bad:
+        return dataset
+    return dataclasses.replace(
+        dataset,
+        records=tuple(r for r in dataset.records if r.image_path in good),
+        skipped={**dataset.skipped, FAULTY: tuple(bad)},
+    )
 
 
 def _image_problem(path: Path, locations: Locations) -> Problem | None:
@@ -292,6 +336,28 @@ def _count(counts: Counts, dataset: Dataset, split: Split) -> None:
     }
     counts.skipped = {key: len(ids) for key, ids in dataset.skipped.items()}
     counts.dropped = dict(dataset.dropped)
+
+
+def _note_unseen(
+    counts: Counts, names: Sequence[str], known: Iterable[str]
+) -> None:
+    """Notes categories without any picture: perhaps they are misspelt."""
+    known = [name for name in known if name not in names]
+    unseen = [name for name in names if name not in counts.pictures]
+    if unseen:
+        hints = (f"{name}{closest(name, known)}" for name in unseen)
+        counts.notes.append(f"no picture has a label {'; '.join(hints)}")
+
+
+def _pictures_of_both(file: CocoFile, split: Split) -> int:
+    """Pictures with instances of source and of target categories."""
+    ids = {key: split.find(name) for key, name in file.categories.items()}
+    count = 0
+    for instances in file.instances.values():
+        found = {ids[instance.category] for instance in instances}
+        if found & set(split.source_ids) and found & set(split.target_ids):
+            count += 1
+    return count
 
 
 def _no_pixels() -> np.ndarray:

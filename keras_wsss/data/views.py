@@ -31,7 +31,7 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class ViewSpec:
-    """How training views are drawn (specification 2.4).
+    """How training views are drawn.
 
     Attributes:
         image_size: side of the network's input, pixels.

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -25,10 +25,9 @@ from keras_wsss.data.problems import (
     raise_problem,
     read_text,
 )
-from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.errors import DataError
 
-MISSING = "image file missing"
 _BACKGROUND_NAMES = ("background", "__background__")
 
 
@@ -180,14 +179,22 @@ def index_ids(root: Path, split: Split) -> tuple[int, ...]:
     Raises:
         DataError: a scored category of the split is not in the folder.
     """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give one in VOC layout.")
     names = read_classes(root)
+    listed = (root / "classes.txt").exists()
     ids = tuple(split.find(name) or BACKGROUND for name in names)
     for scored in split.scored:
         if split.id_of(scored) not in ids:
             raise DataError(
                 f"{root}: the category {scored!r} that split '{split.name}' "
                 f"scores has no mask index here{closest(scored, names)}; "
-                "correct the split or classes.txt."
+                + (
+                    "correct the split or classes.txt."
+                    if listed
+                    else "without "
+                    "a file classes.txt the indices are VOC's: write one."
+                )
             )
     return ids
 
@@ -215,6 +222,9 @@ def read_image_set(
         if not text and name in seen:
             kind = "duplicate name"
             text = f"{name} stands in line {seen[name]} too; remove one"
+        elif not text and PurePath(name).suffix.lower() in (".jpg", ".png"):
+            kind = "name with an ending"
+            text = f"write {PurePath(name).stem} without {name[-4:]}"
         if text:
             report(Problem(kind, str(path), f"line {number}", text))
             continue

@@ -69,7 +69,7 @@ def tag_scores(
         probabilities: float [pictures, categories], finite.
         names: names of the categories.
         threshold: a tag is predicted when its probability is at least this
-            (spec: 0.6 in the TransferNet release).
+            (0.6 in the TransferNet release).
 
     Returns:
         Numbers for JSON: `threshold`, `pictures`; `precision`, `recall` and

@@ -14,7 +14,7 @@ SMALLEST_PROBABILITY = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class DenseCrfOptions:
-    """Parameters of the CRF; the defaults are TransferNet's (spec 5.7).
+    """Parameters of the CRF; the defaults are the TransferNet release's.
 
     Attributes:
         smoothness_xy: standard deviation of the smoothness kernel, pixels.
@@ -54,10 +54,10 @@ def load_pydensecrf() -> ModuleType:
         from pydensecrf import densecrf
     except ImportError as error:
         raise ConfigError(
-            "Refinement 'dense_crf' needs pydensecrf2, which cannot be "
-            f"imported ({error}); install it with `pip install "
-            "'keras-wsss[crf]'` (it builds with a C++ compiler), or use "
-            "refinement 'guided'."
+            "--crf needs pydensecrf2, which cannot be imported "
+            f"({error}); install it with `pip install '.[crf]'` (it "
+            "builds with a C++ compiler), or leave --crf out: --refine needs "
+            "nothing."
         ) from error
     return densecrf
 

@@ -1,8 +1,8 @@
 """From per-label scores to one index mask, in TensorFlow ops.
 
 Plain ops with dynamic shapes, so that the same code runs eagerly, in
-`tf.function` and in the exported graph (TransferNet spec, section 5, items
-5 and 8).
+`tf.function` and in the exported graph (docs/method.md,
+"From logits to a mask").
 """
 
 import math

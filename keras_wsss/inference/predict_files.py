@@ -13,7 +13,7 @@ from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path, write_json
-from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.predictor import Prediction, Predictor
 from keras_wsss.inference.views import RAW, View
 
 PREDICTIONS_FILE = "predictions.json"
@@ -132,6 +132,7 @@ def predict_files(
     tags: Sequence[str | int] | None = None,
     views: Sequence[View] = RAW,
     refine: bool = False,
+    own_crf: bool = False,
     report: Callable[[str], None] = print,
 ) -> Outcome:
     """Segments pictures one by one, in constant memory.
@@ -147,19 +148,25 @@ def predict_files(
         tags: what is in every picture; None asks the tagger for each.
         views: test-time augmentation.
         refine: let masks follow the picture's colours and edges.
+        own_crf: see `Predictor`.
         report: takes a sentence about every picture that failed.
 
     Raises:
-        ConfigError: an unknown tag; before anything is written.
+        ConfigError: an unknown tag, or a CRF that the network has not; before
+            anything is written.
     """
+    if own_crf:
+        predictor.check_crf()
+
+    def predict(image: np.ndarray) -> Prediction:
+        return predictor(image, ids, views, refine, own_crf)
+
     out = Path(out)
     ids = None if tags is None else predictor.tag_ids(tags)
     entries, failures = [], []
     for picture in pictures:
         try:
-            entries.append(
-                _predict(predictor, picture, out, ids, views, refine)
-            )
+            entries.append(_predict(predictor, picture, out, predict))
         except DataError as error:
             text = str(error)
             if str(picture.path) not in text:
@@ -179,6 +186,7 @@ def predict_files(
                 "tags": None if tags is None else list(tags),
                 "views": [dataclasses.asdict(view) for view in views],
                 "refine": refine,
+                "crf": own_crf,
             },
             "pictures": entries,
             "failures": failures,
@@ -191,13 +199,11 @@ def _predict(
     predictor: Predictor,
     picture: Picture,
     out: Path,
-    ids: Sequence[int] | None,
-    views: Sequence[View],
-    refine: bool,
+    predict: Callable[[np.ndarray], Prediction],
 ) -> dict:
     """Writes the files of one picture; its entry in `predictions.json`."""
     image = read_image(picture.path, predictor.config.data.max_pixels)
-    prediction = predictor(image, ids, views, refine)
+    prediction = predict(image)
     mask_file = f"{MASKS}/{picture.name}.png"
     overlay_file = f"{OVERLAYS}/{picture.name}.jpg"
     write_palette_mask(out / mask_file, prediction.mask)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import Split
-from keras_wsss.config import load_config, split_of
+from keras_wsss.config import check_values, load_config, split_of
 from keras_wsss.data.images import largest_side, read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.make_steps import make_steps
@@ -124,13 +124,20 @@ class Predictor:
         )
 
     @classmethod
-    def from_workdir(cls, workdir: str | Path, settings=None) -> "Predictor":
+    def from_workdir(
+        cls,
+        workdir: str | Path,
+        settings=None,
+        max_pixels: int | None = None,
+    ) -> "Predictor":
         """Loads a run of `train.py`, its newest checkpoint.
 
         Args:
             workdir: the run folder.
             settings: a config whose group `inference` (thresholds, scales)
                 replaces the run's; None keeps the run's.
+            max_pixels: largest width times height of a picture; None keeps
+                the run's.
 
         Raises:
             ConfigError: not a run folder, or nothing saved in it yet.
@@ -140,6 +147,9 @@ class Predictor:
         config = load_config(workdir / CONFIG_FILE)
         if settings is not None:
             config.inference = settings.inference
+            check_values(config)
+        if max_pixels is not None:
+            config.data.max_pixels = max_pixels
         split = split_of(config)
         net = build_network(config, split)
         load_run_encoder(net, workdir)
@@ -152,26 +162,32 @@ class Predictor:
         tags: Sequence[int | str] | None = None,
         views: Sequence[View] = RAW,
         refine: bool = False,
+        own_crf: bool = False,
     ) -> Prediction:
         """Segments one picture.
 
         Args:
             image: uint8 [H, W, 3], RGB, or a JPEG or PNG file.
             tags: what is in the picture: names or ids. None asks the tagger
-                for the target categories.
+                for the categories that the split scores.
             views: test-time augmentation; probabilities are averaged.
             refine: let masks follow the picture's colours and edges.
+            own_crf: let the network's own CRF smooth its logits first, as
+                the published inference of the prior system does.
 
         Raises:
             DataError: a picture that cannot be read.
-            ConfigError: an unknown tag.
+            ConfigError: an unknown tag, or the network has no CRF.
         """
         if not isinstance(image, np.ndarray):
             image = read_image(Path(image), self.config.data.max_pixels)
         encoded = self.encode(image, views)
         scores = self.tag_scores(encoded)
         ids = self.choose_tags(scores) if tags is None else self.tag_ids(tags)
-        probabilities = self.probabilities(encoded, ids)
+        if own_crf:
+            probabilities = self.crf_probabilities(encoded, ids)
+        else:
+            probabilities = self.probabilities(encoded, ids)
         if refine:
             probabilities = self.refine(image, probabilities)
         mask = self.merge(probabilities, ids, scores if tags is None else None)
@@ -215,7 +231,7 @@ class Predictor:
     def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
         """Scored categories with a probability of at least the threshold.
 
-        The most probable one where none is (spec 5.3).
+        The most probable one where none is, as in TransferNet's release.
         """
         chosen = self.steps.choose_tags(tf.convert_to_tensor(scores))
         return tuple(int(i) for i in chosen.numpy())
@@ -260,8 +276,7 @@ class Predictor:
         Raises:
             ConfigError: the network has none.
         """
-        if not self.steps.has_crf:
-            raise ConfigError(f"{self.steps.method} has no CRF of its own.")
+        self.check_crf()
         height, width = encoded.image.shape[:2]
         if not ids:
             return np.zeros((0, height, width), np.float32)
@@ -271,6 +286,13 @@ class Predictor:
             square = self._crf(logits, labels)
             total += self._resize(square, height, width, view.mirror).numpy()
         return total / len(encoded.views)
+
+    def check_crf(self) -> None:
+        """Raises `ConfigError` unless the network has a CRF of its own."""
+        if not self.steps.has_crf:
+            raise ConfigError(
+                f"{self.steps.method} has no CRF of its own; leave --crf out."
+            )
 
     def training_masks(
         self, image: np.ndarray, ids: Sequence[int]

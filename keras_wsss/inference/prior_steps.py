@@ -16,7 +16,7 @@ _GATES = {"zero": 0.0, "neg_inf": -1e9}
 
 
 class PriorSteps(SegmentationSteps):
-    """Class gate, logits of stream S, CRF (specification 7).
+    """Class gate, logits of stream S, CRF (docs/prior.md).
 
     The label of a pixel is the largest of the logits of the background, of
     the labels asked for, and of the gated ones, whose logits are 0 with

@@ -78,11 +78,8 @@ def choose_settings(
         ConfigError: the network has no CRF of its own.
     """
     has_crf = predictor.steps.has_crf
-    if own_crf and not has_crf:
-        raise ConfigError(
-            f"--crf: {predictor.steps.method} has no CRF of its own; leave it "
-            "out."
-        )
+    if own_crf:
+        predictor.check_crf()
     own_crf = has_crf if own_crf is None else own_crf
     inference = predictor.config.inference
     return PseudoLabelSettings(
@@ -122,13 +119,20 @@ def write_pseudo_labels(
         "pictures_with" of every category, "ignored" share.
 
     Raises:
-        ConfigError: `out` holds pseudo labels made otherwise.
+        ConfigError: `out` holds pseudo labels made otherwise, or the cache
+            lacks a view.
         DataError: a picture cannot be read.
     """
     if cache is not None and any(v.scale != 1.0 for v in settings.views):
         raise ConfigError(
             "A feature cache holds one scale; set config.inference.scales to "
             "(1.0,) or leave out --feature_cache."
+        )
+    mirrored = any(view.mirror for view in settings.views)
+    if mirrored and cache is not None and not cache.views.mirror:
+        raise ConfigError(
+            "The feature cache of a run with image.mirror=False holds no "
+            "mirrored views; give --noaugment or --feature_cache=''."
         )
     _begin(out, made_by, predictor)
 

@@ -127,7 +127,7 @@ class SegmentationSteps:
     def choose_tags(self, scores: tf.Tensor) -> tf.Tensor:
         """Scored categories with a probability of at least the threshold.
 
-        The most probable one where none is (spec 5.3).
+        The most probable one where none is, as in TransferNet's release.
 
         Args:
             scores: float [C].
@@ -265,6 +265,7 @@ class SegmentationSteps:
         views: Sequence[View],
         refine: bool,
         max_tags: int | None = None,
+        own_crf: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """All steps on one picture.
 
@@ -275,6 +276,7 @@ class SegmentationSteps:
             refine: whether masks follow the picture's colours and edges.
             max_tags: of more tags that the tagger finds, the most probable
                 ones count; memory grows with them.
+            own_crf: whether the network's own CRF comes first, if `has_crf`.
 
         Returns:
             Mask uint8 [H, W], its ids int32 [K], the tagger's scores
@@ -295,7 +297,10 @@ class SegmentationSteps:
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         total = []
         for view, (features, switches) in zip(views, encoded, strict=True):
-            square = self.foreground(features, switches, ids, view.scale)
+            if own_crf:
+                square = self.crf_foreground(switches, ids)
+            else:
+                square = self.foreground(features, switches, ids, view.scale)
             total.append(self.to_picture(square, height, width, view.mirror))
         probabilities = tf.add_n(total) / count
         if refine:

@@ -1,4 +1,4 @@
-"""Label-conditioned attention (TransferNet, section 3.2) in two forms."""
+"""Label-conditioned attention of TransferNet, in two forms."""
 
 import keras
 from keras import ops
@@ -79,7 +79,8 @@ class LabelAttention(keras.layers.Layer):
         v = W_a relu(W_c (f * u) + b_c) + b_a,   attention = softmax(v)
 
     `form="conv"` makes the same interaction at every position with shared
-    weights: any input size and about 1/400 of the parameters.
+    weights: any input size, and at the published 320 pixels and 1024 units
+    1.7 instead of 211 million parameters.
 
     Args:
         num_categories: number of categories C.

@@ -41,7 +41,7 @@ class MeanFieldCrf(keras.layers.Layer):
         float32 [B, h, w, K], log Q.
 
     Reference:
-        Caffe DenseCRF layer as used in the prior system, section 5.
+        The Caffe DenseCRF layer in the release of the prior system.
     """
 
     def __init__(

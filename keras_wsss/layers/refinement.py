@@ -28,7 +28,7 @@ class ImageGuidedRefinement(keras.layers.Layer):
     3. A guided filter brings the result to full size (`guided_upsample`).
 
     Every channel is refined on its own, as the binary CRFs of TransferNet
-    (spec 5.7) are. Crop padding off before: it would vote.
+    are. Crop padding off before: it would vote.
 
     The defaults were chosen on degraded true masks of source categories
     (`benchmarks/refinement.py`), where they gain more mean IoU than the

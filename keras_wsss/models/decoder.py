@@ -1,4 +1,4 @@
-"""The class-agnostic decoder (TransferNet, section 3.5)."""
+"""The class-agnostic decoder of TransferNet."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ INITIALIZERS = ("he", "published")
 
 def _initializer(name: str, filled: float = 1.0) -> keras.Initializer:
     # N(0, 0.01^2) through twelve layers without normalisation gives logits
-    # of about 1e-10 and a long plateau (spec 7.2.2); "he" is our deviation.
+    # of about 1e-10 and a long plateau (docs/method.md); "he" is our deviation.
     # Only one in four inputs is filled after an unpooling.
     if name == "he":
         return keras.initializers.VarianceScaling(2.0 / filled)

@@ -104,7 +104,7 @@ def build_prior(config: PriorConfig) -> Prior:
 
     Reference:
         Redondo-Cabrera et al., TIP 2019, reconstructed from the released
-        inference code (specification 3.1 to 3.3).
+        inference code; see docs/prior.md.
     """
     table = architecture(config.encoder)
     if not 0 <= config.frozen_blocks <= TRUNK_BLOCKS:

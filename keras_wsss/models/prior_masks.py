@@ -1,7 +1,8 @@
 """Masks on line: from a network's own activations and the tags to targets.
 
-Nothing here passes a gradient. Sections 4 and 5 of the specification; what it
-marks as inferred [I] or as our decision [D] is a field of `MaskOptions`.
+Nothing here passes a gradient. The steps are those of docs/prior.md; what
+had to be inferred from the release or decided by us is a field of
+`MaskOptions`.
 """
 
 import dataclasses
@@ -31,23 +32,25 @@ STREAMS = ("clean", "segment", "hidden")
 class MaskOptions:
     """How masks are made; the fields are those of `config.prior`.
 
+    Where their defaults come from, `keras_wsss.prior_config` says.
+
     Attributes:
-        cam_source: stream whose class maps are used [I/D].
-        fusion: activations of the foreground map [I].
+        cam_source: stream whose class maps are used.
+        fusion: activations of the foreground map.
         fusion_streams: streams whose activations are averaged in it.
-        add_conv4: whether conv4_3 of all of them is averaged in too [I].
+        add_conv4: whether conv4_3 of all of them is averaged in too.
         count_padding: whether block means divide by the padded cells too, as
-            the release does, which dims the last row and column [D].
+            the release does, which dims the last row and column.
         background: score of the background: 1 - foreground map, or a
             constant threshold on jointly scaled class maps (the "CAM only"
             ablation).
         background_threshold: that constant.
         crf: whether masks pass the CRF.
         crf_scores: what the CRF takes as log-potentials: the log of clipped
-            scores of present categories, or the scores of all as they are [D].
-        smallest_score: scores are clipped here before the log [D].
-        void_padding: whether cells outside the picture become void [D].
-        ignore_ring: whether background next to foreground becomes void [I].
+            scores of present categories, or the scores of all as they are.
+        smallest_score: scores are clipped here before the log.
+        void_padding: whether cells outside the picture become void.
+        ignore_ring: whether background next to foreground becomes void.
     """
 
     cam_source: str = "clean"
@@ -104,7 +107,7 @@ def build_masks(
     options: MaskOptions,
     crf: MeanFieldCrf,
 ) -> Masks:
-    """Makes the masks of a batch (specification 5, steps 1 to 7).
+    """Makes the masks of a batch (docs/prior.md, one update, step 3).
 
     Args:
         outputs: by stream "segment", "clean" and, where there is one,
@@ -234,7 +237,7 @@ def block_mean(
 def mask_scores(
     maps: tf.Tensor, foreground: tf.Tensor, tags: tf.Tensor, options
 ) -> tf.Tensor:
-    """Scores T of background and categories (specification 4.3 and 4.4).
+    """Scores T of background and categories (docs/prior.md).
 
     Args:
         maps: class maps float32 [B, g, g, K].

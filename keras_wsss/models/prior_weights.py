@@ -1,6 +1,6 @@
 """First weights of a prior network, from a classifier of ImageNet.
 
-* Blocks 1 to 5: the convolutions, for both streams (specification 3.4).
+* Blocks 1 to 5: the convolutions, for both streams.
 * fc6 and fc7 of both streams: where the weights file is a whole VGG-16, with
   layers `fc1` and `fc2`, its fully connected layers, decimated as usual for
   DeepLab: of 7 x 7 x 512 to 4096 the taps 0, 3, 6 in both directions and

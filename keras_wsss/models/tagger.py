@@ -1,4 +1,4 @@
-"""The tagger: which categories are in the picture (spec 5.3)."""
+"""The tagger: which categories are in the picture."""
 
 import keras
 from keras import ops

@@ -120,7 +120,7 @@ def build_encoder(name: str, image_size: int | None = None) -> keras.Model:
         ConfigError: unknown name, or a size that four pools cannot halve.
 
     Reference:
-        Hong et al., CVPR 2016, section 4; spec sections 3.1 and 7.3.
+        Hong et al., CVPR 2016, section 4.
     """
     blocks = architecture(name).blocks
     if image_size is not None and (image_size <= 0 or image_size % STRIDE):

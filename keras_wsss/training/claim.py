@@ -5,7 +5,12 @@ from pathlib import Path
 from keras_wsss.config import differences, load_config, save_config, to_json
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
-from keras_wsss.run_folder import CONFIG_FILE, PHASE_FILE, read_phase
+from keras_wsss.run_folder import (
+    ABOUT_FILE,
+    CONFIG_FILE,
+    PHASE_FILE,
+    read_phase,
+)
 from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.phases import Phase
 
@@ -33,13 +38,23 @@ def check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
             )
 
 
-def claim_folder(config, phase: Phase, workdir: Path, init_from) -> None:
+def claim_folder(
+    config, phase: Phase, workdir: Path, init_from, about: dict
+) -> None:
     """Notes what runs in a folder, once all that it starts from is loaded.
 
     A command with a wrong path must not claim the folder for its config.
+
+    Args:
+        config: the run's config.
+        phase: the run's phase.
+        workdir: the run folder.
+        init_from: folder of the run that it starts from, or None.
+        about: JSON values to keep of the run's beginning.
     """
     path = workdir / CONFIG_FILE
     if not path.exists():
+        write_json(workdir / ABOUT_FILE, about)
         write_json(workdir / PHASE_FILE, _identity(phase, init_from))
         save_config(path, config)
 

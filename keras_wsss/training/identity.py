@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras_wsss.config import default_config, differences, to_json
+from keras_wsss.config import (
+    default_config,
+    differences,
+    to_json,
+    without_gone,
+)
 
 # Fields that may differ between a run and its resumption, or between a run
 # and the one it starts from: they do not change what is computed.
 _FREE_FIELDS = (
     "data.memory_mb",
-    "feature_cache",
     "cache_switches",
     "train.examples",
     "train.log_every",
@@ -30,12 +34,21 @@ def binding_differences(
     Returns:
         Nothing when the two are of the same run.
     """
-    filled = _filled(first, to_json(default_config()))
+    filled = _filled(without_gone(first), to_json(default_config()))
     return [
         text
-        for text in differences(filled, second)
+        for text in differences(_which_views(filled), _which_views(second))
         if not text.startswith(_FREE_FIELDS)
     ]
+
+
+def _which_views(config: Mapping) -> dict:
+    """The folder of the cache is free, having one is not.
+
+    Windows and mirroring are drawn from what the cache holds.
+    """
+    cached = "used" if config.get("feature_cache") else "not used"
+    return {**config, "feature_cache": cached}
 
 
 def _filled(values: Mapping, defaults: Mapping) -> dict:

@@ -14,11 +14,11 @@ from keras_wsss.data.coco import read_coco
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.pseudo_masks import with_pseudo_masks
-from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.tags import read_tags
 from keras_wsss.data.views import ViewSpec
-from keras_wsss.errors import ConfigError
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.models.vgg import architecture
 from keras_wsss.training.feature_cache import FeatureCache
 
@@ -67,9 +67,16 @@ def read_training_data(
     target = Dataset(())
     if with_target:
         target = read_target_records(config, split)
-    if data.skip_bad_images:
-        source = drop_bad_images(source, data.max_pixels)
-        target = drop_bad_images(target, data.max_pixels)
+    for dataset, path, used in (
+        (source, data.source_annotations, with_source),
+        (target, data.target_tags, with_target),
+    ):
+        if used and not dataset.records:
+            why = [f"{len(v)} {k}" for k, v in dataset.skipped.items()]
+            raise DataError(
+                f"{path}: no picture is left to train on ({', '.join(why)}); "
+                "see exclude_images_with_target and min_pixels of config.data."
+            )
     _check_disjoint(source, target, split)
     if with_target and data.target_masks:
         target = with_pseudo_masks(
@@ -87,6 +94,7 @@ def read_training_data(
         "target_left_out": {k: len(v) for k, v in target.skipped.items()},
         "source_labels_dropped": dict(source.dropped),
         "target_labels_dropped": dict(target.dropped),
+        "bad_pictures": [*_bad_pictures(source), *_bad_pictures(target)],
     }
     return TrainingData(split, tuple(kept), tuple(held), target.records, counts)
 
@@ -101,18 +109,19 @@ def read_target_records(config, split: Split) -> Dataset:
     data = config.data
     for field in ("target_tags", "target_images"):
         _require(data, field)
-    return read_tags(
+    dataset = read_tags(
         Path(data.target_tags),
         Path(data.target_images),
         split,
         skip_missing=data.skip_bad_images,
     )
+    return _readable(dataset, data)
 
 
 def _read_source(data, split: Split) -> Dataset:
     for field in ("source_annotations", "source_images"):
         _require(data, field)
-    return read_coco(
+    dataset = read_coco(
         Path(data.source_annotations),
         Path(data.source_images),
         split,
@@ -121,6 +130,19 @@ def _read_source(data, split: Split) -> Dataset:
         skip_missing=data.skip_bad_images,
         max_pixels=data.max_pixels,
     )
+    return _readable(dataset, data)
+
+
+def _readable(dataset: Dataset, data) -> Dataset:
+    """Without the pictures that cannot be read, where that is asked for."""
+    if not data.skip_bad_images:
+        return dataset
+    return drop_bad_images(dataset, data.max_pixels)
+
+
+def _bad_pictures(dataset: Dataset) -> list[str]:
+    reasons = (MISSING, UNREADABLE)
+    return [name for why in reasons for name in dataset.skipped.get(why, ())]
 
 
 def _require(data, field: str) -> None:

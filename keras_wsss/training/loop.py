@@ -209,7 +209,7 @@ class Loop:
         )
 
     def _restart_optimizer(self) -> None:
-        """Moments and step count begin anew, as in a new run (spec 4.2)."""
+        """Moments and step count begin anew, as in published step 2."""
         for variable in self.optimizer.variables:
             variable.assign(tf.zeros(variable.shape, variable.dtype))
 

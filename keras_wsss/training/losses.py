@@ -1,4 +1,4 @@
-"""The two losses of TransferNet (spec 4.1), as sums and weights.
+"""The two losses of TransferNet (docs/method.md), as sums and weights.
 
 Every loss is a numerator and a denominator, so that a mean over the pairs or
 pixels of several replicas can be taken exactly: sum both over the replicas,
@@ -37,7 +37,7 @@ def binary_masks(
     """Binary targets of (image, label) pairs at the decoder's resolution.
 
     A pixel of the pair's category is 1, of any other category or background
-    0, and 255 is left out (spec 2.3). At an output stride above 1 a cell
+    0, and 255 is left out. At an output stride above 1 a cell
     takes the share of foreground among its pixels that are not ignored; at
     stride 1 this is the published hard mask.
 
@@ -77,7 +77,7 @@ def mask_loss(
     """Two-way softmax cross-entropy per pixel, ignored pixels left out.
 
     softplus(-(2 m - 1)(f - b)) is the same number and cheaper than the
-    two-channel softmax (spec 7.3).
+    two-channel softmax.
 
     Args:
         logits: float [batch, labels, h, w, 2], background then foreground.

@@ -12,14 +12,14 @@ class MultiplierAdam(LayerMultipliers, keras.optimizers.Adam):
     """Adam that scales the *update* of chosen variables.
 
     Adam divides by the size of the gradient, so scaling a loss or a gradient
-    changes next to nothing: only the learning rate counts (TransferNet spec
-    7.2.1). Replaces `tfa.optimizers.MultiOptimizer` and gives its numbers.
+    changes next to nothing: only the learning rate counts. Replaces
+    `tfa.optimizers.MultiOptimizer` and gives its numbers.
 
     Args:
         multipliers: see `LayerMultipliers`.
         epsilon: Caffe's Adam and the published solver use 1e-8, not Keras's
             default of 1e-7. Do not raise it: at the published initialisation
-            the decoder's gradients are of that size (spec 7.2.2).
+            the decoder's gradients are of that size.
         **kwargs: arguments of `keras.optimizers.Adam`.
     """
 
@@ -51,8 +51,8 @@ class MultiplierSgd(LayerMultipliers, keras.optimizers.SGD):
         weight <- weight + velocity
 
     The decay is part of the gradient: it passes the momentum and is scaled
-    by the layer's rate (prior system, spec 9). Velocities hold the rate of
-    their time, so the rule is Caffe's under a decaying rate too.
+    by the layer's rate. Velocities hold the rate of their time, so the
+    rule is Caffe's under a decaying rate too.
 
     Args:
         multipliers: see `LayerMultipliers`.

@@ -1,4 +1,4 @@
-"""Losses of the prior system (specification 6), as sums and counts.
+"""Losses of the prior system (docs/prior.md), as sums and counts.
 
 Every loss is a pair (sum over pictures, number of pictures), so that several
 replicas can share a batch.

@@ -20,7 +20,7 @@ from keras_wsss.training.replicated_update import (
 
 
 def make_prior_optimizer(config) -> MultiplierSgd:
-    """The optimizer of a run, with the multipliers of specification 6."""
+    """The optimizer of a run, with the multipliers of `config.prior`."""
     prior = config.prior
     return MultiplierSgd(
         multipliers=(

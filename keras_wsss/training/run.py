@@ -13,7 +13,7 @@ from keras_wsss.checkpoints import (
     list_checkpoints,
     save_checkpoint,
 )
-from keras_wsss.config import PhaseSettings, to_json
+from keras_wsss.config import PhaseSettings, check_values, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
@@ -77,8 +77,9 @@ def train(
     Args:
         config: see `keras_wsss.config.default_config`.
         phase_name: a name of the phase table.
-        workdir: run folder; gets config.json, checkpoints, TensorBoard
-            events and, at the end, results.json.
+        workdir: run folder; gets config.json, about.json (counts of the
+            data, versions), checkpoints, TensorBoard events and, at the end,
+            results.json.
         init_from: run folder of the phase that this one starts from.
         strategy_name: see `make_strategy`; or "multi_worker", for one of
             the processes that TF_CONFIG names. They need the same arguments
@@ -96,6 +97,7 @@ def train(
     start = time.perf_counter()
     workdir = Path(workdir)
     start_run = str(init_from) if init_from else None
+    check_values(config)
     phase = get_phase(phase_name, start_run, config.system)
     settings = _settings(config, phase)
     cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
@@ -136,6 +138,10 @@ def _prepare(
         with_target=settings.target_pairs > 0,
         with_source=phase.source,
     )
+    if bad := data.counts["bad_pictures"]:
+        names = ", ".join(bad[:_NAMED_BAD])
+        more = f" and {len(bad) - _NAMED_BAD} more" * (len(bad) > _NAMED_BAD)
+        report(f"Left out, cannot be read: {len(bad)} pictures: {names}{more}.")
     strategy, system = workers.strategy, _SYSTEMS[phase.system]
     for field in ("source_pairs", "target_pairs"):
         check_divisible(
@@ -161,7 +167,8 @@ def _prepare(
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
-        claim_folder(config, phase, workdir, init_from)
+        about = {"data": data.counts, "versions": library_versions()}
+        claim_folder(config, phase, workdir, init_from, about)
     workers.meet()
     if not workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
@@ -329,6 +336,7 @@ def _load_encoder(config, net, workdir: Path, init_from, report) -> None:
         save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))
 
 
+_NAMED_BAD = 20  # pictures named in the log; about.json names all
 _SYSTEMS = {
     "transfernet": System(make_optimizer, _load_encoder, _assemble),
     "prior": PRIOR,

@@ -38,7 +38,7 @@ class Objective:
 
 
 def make_optimizer(config) -> MultiplierAdam:
-    """The optimizer of a run, with the multipliers of spec 4.2."""
+    """The optimizer of a run, with the multipliers of `config.train`."""
     last = config.train.last_classifier_multiplier
     return MultiplierAdam(
         multipliers=(
@@ -139,7 +139,7 @@ class Update(ReplicatedUpdate):
             [features, joined["labels"]], training=True
         )
         terms = _classification_terms(outputs["class_logits"], joined)
-        terms |= _accuracies(outputs["class_logits"], batch, domains)
+        terms |= _of_domains(outputs["class_logits"], batch, domains)
         known = _join(
             [
                 tf.repeat(
@@ -234,17 +234,23 @@ def _classification_terms(logits, joined):
     return terms
 
 
-def _accuracies(logits, batch: Batch, domains: list[str]):
-    """Share of present queries that the classifier answers right."""
+def _of_domains(logits, batch: Batch, domains: list[str]):
+    """What the classifier makes of the present queries of each domain.
+
+    Share of right answers and, to be looked at only, the loss.
+    """
     terms, first = {}, 0
     for name in domains:
         part = batch[name]
         count = tf.shape(part["labels"])[0]
-        answer = tf.argmax(
-            logits[first : first + count], axis=-1, output_type=tf.int32
-        )
+        own = logits[first : first + count]
+        answer = tf.argmax(own, axis=-1, output_type=tf.int32)
         right = tf.cast(tf.equal(answer + 1, part["labels"]), tf.float32)
         weights = part["weights"] * part["present"]
+        if len(domains) > 1:
+            terms[f"{name}_class_loss"] = losses.classification_loss(
+                own, part["labels"], weights
+            )
         terms[f"{name}_accuracy"] = (
             tf.reduce_sum(right * weights),
             tf.reduce_sum(weights),

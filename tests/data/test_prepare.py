@@ -80,6 +80,14 @@ def run(voc, out, sbd=None, **options):
     return list(prepare_voc(voc, out, sbd, **options))
 
 
+def test_a_missing_picture_is_named(downloads, tmp_path):
+    voc, _ = downloads
+    (voc / "JPEGImages" / "v2.jpg").unlink()
+    with pytest.raises(DataError, match=r"1 of 4 pictures.*v2\.jpg; unpack"):
+        list(prepare_voc(voc, tmp_path / "o", expect_train=2, expect_val=2))
+    assert not (tmp_path / "o").exists()
+
+
 def test_lists_and_tags_are_what_the_readers_take(downloads, tmp_path):
     out = tmp_path / "out"
     lines = run(*downloads[:1], out, downloads[1])
@@ -204,7 +212,7 @@ def test_sbd_file_is_read(tmp_path):
 
 def test_missing_scipy_is_explained(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(DataError, match=r"keras-wsss\[prepare\]"):
+    with pytest.raises(DataError, match=r"'\.\[prepare\]'"):
         sbd_mask(tmp_path / "a.mat")
 
 

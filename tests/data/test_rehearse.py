@@ -7,9 +7,10 @@ import pytest
 from small_data import annotation, box, document, write_coco, write_tags
 from tiny import run_script, tiny_config
 
-from keras_wsss.categories import SHAPES_SOURCE
+from keras_wsss.categories import SHAPES_SOURCE, get_split
 from keras_wsss.config import split_of
 from keras_wsss.data.__main__ import main
+from keras_wsss.data.tags import read_tags
 from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError, DataError
 
@@ -49,14 +50,30 @@ def test_played_pictures_get_tags_and_masks_of_their_own(
     assert [labels for _, labels in rows[1:]] == ["cat", "cup"]
     for picture, _ in rows[1:]:
         assert (out / "JPEGImages" / picture).is_file()
-    from keras_wsss.categories import get_split
-
     split = get_split("r", ["plate", "teddy bear"], ["cat", "cup"], ["cup"])
     (record,) = read_voc(out, "val", split).records
     mask = record.mask.read()
     # The plate is background here, as any category that is not scored.
     assert set(np.unique(mask)) == {0, split.id_of("cup")}
     assert (mask > 0).sum() == 100
+
+
+def test_pictures_of_similar_names_stay_apart(tmp_path, flags):
+    """And nothing is written through a link into a picture of the user."""
+    names = ["sub/x.png", "sub_x.png", "b, c.png"]
+    _, tagged = write_tags(tmp_path, [f'"{n}",cat' for n in names], names)
+    before = {tagged / name: (tagged / name).read_bytes() for name in names}
+    assert len(set(before.values())) == len(names)
+    assert main([*flags, "--play", "cup"]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    out = tmp_path / "out"
+    split = get_split("r", ["plate", "teddy bear"], ["cat", "cup"], ["cup"])
+    records = read_tags(
+        out / "train_tags.csv", out / "JPEGImages", split
+    ).records
+    found = {record.image_path.read_bytes() for record in records}
+    assert len(records) == len(names) + 1  # and one that plays
+    assert set(before.values()) < found
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,15 @@ def test_pictures_in_folders(tmp_path):
     assert names == ["x/a", "y/a"]
 
 
+def test_pictures_that_differ_by_their_ending_only(tmp_path):
+    """Pseudo labels are named without it: one would be used for both."""
+    path, images = write_tags(
+        tmp_path, ["a.jpg,cat", "a.png,dog"], ["a.jpg", "a.png"]
+    )
+    with pytest.raises(DataError, match=r"line 3: .*a\.png and .*a\.jpg diff"):
+        read_tags(path, images, SPLIT)
+
+
 def test_missing_pictures_are_named_or_counted(tmp_path):
     path, images = write_tags(tmp_path, ["a,cat", "gone,dog"], ["a.jpg"])
     with pytest.raises(DataError, match=r"line 3: gone has no \.jpg"):

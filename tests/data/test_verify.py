@@ -1,5 +1,6 @@
 """`verify` counts everything and lists every planted fault."""
 
+import dataclasses
 import json
 
 import cv2
@@ -16,9 +17,9 @@ from small_data import (
     write_voc,
 )
 
-from keras_wsss.categories import SPLITS
+from keras_wsss.categories import SPLITS, get_split
 from keras_wsss.data.locations import Locations
-from keras_wsss.data.verify import verify
+from keras_wsss.data.verify import FAULTY, verify
 
 
 @pytest.fixture
@@ -194,8 +195,8 @@ def test_pictures_in_train_and_val_are_found_by_content_and_name(locations):
     assert kinds(findings) == {
         "same image in train and val": ["b.png", "v2.png"]
     }
-    assert "(by content)" in findings.problems[0].text
-    assert "(by name)" in findings.problems[1].text
+    assert "whatever its name" in findings.problems[0].text
+    assert "has the name of" in findings.problems[1].text
 
 
 def test_source_pictures_are_compared_by_content_only(locations):
@@ -259,3 +260,35 @@ def test_real_pictures_have_no_problem(mini_dir):
     assert findings.counts["target"].images == 1236
     assert findings.counts["evaluation"].images == 225
     assert findings.counts["target"].pictures["cat"] == 250
+
+
+def test_counts_leave_out_what_cannot_be_used(locations):
+    before = verify(locations).counts
+    (locations.coco_images / "2.png").write_bytes(b"\x89PNG")
+    (locations.tag_images / "b.png").write_bytes(b"\x89PNG")
+    after = verify(locations).counts
+    for name in ("source", "target"):
+        assert after[name].images == before[name].images - 1
+        assert after[name].skipped[FAULTY] == 1
+    assert "teddy bear" not in after["source"].pictures
+
+
+def test_counts_are_those_of_the_fields_of_a_config(locations):
+    def pictures(**options):
+        return verify(locations, **options).counts["source"].pictures
+
+    assert pictures() == {"cup": 2, "teddy bear": 1}
+    assert pictures(exclude_images_with_target=True) == {
+        "cup": 1, "teddy bear": 1,
+    }  # fmt: skip
+    assert pictures(min_pixels=20) == {"teddy bear": 1}
+
+
+def test_what_the_split_names_and_no_picture_has_is_noted(locations):
+    split = get_split("own", ["cup", "tedy bear"], ["cat", "dogs"])
+    findings = verify(dataclasses.replace(locations, split=split))
+    source = "\n".join(findings.counts["source"].notes)
+    assert "tedy bear, closest known: teddy bear" in source
+    assert "1 pictures show a target category too; training leaves" in source
+    (note,) = findings.counts["target"].notes
+    assert note == "no picture has a label dogs"

@@ -170,7 +170,13 @@ def spoiled(shapes_dir, tmp_path):
 def test_training_counts_what_it_was_told_to_skip(spoiled, tmp_path):
     config, names = spoiled
     config.data.skip_bad_images = True
-    counts = train(config, "decoder", tmp_path / "run", report=silent)["data"]
+    lines = []
+    run = tmp_path / "run"
+    counts = train(config, "decoder", run, report=lines.append)["data"]
+    (told,) = [line for line in lines if line.startswith("Left out")]
+    for name in names:
+        assert name.rsplit(".", 1)[0] in told
+    assert len(counts["bad_pictures"]) == len(names)
     assert counts["source_left_out"]["unreadable image"] == len(names)
     left_out = sum(counts["source_left_out"].values())
     assert counts["source_pictures"] + left_out == 30

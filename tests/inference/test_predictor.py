@@ -55,7 +55,7 @@ def test_file_and_array_give_the_same(predictor, picture, image):
 
 
 def test_equal_logits_mean_two_thirds(predictor, image):
-    """Spec 5.5, through the whole network: a decoder of zeros."""
+    """Background counts half, in the whole network: a decoder of zeros."""
     config = predictor.config
     net = build_network(config, predictor.split)
     net.decoder.set_weights([0 * w for w in net.decoder.get_weights()])

@@ -128,6 +128,7 @@ def test_the_own_crf_is_for_networks_that_have_one(predictor):
     assert (plain.views, plain.refine, plain.own_crf) == (RAW, True, False)
     steps = types.SimpleNamespace(has_crf=False, method="TransferNet")
     other = types.SimpleNamespace(steps=steps, config=predictor.config)
+    other.check_crf = types.MethodType(Predictor.check_crf, other)
     assert not choose_settings(other).own_crf
     assert choose_settings(other).refine
     with pytest.raises(ConfigError, match="no CRF of its own"):

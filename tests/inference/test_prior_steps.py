@@ -9,6 +9,7 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import OWN_CRF, evaluate
 from keras_wsss.inference.make_steps import make_steps
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.views import RAW
 
 CELLS = 9
 
@@ -150,3 +151,22 @@ def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
     assert ("masks on line, no CRF", "oracle", "") in rows
     assert any(method == "class activation maps" for method, *_ in rows)
     assert not any("densified" in method for method, *_ in rows)
+
+
+def test_the_crf_comes_before_the_mask_where_it_is_asked_for(predictor, image):
+    targets = predictor.split.target_ids[:2]
+    encoded = predictor.encode(image)
+    smoothed = predictor(image, tags=targets, own_crf=True)
+    np.testing.assert_array_equal(
+        smoothed.probabilities, predictor.crf_probabilities(encoded, targets)
+    )
+    plain = predictor(image, tags=targets)
+    assert np.abs(smoothed.probabilities - plain.probabilities).max() > 1e-3
+    graph = tf.function(
+        lambda image, ids: predictor.steps.segment(
+            image, ids, RAW, False, own_crf=True
+        ),
+        autograph=False,
+    )
+    mask, _, _ = graph(image, tf.constant(targets, tf.int32))
+    assert np.mean(mask.numpy() != smoothed.mask) < 1e-3

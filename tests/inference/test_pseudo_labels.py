@@ -2,22 +2,24 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import read_json, run_script, tiny_config
+from tiny import SIZE, read_json, run_script, tiny_config
 
 from keras_wsss.config import split_of
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path, with_pseudo_masks
+from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.views import RAW
+from keras_wsss.inference.views import RAW, augmented_views
 from keras_wsss.training.inputs import (
     read_target_records,
     read_training_data,
@@ -164,3 +166,15 @@ def test_command_writes_and_repeats(transfer_run, shapes_dir, tmp_path):
     assert other.returncode != 0
     assert "another model or with other settings" in other.stderr
     assert "Traceback" not in other.stderr
+
+
+def test_a_cache_without_mirrored_views_is_refused(
+    predictor, records, tmp_path
+):
+    cache = SimpleNamespace(views=ViewSpec(SIZE, SIZE, mirror=False))
+    settings = PseudoLabelSettings(augmented_views((1.0,)), False, 0.1)
+    with pytest.raises(ConfigError, match=r"no mirrored views; give --noaug"):
+        write_pseudo_labels(
+            predictor, records, tmp_path / "o", settings, {}, cache
+        )
+    assert not (tmp_path / "o").exists()

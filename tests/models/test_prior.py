@@ -1,4 +1,4 @@
-"""The prior network: sizes, shared layers, counts of the specification."""
+"""The prior network: sizes, shared layers, published counts."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def named(model, *parts):
     ]
 
 
-def test_parameters_of_the_specification(full):
+def test_parameters_of_the_release(full):
     trunk = [
         layer
         for layer in full.segmenter.layers
@@ -56,7 +56,7 @@ def test_parameters_of_the_specification(full):
     assert sum(both.values()) == 38_094_185
 
 
-def test_grids_of_the_specification(full):
+def test_grids_of_the_release(full):
     for size, grid in ((321, 41), (513, 65)):
         outputs = full.segmenter.compute_output_shape((None, size, size, 3))
         assert outputs["logits"] == (None, grid, grid, 21)

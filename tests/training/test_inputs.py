@@ -6,8 +6,14 @@ import pytest
 from PIL import Image
 from tiny import SIZE, tiny_config
 
+from keras_wsss.config import split_of
+from keras_wsss.errors import DataError
 from keras_wsss.training import inputs
-from keras_wsss.training.inputs import build_caches, read_training_data
+from keras_wsss.training.inputs import (
+    build_caches,
+    read_target_records,
+    read_training_data,
+)
 
 
 @pytest.fixture
@@ -31,6 +37,20 @@ def test_the_limit_of_the_config_decides_what_is_skipped(one_large):
     assert path not in {str(record.image_path) for record in data.target}
     assert data.counts["target_left_out"]["unreadable image"] == 1
     assert data.counts["target_pictures"] == 15
+
+
+def test_pseudo_labels_leave_it_out_too(one_large):
+    config, path = one_large
+    config.data.skip_bad_images = True
+    records = read_target_records(config, split_of(config)).records
+    assert path not in {str(record.image_path) for record in records}
+
+
+def test_no_picture_left_says_why(shapes_dir):
+    config = tiny_config(shapes_dir)
+    config.data.min_pixels = SIZE * SIZE + 1
+    with pytest.raises(DataError, match=r"left to train on \(30 .*\); see"):
+        read_training_data(config, with_target=False)
 
 
 def test_a_higher_limit_keeps_it(one_large):

@@ -186,7 +186,7 @@ def test_the_hidden_stream_sees_less_and_the_clean_one_everything(eager):
     )
 
 
-def test_multipliers_of_the_specification():
+def test_multipliers_of_the_release():
     config = tiny_prior_config("data")
     config.prior.fc_multiplier = 3.0
     optimizer = make_prior_optimizer(config)

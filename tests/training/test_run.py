@@ -8,8 +8,10 @@ import tensorflow as tf
 from tiny import STEPS, read_json, tiny_config
 
 from keras_wsss.checkpoints import Checkpoint, load_latest, save_checkpoint
+from keras_wsss.config import to_json
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import CHECKPOINTS, read_phase
+from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.loop import NotFiniteError
 from keras_wsss.training.run import train
 
@@ -42,6 +44,8 @@ def test_run_folder_holds_what_identifies_the_run(decoder_run, shapes_dir):
     assert results["heldout"].keys() == {
         "mask_iou", "attention_on_object", "attention_on_padding",
     }  # fmt: skip
+    about = read_json(workdir / "about.json")  # there from the beginning
+    assert about == {"data": counts, "versions": results["versions"]}
     saved = read_json(workdir / "config.json")
     assert saved["train"]["deterministic"] is True
     assert read_phase(workdir) == {"phase": "decoder", "init_from": None}
@@ -55,6 +59,7 @@ def test_tensorboard_scalars(transfer_run):
     assert {
         "train/class_loss", "train/mask_loss", "train/tag_loss",
         "train/source_accuracy", "train/target_accuracy",
+        "train/source_class_loss", "train/target_class_loss",
         "train/mask_accuracy", "train/learning_rate",
         "speed/pairs_per_second", "heldout_source/mask_iou",
     } <= tags  # fmt: skip
@@ -132,6 +137,20 @@ def test_another_configuration_in_the_same_folder(config, decoder_run):
         match=r"another configuration: train.seed is 0 there and 5 here\. ",
     ):
         train(config, "decoder", decoder_run[0], report=silent)
+
+
+def test_a_cache_that_the_run_did_not_begin_with(config, decoder_run):
+    """Mirroring would be drawn otherwise; which folder does not matter."""
+    config.train.deterministic = True
+    config.feature_cache = "cache"
+    with pytest.raises(
+        ConfigError, match="feature_cache is 'not used' there and 'used' here"
+    ):
+        train(config, "decoder", decoder_run[0], report=silent)
+    used = {"feature_cache": "a"}
+    assert not binding_differences(
+        {**to_json(config), **used}, {**to_json(config), "feature_cache": "b"}
+    )
 
 
 def test_another_phase_in_the_same_folder(config, decoder_run):
