@@ -77,7 +77,7 @@ def run(argv: list[str]) -> int:
     if config.feature_cache and not predictor.net.frozen_parts:
         raise ConfigError(
             "--feature_cache: this run has no frozen encoder, so nothing can "
-            "be kept of it; leave it out."
+            "be kept of it; give --feature_cache=''."
         )
     if config.feature_cache:
         cache = build_cache(

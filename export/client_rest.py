@@ -3,7 +3,7 @@
     python -m export.client_rest --out masks cat.jpg dog.png
     python -m export.client_rest --tags cat,dog --out masks cat.jpg
 
-Needs the standard library and Pillow. It takes masks as PNG files (signature
+Needs NumPy and Pillow. It takes masks as PNG files (signature
 `png`), because a mask in JSON numbers is many times larger.
 """
 

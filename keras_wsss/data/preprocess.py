@@ -270,19 +270,6 @@ def view_valid(
     return tf.ensure_shape(mirror(valid, flag), [cells, cells])
 
 
-def prepare_image(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Encoder input of a whole picture: the evaluation view.
-
-    Args:
-        image: uint8 [height, width, 3], RGB.
-        image_size: side of the result.
-
-    Returns:
-        float32 [image_size, image_size, 3], BGR, mean subtracted.
-    """
-    return to_encoder_input(square_image(image, image_size))
-
-
 def whole_valid(
     height: tf.Tensor, width: tf.Tensor, image_size: int, stride: int
 ) -> tf.Tensor:

@@ -90,8 +90,8 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         rows: mappings with `method` and, where they were measured, `tags`
-            ("oracle" or "predicted"), `inference` ("raw", "test-time
-            augmentation", "refined", ...), `mean_iou`, `pixel_accuracy`,
+            ("oracle" or "predicted"), `inference` ("raw", "augmented",
+            "raw + refined", ...), `mean_iou`, `pixel_accuracy`,
             `boundary_iou` (all in [0, 1]) and `milliseconds` an image.
 
     Returns:

@@ -126,7 +126,7 @@ def write_pseudo_labels(
     if cache is not None and any(v.scale != 1.0 for v in settings.views):
         raise ConfigError(
             "A feature cache holds one scale; set config.inference.scales to "
-            "(1.0,) or leave out --feature_cache."
+            "(1.0,), or give --noaugment or --feature_cache=''."
         )
     mirrored = any(view.mirror for view in settings.views)
     if mirrored and cache is not None and not cache.views.mirror:

@@ -19,9 +19,6 @@ from keras_wsss.models.transfernet import (
     build_transfernet,
 )
 
-# Parts of a TransferNet that training changes.
-TRAINED_PARTS = TransferNet.trained_parts
-
 
 def build_network(config, split: Split) -> TransferNet | Prior:
     """Builds the network of a config, with random weights.

@@ -78,11 +78,6 @@ class TransferNetConfig:
         """Maps that the decoder sees of a pair."""
         return (4 if self.guide_maps else 1) + self.guide_features
 
-    @property
-    def mask_size(self) -> int:
-        """Side of the mask logits."""
-        return self.image_size // self.output_stride
-
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `TransferNetConfig(**values)` is equal."""
         return dataclasses.asdict(self)

@@ -303,9 +303,7 @@ def _examples(job: Job, pictures: PictureStore) -> TransferExamples:
 
 def _settings(config, phase: Phase) -> PhaseSettings:
     settings = PhaseSettings(**config[phase.name].to_dict())
-    if not phase.target and settings.target_pairs:
-        # "decoder" may use target tags when asked to, by its config.
-        return settings
+    # "decoder" may use target tags too, when its config asks for it.
     if phase.target and not settings.target_pairs:
         raise ConfigError(
             f"config.{phase.name}.target_pairs is 0, but --phase {phase.name} "

@@ -278,7 +278,9 @@ def test_evaluation_gives_every_picture_once_in_order(records, mirror):
     np.testing.assert_array_equal(joined["weights"], joined["labels"] > 0)
     for row, record in enumerate(records[:3]):
         image = cv2.imread(str(record.image_path))[..., ::-1]
-        expected = preprocess.prepare_image(tf.constant(image), SIZE).numpy()
+        expected = preprocess.to_encoder_input(
+            preprocess.square_image(tf.constant(image), SIZE)
+        ).numpy()
         mask = preprocess.square_mask(tf.constant(record.mask.mask), SIZE)
         columns = slice(None, None, -1) if mirror else slice(None)
         np.testing.assert_allclose(

@@ -95,7 +95,9 @@ def test_encoder_input_is_bgr_minus_mean(run):
 
 
 def test_padding_is_black_before_the_mean_is_subtracted():
-    image = preprocess.prepare_image(_picture(16, 32), 32).numpy()
+    image = preprocess.to_encoder_input(
+        preprocess.square_image(_picture(16, 32), 32)
+    ).numpy()
     np.testing.assert_allclose(
         image[-1, 0], [-104.008, -116.669, -122.675], atol=1e-5
     )

@@ -7,14 +7,14 @@ from tiny import tiny_config
 from keras_wsss.config import split_of
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.models.network import (
-    TRAINED_PARTS,
     assign_arrays,
     build_network,
     named_variables,
     read_arrays,
 )
+from keras_wsss.models.transfernet import TransferNet
 
-PARTS = ("encoder", *TRAINED_PARTS)
+PARTS = ("encoder", *TransferNet.trained_parts)
 
 
 def network(**changes):
@@ -46,7 +46,7 @@ def test_every_variable_has_one_name(net):
 
 def test_shared_variables_stand_once():
     net = network(judge="tagger")
-    names = named_variables(net, TRAINED_PARTS)
+    names = named_variables(net, TransferNet.trained_parts)
     assert len({id(variable) for variable in names.values()}) == len(names)
     assert "attention/tagger_logits/kernel" in names
     assert "tagger/tagger_logits/kernel" not in names

@@ -9,14 +9,14 @@ from tiny import encoder_weights, random_part, tiny_config
 from keras_wsss.config import split_of
 from keras_wsss.models.layer_weights import assign_by_name
 from keras_wsss.models.network import (
-    TRAINED_PARTS,
     build_network,
     named_variables,
     read_arrays,
 )
+from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training.update import Objective, Update, make_optimizer
 
-PARTS = ("encoder", *TRAINED_PARTS)
+PARTS = ("encoder", *TransferNet.trained_parts)
 
 
 def make_config(**model):
@@ -38,7 +38,9 @@ def make_update(config, mask_weight=1.0, tag_weight=1.0, strategy=None):
         optimizer.build(
             [
                 variable
-                for variable in named_variables(net, TRAINED_PARTS).values()
+                for variable in named_variables(
+                    net, TransferNet.trained_parts
+                ).values()
                 if variable.trainable
             ]
         )
@@ -89,10 +91,14 @@ def test_losses_at_the_beginning(after_one_update):
     values = {k: float(v) for k, v in after_one_update[2].items()}
     assert set(values) == {
         "class_loss", "mask_loss", "tag_loss", "mask_accuracy",
-        "source_accuracy", "target_accuracy",
+        "source_accuracy", "target_accuracy", "source_class_loss",
+        "target_class_loss",
     }  # fmt: skip
     categories = split_of(make_config()).num_categories
     assert values["class_loss"] == pytest.approx(np.log(categories), abs=0.5)
+    parts = values["source_class_loss"], values["target_class_loss"]
+    assert min(parts) <= values["class_loss"] <= max(parts)
+    assert parts[0] != parts[1]
     assert 0 <= values["mask_accuracy"] <= 1
 
 
