@@ -1,5 +1,6 @@
 # make demo: trains and scores both systems on the embedded data set.
-# make test: all tests.  make fuzz: random bytes through the readers, 60 s.
+# make test: all tests, on up to 4 cores.
+# make fuzz: random bytes through the readers, 60 s.
 # make lint: ruff.  make clean: removes .venv and demo.
 #
 # Needs Python 3.11 or 3.12 and a package index, nothing else.
@@ -24,7 +25,7 @@ demo:
 	$(BIN)/python demo.py --out $(OUT) --started $$started
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 fuzz: $(VENV)/.tests
 	PYTHONPATH=.:tests:tests/hostile $(BIN)/python tests/hostile/mutation.py \

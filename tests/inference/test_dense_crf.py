@@ -155,7 +155,7 @@ def test_missing_library_says_how_to_install(scene, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_pydensecrf)
     image, p = scene
-    with pytest.raises(ConfigError, match=r"pip install 'keras-wsss\[crf\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[crf\]'"):
         dense_crf(image, p[None])
 
 
