@@ -12,12 +12,17 @@ from tiny import ENCODER_WEIGHTS, encoder_weights, run_script, tiny_config
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Gives TensorFlow two CPU devices, for the tests of strategies.
 
     It must be said before TensorFlow makes its first tensor, so before any
     test module is imported.
     """
+    # Where several processes run the tests, the first one only hands them out.
+    if config.getoption("numprocesses", None) and not hasattr(
+        config, "workerinput"
+    ):
+        return
     import tensorflow as tf
 
     tf.config.set_logical_device_configuration(
