@@ -13,6 +13,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -61,8 +62,13 @@ def main() -> int:
     steps = Steps(out / "steps.json")
     if flags.started is not None:
         steps.add("installation", max(0.0, time.time() - flags.started), 0.0)
-    train(out, steps)
-    use(out, steps)
+    make_data(out, steps)
+    # A training leaves part of two cores idle: reading its records, tracing
+    # and compiling are work for one.
+    with Beside(out / "prior.log", steps, prior_commands(out)) as prior:
+        train(out, steps)
+        use(out, steps)
+        prior.wait()
     with steps.measured("picture of results"):
         draw(out)
     return conclude(out, steps)
@@ -76,13 +82,34 @@ class Steps:
         self.known: dict[str, dict[str, float]] = {}
         if path.exists():
             self.known = json.loads(path.read_text(encoding="utf-8"))
+        self._lock = threading.Lock()
 
-    def add(self, name: str, seconds: float, memory_gb: float) -> None:
-        """Adds what a step took to what it took before."""
-        known = self.known.setdefault(name, {"seconds": 0.0, "memory_gb": 0.0})
-        known["seconds"] += seconds
-        known["memory_gb"] = max(known["memory_gb"], memory_gb)
-        write_json(self.path, self.known)
+    def add(
+        self, name: str, seconds: float, memory_gb: float, beside: bool = False
+    ) -> None:
+        """Adds what a step took to what it took before.
+
+        Args:
+            name: of the step.
+            seconds: that it took.
+            memory_gb: its peak.
+            beside: whether other steps ran at the same time.
+        """
+        first = {"seconds": 0.0, "memory_gb": 0.0, "beside": beside}
+        with self._lock:
+            known = self.known.setdefault(name, first)
+            known["seconds"] += seconds
+            known["memory_gb"] = max(known["memory_gb"], memory_gb)
+            write_json(self.path, self.known)
+
+    def total(self) -> tuple[float, float]:
+        """Seconds from beginning to end, and GB of memory at most."""
+        seconds, memory = 0.0, {False: 0.0, True: 0.0}
+        for step in self.known.values():
+            beside = step.get("beside", False)
+            memory[beside] = max(memory[beside], step["memory_gb"])
+            seconds += 0.0 if beside else step["seconds"]
+        return seconds, sum(memory.values())
 
     def measured(self, name: str) -> "_Measured":
         """Measures a block that runs in this process."""
@@ -95,8 +122,17 @@ class Steps:
             StepFailed: it ended with an error.
         """
         print(f"\n--- {name}\n$ python {' '.join(arguments)}", flush=True)
-        start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *arguments], cwd=REPOSITORY)
+        self.wait(name, start(arguments))
+
+    def wait(
+        self, name: str, process: subprocess.Popen, beside: bool = False
+    ) -> None:
+        """Measures a command that has just been started.
+
+        Raises:
+            StepFailed: it ended with an error.
+        """
+        began = time.perf_counter()
         # wait4 gives the memory of this very process, not of all before it.
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -104,12 +140,81 @@ class Steps:
             process.wait()
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
-        self.add(name, time.perf_counter() - start, usage.ru_maxrss / 1e6)
+        seconds = time.perf_counter() - began
+        self.add(name, seconds, usage.ru_maxrss / 1e6, beside)
         if process.returncode:
             raise StepFailed(
                 f"The step '{name}' failed. If its message above speaks of "
                 f"another configuration, remove {self.path.parent} and repeat."
             )
+
+
+def start(arguments: list[str], output=None) -> subprocess.Popen:
+    """Starts a Python command of the project; its output may go to a file."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+    )
+
+
+class Beside:
+    """Commands, one after the other, while other steps run.
+
+    Args:
+        log: file that takes their output.
+        steps: takes their times.
+        commands: name and arguments of each.
+    """
+
+    def __init__(
+        self, log: Path, steps: Steps, commands: list[tuple[str, list[str]]]
+    ):
+        self.log, self.steps, self.commands = log, steps, commands
+        self._process: subprocess.Popen | None = None
+        self._failed: StepFailed | None = None
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Beside":
+        print(f"\nBeside the following, with output in {self.log}:")
+        for name, arguments in self.commands:
+            print(f"--- {name}\n$ python {' '.join(arguments)}", flush=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, value, traceback) -> None:
+        """Ends them, if they still run because a step beside them failed."""
+        self._ended = True
+        while self._thread.is_alive():
+            if self._process is not None:
+                self._process.terminate()
+            self._thread.join(timeout=1)
+
+    def wait(self) -> None:
+        """Waits for the end, and prints what was said.
+
+        Raises:
+            StepFailed: one of the commands ended with an error.
+        """
+        with self.steps.measured("waiting for what runs beside"):
+            self._thread.join()
+        print(self.log.read_text(encoding="utf-8"), flush=True)
+        if self._failed is not None:
+            raise self._failed
+
+    def _run(self) -> None:
+        with open(self.log, "w", encoding="utf-8") as output:
+            for name, arguments in self.commands:
+                if self._ended:
+                    return
+                self._process = start(arguments, output)
+                try:
+                    self.steps.wait(name, self._process, beside=True)
+                except StepFailed as error:
+                    self._failed = error
+                    return
 
 
 class _Measured:
@@ -127,14 +232,18 @@ class _Measured:
             self.steps.add(self.name, seconds, peak)
 
 
-def train(out: Path, steps: Steps) -> None:
-    """Data, all phases and the evaluation, each by its own command."""
+def make_data(out: Path, steps: Steps) -> None:
+    """Writes the embedded data set, and tells the configs where."""
     data = out / "shapes"
     os.environ["KERAS_WSSS_SHAPES"] = str(data)
     if not data.exists():
         steps.command(
             "data", ["-m", "keras_wsss.data", "shapes", "--out", str(data)]
         )
+
+
+def train(out: Path, steps: Steps) -> None:
+    """All phases of TransferNet and its evaluation."""
 
     def phase(name: str, run: str, *flags: str) -> list[str]:
         return [
@@ -168,21 +277,24 @@ def train(out: Path, steps: Steps) -> None:
         ),
     )
     steps.command("evaluation", ["evaluate.py", "--workdir", str(out / RUN)])
-    steps.command(
-        "prior system, from tags alone",
-        [
-            "train.py", "--phase", "joint",
-            "--config", "configs/prior_shapes.py",
-            "--workdir", str(out / PRIOR),
-        ],
-    )  # fmt: skip
-    steps.command(
-        "its evaluation",
-        [
-            "evaluate.py", "--workdir", str(out / PRIOR),
-            "--noaugment", "--norefine",
-        ],
-    )  # fmt: skip
+
+
+def prior_commands(out: Path) -> list[tuple[str, list[str]]]:
+    """Training and evaluation of the prior system."""
+    run = str(out / PRIOR)
+    return [
+        (
+            "prior system, from tags alone",
+            [
+                "train.py", "--phase", "joint",
+                "--config", "configs/prior_shapes.py", "--workdir", run,
+            ],
+        ),
+        (
+            "its evaluation",
+            ["evaluate.py", "--workdir", run, "--noaugment", "--norefine"],
+        ),
+    ]  # fmt: skip
 
 
 def use(out: Path, steps: Steps) -> None:
@@ -241,13 +353,17 @@ def conclude(out: Path, steps: Steps) -> int:
     raw = _mean_iou(rows, "TransferNet", "raw")
     reached = _mean_iou(rows, "TransferNet", "augmented + refined")
     baseline = _mean_iou(rows, "class activation maps")
-    total = sum(step["seconds"] for step in steps.known.values())
-    peak = max(step["memory_gb"] for step in steps.known.values())
+    total, peak = steps.total()
     times = [
-        {"step": name, "seconds": step["seconds"]}
+        {
+            "step": f"{name} (beside others)"
+            if step.get("beside", False)
+            else name,
+            "seconds": step["seconds"],
+        }
         for name, step in steps.known.items()
     ]
-    times.append({"step": "all", "seconds": total})
+    times.append({"step": "from beginning to end", "seconds": total})
     text = "\n".join(
         [
             results_table([*rows, *_named_apart(prior)]),
