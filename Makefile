@@ -15,7 +15,9 @@ PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
 	sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && { echo $$name; break; }; done)
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Python compiles what is imported; pip would compile every file there is.
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet \
+	--no-compile
 
 .PHONY: demo test fuzz lint clean
 

@@ -67,8 +67,11 @@ def main() -> int:
     # and compiling are work for one.
     with Beside(out / "prior.log", steps, prior_commands(out)) as prior:
         train(out, steps)
-        use(out, steps)
         prior.wait()
+    with Beside(out / "use.log", steps, use_commands(out)) as use:
+        evaluate = ["evaluate.py", "--workdir", str(out / RUN)]
+        steps.command("evaluation", evaluate)
+        use.wait()
     with steps.measured("picture of results"):
         draw(out)
     return conclude(out, steps)
@@ -243,7 +246,7 @@ def make_data(out: Path, steps: Steps) -> None:
 
 
 def train(out: Path, steps: Steps) -> None:
-    """All phases of TransferNet and its evaluation."""
+    """All phases of TransferNet."""
 
     def phase(name: str, run: str, *flags: str) -> list[str]:
         return [
@@ -276,7 +279,6 @@ def train(out: Path, steps: Steps) -> None:
             "--config.transfer.target_pairs=8",
         ),
     )
-    steps.command("evaluation", ["evaluate.py", "--workdir", str(out / RUN)])
 
 
 def prior_commands(out: Path) -> list[tuple[str, list[str]]]:
@@ -297,26 +299,26 @@ def prior_commands(out: Path) -> list[tuple[str, list[str]]]:
     ]  # fmt: skip
 
 
-def use(out: Path, steps: Steps) -> None:
+def use_commands(out: Path) -> list[tuple[str, list[str]]]:
     """What one does with a trained run: predict, export."""
     pictures = sorted((out / "shapes/target/JPEGImages").glob("val_*"))
-    steps.command(
-        "prediction",
-        [
-            "predict.py", "--workdir", str(out / RUN),
-            *(str(path) for path in pictures[:PREDICTED]),
-            "--out", str(out / "predictions"), "--refine",
-        ],
-    )  # fmt: skip
+    commands = [
+        (
+            "prediction",
+            [
+                "predict.py", "--workdir", str(out / RUN),
+                *(str(path) for path in pictures[:PREDICTED]),
+                "--out", str(out / "predictions"), "--refine",
+            ],
+        )
+    ]  # fmt: skip
     exported = out / "served" / "1"
     if not exported.exists():
-        steps.command(
-            "export and its check",
-            [
-                "-m", "export", "--workdir", str(out / RUN),
-                "--out", str(exported),
-            ],
-        )  # fmt: skip
+        export = ["-m", "export", "--workdir", str(out / RUN)]
+        commands.append(
+            ("export and its check", [*export, "--out", str(exported)])
+        )
+    return commands
 
 
 def draw(out: Path) -> None:

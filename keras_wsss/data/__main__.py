@@ -202,7 +202,7 @@ def _add_shapes_flags(parser: argparse.ArgumentParser) -> None:
 def _shapes(flags: argparse.Namespace) -> int:
     from keras_wsss.data.shapes import write_shapes
 
-    write_shapes(flags.out, seed=flags.seed)
+    write_shapes(flags.out, seed=flags.seed, apart=True)
     source, target = flags.out / "source", flags.out / "target"
     print(
         f"Written: {flags.out}. Look at it with\n"

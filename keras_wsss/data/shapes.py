@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import multiprocessing
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -87,7 +89,11 @@ def shapes_split() -> Split:
 
 
 def write_shapes(
-    folder: str | Path, *, seed: int = 0, size: ShapesSize | None = None
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    size: ShapesSize | None = None,
+    apart: bool = False,
 ) -> None:
     """Draws the data set and writes it in the formats of the real ones.
 
@@ -112,6 +118,8 @@ def write_shapes(
         folder: folder to make; appears complete or not at all.
         seed: other seeds give other pictures of the same kind.
         size: how much to draw.
+        apart: whether processes of their own draw source and target, at the
+            same time; the bytes are the same.
 
     Raises:
         ConfigError: `folder` exists, a size is too small, or the seed is
@@ -133,8 +141,20 @@ def write_shapes(
             )
     try:
         with atomic_folder(folder) as root:
-            _write_source(root / "source", seed, size)
-            _write_target(root / "target", seed, size)
+            parts = {"source": _write_source, "target": _write_target}
+            if not apart:
+                for name, write in parts.items():
+                    write(root / name, seed, size)
+                return
+            # Not forked: the caller may have threads.
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(len(parts), spawn) as pool:
+                started = [
+                    pool.submit(write, root / name, seed, size)
+                    for name, write in parts.items()
+                ]
+                for each in started:
+                    each.result()
     except FileExistsError as error:
         if not Path(folder).exists():
             raise  # something else is in the way

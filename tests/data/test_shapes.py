@@ -52,8 +52,9 @@ def test_split_is_known_by_name():
     assert split.target == split.scored == SHAPES_TARGET
 
 
-def test_same_seed_same_bytes(folder, tmp_path):
-    write_shapes(tmp_path / "again", seed=5, size=SIZE)
+@pytest.mark.parametrize("apart", [False, True])
+def test_same_seed_same_bytes(folder, tmp_path, apart):
+    write_shapes(tmp_path / "again", seed=5, size=SIZE, apart=apart)
     assert content(tmp_path / "again") == content(folder)
 
 
