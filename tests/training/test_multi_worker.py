@@ -40,7 +40,7 @@ JOINT = [
     # At 1e-4 this random network magnifies rounding too much: one process
     # parts from itself by 5.6e-4 when its weights are changed by one part in
     # 10^7, at 1e-5 by 1.5e-5. Draws of dropout by device, which the test is
-    # to find, made ten times that difference at 1e-4.
+    # to find, then part half of the first kernel by more than 1e-4.
     "--config.joint.learning_rate=1e-5",
     "--config.joint.warmup_steps=0",
     f"--worker_timeout={LIMIT}",
