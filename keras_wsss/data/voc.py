@@ -182,19 +182,16 @@ def index_ids(root: Path, split: Split) -> tuple[int, ...]:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; give one in VOC layout.")
     names = read_classes(root)
-    listed = (root / "classes.txt").exists()
     ids = tuple(split.find(name) or BACKGROUND for name in names)
+    remedy = "correct the split or classes.txt"
+    if not (root / "classes.txt").exists():
+        remedy = "without a file classes.txt the indices are VOC's: write one"
     for scored in split.scored:
         if split.id_of(scored) not in ids:
             raise DataError(
                 f"{root}: the category {scored!r} that split '{split.name}' "
                 f"scores has no mask index here{closest(scored, names)}; "
-                + (
-                    "correct the split or classes.txt."
-                    if listed
-                    else "without "
-                    "a file classes.txt the indices are VOC's: write one."
-                )
+                f"{remedy}."
             )
     return ids
 
