@@ -28,7 +28,8 @@ def in_both(
     digests: dict[Path, str] = {}
     for path in train:
         twin = by_name.get(path.stem)
-        how = "has the name of", "or rename it if it is another picture"
+        relation = "has the name of"
+        remedy = "or rename it if it is another picture"
         # Equal content needs equal size; only such files are hashed.
         for other in by_size.get(path.stat().st_size, ()):
             for file in (path, other):
@@ -36,12 +37,12 @@ def in_both(
                     digests[file] = sha256(file)
             if digests[path] == digests[other]:
                 twin = other
-                how = "is also", "whatever its name"
+                relation, remedy = "is also", "whatever its name"
         if twin is not None:
             yield Problem(
                 "same image in train and val",
                 str(path),
                 "",
-                f"it {how[0]} the evaluation picture {twin}; remove it from "
-                f"one of them, {how[1]}",
+                f"it {relation} the evaluation picture {twin}; remove it from "
+                f"one of them, {remedy}",
             )

@@ -146,3 +146,21 @@ def test_another_header_is_refused(tmp_path):
     path.write_bytes(b"image,labels\na,\xe4\n")
     with pytest.raises(DataError, match="not UTF-8"):
         read_tags(path, images, SPLIT)
+
+
+def test_the_ending_may_be_in_other_case_than_the_files(tmp_path):
+    path, images = write_tags(tmp_path, ["a.jpg,cat"], ["a.JPG"])
+    (record,) = read_tags(path, images, SPLIT).records
+    assert record.image_path == images / "a.JPG"
+
+
+def test_a_folder_that_is_not_there_is_named_once(tmp_path):
+    path, images = write_tags(tmp_path, ["a,cat", "b,dog"], ["a.jpg", "b.jpg"])
+    with pytest.raises(DataError, match=r"gone: no such folder"):
+        read_tags(path, images.parent / "gone", SPLIT)
+
+
+def test_a_comma_between_tags_is_explained(tmp_path):
+    path, images = write_tags(tmp_path, ['a,"cat, dog"'], ["a.jpg"])
+    with pytest.raises(DataError, match="between tags stands ';'"):
+        read_tags(path, images, SPLIT)

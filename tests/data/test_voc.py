@@ -116,3 +116,19 @@ def test_faulty_class_lists_are_refused(root, content, words):
     (root / "classes.txt").write_text(content)
     with pytest.raises(DataError, match=words):
         read_voc(root, "val", SPLIT)
+
+
+def test_what_is_missing_in_a_folder_is_said(root):
+    with pytest.raises(DataError, match=r"gone: no such folder"):
+        read_voc(root / "gone", "val", SPLIT)
+    (root / "classes.txt").unlink()
+    own = get_split("own", target=["forklift"])
+    with pytest.raises(DataError, match=r"without a file classes\.txt"):
+        read_voc(root, "val", own)
+
+
+def test_a_list_names_pictures_without_ending(root):
+    path = root / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_text("b.jpg\n")
+    with pytest.raises(DataError, match=r"line 1: write b without \.jpg"):
+        read_voc(root, "val", SPLIT)
