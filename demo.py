@@ -264,7 +264,7 @@ def train(out: Path, steps: Steps) -> None:
         "pseudo labels",
         [
             "pseudo_labels.py", "--workdir", str(out / "transfer"),
-            "--out", labels,
+            "--out", labels, "--norefine",
         ],
     )  # fmt: skip
     steps.command(
@@ -277,6 +277,7 @@ def train(out: Path, steps: Steps) -> None:
             f"--config.data.target_masks={labels}",
             "--config.transfer.warmup_steps=0",
             "--config.transfer.target_pairs=8",
+            "--config.transfer.steps=350",
         ),
     )
 

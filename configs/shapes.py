@@ -8,12 +8,17 @@ clover, fish, heart, mushroom, star); scored on those six and background.
         --workdir demo/decoder
     python train.py --phase transfer --config configs/shapes.py \
         --workdir demo/transfer --init_from demo/decoder
-    python pseudo_labels.py --workdir demo/transfer --out demo/pseudo_labels
+    python pseudo_labels.py --workdir demo/transfer --out demo/pseudo_labels \
+        --norefine
     python train.py --phase transfer --config configs/shapes.py \
         --workdir demo/self_training --init_from demo/transfer \
         --config.data.target_masks=demo/pseudo_labels \
-        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8
+        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8 \
+        --config.transfer.steps=350
     python evaluate.py --workdir demo/self_training
+
+Pseudo labels are not refined here, because that would take longer than all
+else about them.
 
 The model's additions were tried in a rehearsal in which cross, crescent, drop
 and tee played target (docs/data.md).
@@ -74,7 +79,7 @@ def get_config():
     config.train.heldout_every = 250
     for phase, steps, target in (
         ("attention", 1000, 16),
-        ("decoder", 700, 0),
+        ("decoder", 600, 0),
         ("transfer", 450, 16),
     ):
         config[phase].steps = steps

@@ -266,6 +266,10 @@ def _stream_batches(
 def _finish(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
+    # Threads and buffers are chosen here. The tuner's own thread sleeps up to
+    # a minute between two looks, and the end of a data set at times waits for
+    # it to wake: 6 to 50 s were seen at the end of one phase in two.
+    options.autotune.enabled = False
     # Workers share batches by `shard` above, not by files.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF

@@ -151,6 +151,15 @@ def test_workers_share_the_batch(records):
     _assert_same(whole, joined)
 
 
+def test_no_tuner_holds_up_the_end(records):
+    """Its thread may sleep a minute, and the last `next` waits for it."""
+    for dataset in (
+        make_batches(source=_stream(records), num_steps=1),
+        evaluation_batches(records, SIZE, 2),
+    ):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_a_source_record_without_mask_is_all_ignore(records):
     bare = [
         Record(r.image_id, r.image_path, "source", r.labels) for r in records
