@@ -26,6 +26,9 @@ from keras_wsss.errors import ConfigError
 
 THREADS = os.cpu_count() or 2
 
+# AutoGraph would first rewrite all that these functions call, for two seconds.
+_as_written = tf.autograph.experimental.do_not_convert
+
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
@@ -181,8 +184,13 @@ def evaluation_batches(
         "record": (tf.int32, []),
     }
     count = -(-len(records) // batch_size) * batch_size
+
+    @_as_written
+    def element(number: tf.Tensor) -> dict[str, Any]:
+        return reader.assemble(load, number, entries, sizes=True)
+
     dataset = tf.data.Dataset.range(count).map(
-        lambda number: reader.assemble(load, number, entries, sizes=True),
+        element,
         num_parallel_calls=threads,
         deterministic=True,
     )
@@ -242,6 +250,7 @@ def _stream_batches(
         and (views if cache is None else cache.views).min_scale < 1
     )
 
+    @_as_written
     def element(number: tf.Tensor) -> dict[str, Any]:
         values = reader.assemble(load, number, entries)
         if crops_objects:

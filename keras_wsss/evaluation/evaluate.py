@@ -201,22 +201,22 @@ class _Evaluation:
                 masks[f"{tags} {key}"] = mask
         if predictor.steps.has_crf:
             masks |= self._add_own_crf(encoded, truth, oracle, chosen, name)
+        maps = {}
+        if oracle and (self.album is not None or self.baselines):
+            maps = predictor.densified(encoded, oracle)
         if self.album is not None:
-            maps = self._maps(encoded, oracle, truth.shape)
-            self.album.add(record.image_id, image, truth, masks, maps)
+            layers = self._layers(maps, oracle, truth.shape)
+            self.album.add(record.image_id, image, truth, masks, layers)
         if self.crf:
             self._add_crf(image, truth, raw, ids, oracle, chosen, name)
         if self.baselines:
-            self._add_baselines(encoded, truth, oracle, name)
+            self._add_baselines(maps, truth, oracle, name)
             self._add_training_masks(image, truth, record, name)
 
-    def _maps(self, encoded, ids, shape) -> dict:
+    def _layers(self, maps, ids, shape) -> dict:
         """Maps of the picture for the report, small."""
-        if not ids:
-            return {}
         scale = min(1.0, MAP_SIDE / max(shape))
         size = [max(1, round(scale * side)) for side in shape]
-        maps = self.predictor.densified(encoded, ids)
         return {
             heading: (ids, self.predictor.square_to_picture(maps[key], *size))
             for key, heading in MAPS.items()
@@ -263,9 +263,8 @@ class _Evaluation:
             mask = _arg_max(fired[keep], wanted, truth.shape)
             self._row(tags, "raw + dense CRF").add(truth, mask, name)
 
-    def _add_baselines(self, encoded, truth, oracle, name) -> None:
+    def _add_baselines(self, maps, truth, oracle, name) -> None:
         self.background.add(truth, np.zeros_like(truth), name)
-        maps = self.predictor.densified(encoded, oracle) if oracle else {}
         for key in self._baselines_of(maps):
             shares = np.zeros((0, *truth.shape), np.float32)
             if oracle:

@@ -104,6 +104,27 @@ class Predictor:
                 autograph=False,
                 reduce_retracing=True,
             )
+        self._maps = tf.function(
+            self.steps.maps, autograph=False, reduce_retracing=True
+        )
+        scores = tf.TensorSpec([None], tf.float32)
+        ids = tf.TensorSpec([None], tf.int32)
+        probabilities = tf.TensorSpec([None, None, None], tf.float32)
+        self._choose_tags = tf.function(
+            self.steps.choose_tags, autograph=False, input_signature=[scores]
+        )
+        self._merge_known = tf.function(
+            self.steps.merge,
+            autograph=False,
+            input_signature=[probabilities, ids],
+        )
+        self._merge_found = tf.function(
+            lambda probabilities, ids, scores: self.steps.merge(
+                probabilities, ids, self.steps.confidence(scores, ids)
+            ),
+            autograph=False,
+            input_signature=[probabilities, ids, scores],
+        )
         self._resize = tf.function(
             self.steps.to_picture,
             autograph=False,
@@ -233,7 +254,7 @@ class Predictor:
 
         The most probable one where none is, as in TransferNet's release.
         """
-        chosen = self.steps.choose_tags(tf.convert_to_tensor(scores))
+        chosen = self._choose_tags(scores)
         return tuple(int(i) for i in chosen.numpy())
 
     def probabilities(self, encoded: Encoded, ids: Sequence[int]) -> np.ndarray:
@@ -262,7 +283,7 @@ class Predictor:
             Name -> float32 [K, g, g], see the `maps` of the steps.
         """
         labels = tf.constant(list(ids), tf.int32)
-        maps = self.steps.maps(encoded.features[0], labels)
+        maps = self._maps(encoded.features[0], labels)
         return {name: values.numpy() for name, values in maps.items()}
 
     def crf_probabilities(
@@ -327,12 +348,9 @@ class Predictor:
         if not len(ids):
             return np.zeros(probabilities.shape[1:], np.uint8)
         labels = tf.constant(list(ids), tf.int32)
-        confidence = None
-        if scores is not None:
-            confidence = self.steps.confidence(tf.constant(scores), labels)
-        return self.steps.merge(
-            tf.convert_to_tensor(probabilities), labels, confidence
-        ).numpy()
+        if scores is None:
+            return self._merge_known(probabilities, labels).numpy()
+        return self._merge_found(probabilities, labels, scores).numpy()
 
     def square_to_picture(
         self, maps: np.ndarray, height: int, width: int

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training.cache_entry import Layout
 
 ConcreteFunction = tf.types.experimental.ConcreteFunction
@@ -26,9 +27,10 @@ def encoding_function(
     """
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None, image_size, image_size, 3], tf.float32)
-        ]
+        ],
     )
     def encode(images: tf.Tensor) -> list[tf.Tensor]:
         features, *maps = encoder(images, training=False)
@@ -36,6 +38,12 @@ def encoding_function(
         return [tf.cast(features, tf.float16), *kept]
 
     return encode.get_concrete_function()
+
+
+def encoding_of(net: TransferNet) -> ConcreteFunction:
+    """`encoding_function` with the switches that the network's masks take."""
+    size = net.config.image_size
+    return encoding_function(net.encoder, size, net.used_switches)
 
 
 def layout_of(function: ConcreteFunction) -> Layout:

@@ -12,6 +12,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
 from keras_wsss.inference.merge import foreground_probability
 from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.training.encoding_function import encoding_of
 
 # What draws the examples of a system: rows by name of a sheet, of the same
 # pictures at every call.
@@ -88,6 +89,7 @@ class TransferExamples:
         pairs: "source" and "target" -> pictures and the label to ask for.
         pictures: reads them.
         inference: the config's group of that name.
+        encode: `encoding_function` with the network's switches; made if None.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class TransferExamples:
         pairs: Mapping[str, Sequence[Pair]],
         pictures: PictureStore,
         inference,
+        encode: Callable[[tf.Tensor], list[tf.Tensor]] | None = None,
     ):
         self.net = net
+        self._encode = encode or encoding_of(net)
         self.split = split
         self.inference = inference
         self._examples = {
@@ -122,7 +126,7 @@ class TransferExamples:
         size = self.net.config.image_size
         square = pictures.image(record, size)
         inputs = preprocess.to_encoder_input(tf.constant(square.image))[None]
-        features, *switches = self.net.encoder(inputs, training=False)
+        features, *switches = self._encode(inputs)
         truth = None
         # A mask of a target picture would be a pseudo label, not truth.
         if record.domain == "source" and record.mask is not None:
@@ -133,8 +137,8 @@ class TransferExamples:
             "image": square.image,
             "label": label,
             "truth": truth,
-            "features": tf.cast(features, tf.float16),
-            "switches": self.net.select_switches(switches),
+            "features": features,
+            "switches": switches,
         }
 
     def _rows(self, examples: Sequence[dict]) -> list[Row]:

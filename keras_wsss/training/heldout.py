@@ -1,6 +1,6 @@
 """Watching on held-out source pictures: the only masks to choose by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,7 @@ from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import evaluation_batches
 from keras_wsss.data.records import Record
 from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.training.encoding_function import encoding_of
 from keras_wsss.training.losses import binary_masks
 
 _BATCH = 4
@@ -27,6 +28,7 @@ class HeldOut:
         records: held-out source pictures.
         pictures: reads them.
         limit: pictures that are used at most, the first ones.
+        encode: `encoding_function` with the network's switches; made if None.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class HeldOut:
         records: Sequence[Record],
         pictures: PictureStore,
         limit: int = 200,
+        encode: Callable[[tf.Tensor], list[tf.Tensor]] | None = None,
     ):
         self.net = net
         self.split = split
@@ -49,12 +52,13 @@ class HeldOut:
             with_mask=True,
             pictures=pictures,
         )
+        encode = encode or encoding_of(net)
         for batch in iterate(batches):
-            features, *switches = net.encoder(batch["image"], training=False)
+            features, *switches = encode(batch["image"])
             self._encoded.append(
                 {
-                    "features": tf.cast(features, tf.float16),
-                    "switches": net.select_switches(switches),
+                    "features": features,
+                    "switches": switches,
                     **{
                         key: batch[key]
                         for key in ("labels", "weights", "mask", "valid")

@@ -36,6 +36,7 @@ from keras_wsss.run_folder import (
 from keras_wsss.training.claim import check_folder, claim_folder
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
+from keras_wsss.training.encoding_function import encoding_of
 from keras_wsss.training.examples import (
     TransferExamples,
     masked_examples,
@@ -254,6 +255,8 @@ def _assemble(job: Job) -> Parts:
         job.workers.shard,
     )
 
+    encode = encoding_of(net)
+
     def update(mask_weight: float) -> Update:
         objective = Objective(
             mask_weight,
@@ -274,8 +277,8 @@ def _assemble(job: Job) -> Parts:
             pictures,
             caches,
         ),
-        heldout=HeldOut(net, data.split, job.watched, pictures),
-        examples=_examples(job, pictures),
+        heldout=HeldOut(net, data.split, job.watched, pictures, encode=encode),
+        examples=_examples(job, pictures, encode),
         graph=net.model,
         embeddings=net.label_embeddings,
         results=lambda: {
@@ -284,7 +287,7 @@ def _assemble(job: Job) -> Parts:
     )
 
 
-def _examples(job: Job, pictures: PictureStore) -> TransferExamples:
+def _examples(job: Job, pictures: PictureStore, encode) -> TransferExamples:
     """Held-out source pictures and tagged target pictures to look at."""
     config, data, pairs = job.config, job.data, {}
     if job.workers.is_chief:
@@ -297,7 +300,7 @@ def _examples(job: Job, pictures: PictureStore) -> TransferExamples:
             "target": tagged_examples(data.target, (*scored, *others), count),
         }
     return TransferExamples(
-        job.net, data.split, pairs, pictures, config.inference
+        job.net, data.split, pairs, pictures, config.inference, encode
     )
 
 
