@@ -71,9 +71,9 @@ def main() -> int:
     with Beside(out / "use.log", steps, use_commands(out)) as use:
         evaluate = ["evaluate.py", "--workdir", str(out / RUN)]
         steps.command("evaluation", evaluate)
+        with steps.measured("picture of results"):
+            draw(out)
         use.wait()
-    with steps.measured("picture of results"):
-        draw(out)
     return conclude(out, steps)
 
 
@@ -277,7 +277,7 @@ def train(out: Path, steps: Steps) -> None:
             f"--config.data.target_masks={labels}",
             "--config.transfer.warmup_steps=0",
             "--config.transfer.target_pairs=8",
-            "--config.transfer.steps=350",
+            "--config.transfer.steps=300",
         ),
     )
 
