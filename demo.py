@@ -277,7 +277,7 @@ def train(out: Path, steps: Steps) -> None:
             f"--config.data.target_masks={labels}",
             "--config.transfer.warmup_steps=0",
             "--config.transfer.target_pairs=8",
-            "--config.transfer.steps=300",
+            "--config.transfer.steps=350",
         ),
     )
 

@@ -14,7 +14,7 @@ clover, fish, heart, mushroom, star); scored on those six and background.
         --workdir demo/self_training --init_from demo/transfer \
         --config.data.target_masks=demo/pseudo_labels \
         --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8 \
-        --config.transfer.steps=300
+        --config.transfer.steps=350
     python evaluate.py --workdir demo/self_training
 
 Pseudo labels are not refined here, because that would take longer than all
@@ -79,7 +79,7 @@ def get_config():
     config.train.heldout_every = 250
     for phase, steps, target in (
         ("attention", 1000, 16),
-        ("decoder", 500, 0),
+        ("decoder", 600, 0),
         ("transfer", 450, 16),
     ):
         config[phase].steps = steps

@@ -12,7 +12,9 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(
+    path: str | os.PathLike[str], durable: bool = True
+) -> Iterator[Path]:
     """Yields a temporary path that becomes `path` when the block succeeds.
 
     The temporary file lies in the same folder, so the final `os.replace` is
@@ -22,6 +24,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: file to write; its folder is made when missing.
+        durable: flush to disk. Not worth its time for thousands of files
+            that whoever reads them checks, and can make again.
 
     Yields:
         Path of the temporary file, which the block must create.
@@ -35,8 +39,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         # mkstemp makes files private; outputs follow the user's umask.
         umask = os.umask(0)
         os.umask(umask)

@@ -99,8 +99,9 @@ def write_entry(path: Path, key: bytes, layout: Layout, entry: Entry) -> None:
     )
     fields = _FIELDS.pack(_MAGIC, key, entry.height, entry.width, len(payload))
     checksum = _CHECKSUM.pack(zlib.crc32(payload, zlib.crc32(fields)))
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.writelines((fields, checksum, payload))
+    # Its checksum tells what a power cut left of it.
+    with atomic_path(path, durable=False) as temporary:
+        temporary.write_bytes(fields + checksum + payload)
 
 
 def read_entry(path: Path, key: bytes, layout: Layout) -> Entry:

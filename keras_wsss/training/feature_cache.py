@@ -98,6 +98,7 @@ class FeatureCache:
             encoder_digest(encoder),
             self.switches,
         )
+        self._view_image = _view_function(views.image_size)
         self._rebuild_lock = threading.Lock()
 
     @property
@@ -276,15 +277,9 @@ class FeatureCache:
                 squares[base] = self._pictures.image(record, base, keep=False)
             square = squares[base]
             view = self._index.view(record, number, square.height, square.width)
-            with tf.device("/CPU:0"):
-                image = preprocess.view_image(
-                    tf.constant(square.image),
-                    view.top,
-                    view.left,
-                    view.size,
-                    view.mirror,
-                    self.views.image_size,
-                ).numpy()
+            image = self._view_image(
+                square.image, view.top, view.left, view.size, view.mirror
+            ).numpy()
             made.append(((record, number, square), image))
         return made
 
@@ -343,3 +338,27 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
             batch = []
     if batch:
         yield batch
+
+
+def _view_function(image_size: int) -> Callable[..., tf.Tensor]:
+    """`preprocess.view_image` as one graph, on the CPU.
+
+    Op by op it would take longer than a small encoder.
+    """
+    scalar = tf.TensorSpec([], tf.int32)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([None, None, 3], tf.uint8),
+            *(scalar, scalar, scalar),
+            tf.TensorSpec([], tf.bool),
+        ],
+    )
+    def view_image(square, top, left, size, flag):
+        with tf.device("/CPU:0"):
+            return preprocess.view_image(
+                square, top, left, size, flag, image_size
+            )
+
+    return view_image
