@@ -197,6 +197,22 @@ def test_present_labels_out_of_a_small_window_weigh_nothing(tmp_path):
     assert weights[:, [0, 2]].all()
 
 
+@pytest.mark.parametrize("size", [20, 32, 33, 64, 100])
+def test_squares_are_those_of_preprocess(records, size):
+    store = PictureStore()
+    for record in records:
+        image = cv2.imread(str(record.image_path))[..., ::-1]
+        square = store.image(record, size)
+        np.testing.assert_array_equal(
+            square.image, preprocess.square_image(tf.constant(image), size)
+        )
+        mask = store.mask(record, size, square.height, square.width)
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(
+            mask, preprocess.square_mask(record.mask.read(), size)
+        )
+
+
 def test_pictures_are_decoded_once_when_they_fit(records):
     store = PictureStore(memory_mb=1)
     stream = _stream(records, pictures=store)
