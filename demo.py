@@ -342,7 +342,7 @@ def draw(out: Path) -> None:
         max_pixels=data.max_pixels,
     )
     chosen = choose_rows(dataset.records, predictor.split.scored_ids, ROWS)
-    rows = gallery_rows(predictor, chosen)
+    rows = gallery_rows(predictor, chosen, refine=True)
     rows += gallery_rows(Predictor.from_workdir(out / PRIOR), chosen[:1])
     write_gallery(out / "results.jpg", rows)
 

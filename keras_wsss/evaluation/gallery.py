@@ -101,7 +101,7 @@ def gallery_rows(
     Args:
         predictor: a trained network.
         records: evaluation pictures with masks, see `choose_rows`.
-        refine: whether the masks are refined.
+        refine: whether refined masks stand beside the masks.
 
     Raises:
         DataError: a picture or mask that cannot be read.
@@ -121,8 +121,6 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
         probabilities = predictor.crf_probabilities(encoded, ids)
     else:
         probabilities = predictor.probabilities(encoded, ids)
-    if refine:
-        probabilities = predictor.refine(image, probabilities)
     mask = predictor.merge(probabilities, ids)
     maps = predictor.densified(encoded, ids or scored[:1])
     panels = [Panel("picture")]
@@ -139,6 +137,10 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     ]
     # Beside masks that teach, the network's own answer needs another name.
     heading = "prediction" if predictor.steps.has_crf else "mask"
-    panels += [Panel(heading, mask), Panel("truth", truth.astype(np.uint8))]
+    panels.append(Panel(heading, mask))
+    if refine:
+        refined = predictor.refine(image, probabilities)
+        panels.append(Panel("refined", predictor.merge(refined, ids)))
+    panels.append(Panel("truth", truth.astype(np.uint8)))
     names = tuple((predictor.split.name_of(i), i) for i in ids)
     return Row(image, tuple(panels), names)

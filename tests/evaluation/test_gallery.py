@@ -43,6 +43,9 @@ class LeftHalf:
             return np.zeros(probabilities.shape[1:], np.uint8)
         return (probabilities.max(0) * max(ids)).astype(np.uint8)
 
+    def refine(self, image, probabilities):
+        return probabilities[:, :, ::-1]
+
     def densified(self, encoded, ids):
         maps = self.probabilities(encoded, ids)
         return {"attention": maps * 1e-3, "densified_attention": maps * 50}
@@ -115,6 +118,15 @@ class RightHalf(LeftHalf):
             "masks on line, no CRF": np.zeros_like(mask),
             "masks on line": mask,
         }
+
+
+def test_refined_masks_stand_beside_the_masks(records):
+    (row,) = gallery_rows(LeftHalf(), [records[1]], refine=True)
+    panels = {panel.heading: panel for panel in row.panels}
+    assert list(panels)[-3:] == ["mask", "refined", "truth"]
+    assert (panels["mask"].mask[:, : SIDE // 2] == ARROW).all()
+    assert not panels["refined"].mask[:, : SIDE // 2].any()
+    assert (panels["refined"].mask[:, SIDE // 2 :] == ARROW).all()
 
 
 def test_the_prior_system_has_its_masks_and_its_crf_in_the_row(records):
