@@ -110,7 +110,7 @@ class PictureStore:
                     f"{record.image_path} {width} x {height}; correct or "
                     "remove the record."
                 )
-            return _square_mask(mask, size)
+            return preprocess.square_mask(mask, size)
 
         if record.mask is None:
             return np.full((size, size), IGNORE, np.uint8)
@@ -181,18 +181,6 @@ def drop_bad_images(
     before = dataset.skipped.get(UNREADABLE, ())
     skipped = {**dataset.skipped, UNREADABLE: (*before, *bad)}
     return Dataset(kept, skipped, dataset.dropped)
-
-
-def _square_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """`preprocess.square_mask` in NumPy, a tenth of the time for small masks.
-
-    Called outside a graph, every TensorFlow op costs more than the pixels.
-    """
-    side = max(mask.shape)
-    padded = np.full((side, side), IGNORE, np.uint8)
-    padded[: mask.shape[0], : mask.shape[1]] = mask
-    index = np.arange(size) * side // size
-    return padded[index[:, None], index]
 
 
 def _on_cpu(function: Callable, array: np.ndarray, *options) -> np.ndarray:

@@ -1,10 +1,11 @@
 """From pictures to the encoder's input and back, in plain TensorFlow ops.
 
-The same functions run in `tf.data`, eagerly, and inside the exported model.
-Sizes may be unknown when the graph is built. Resizing and means are
-those of TransferNet's release.
+The same functions run in `tf.data`, eagerly, and inside the exported model;
+only `square_mask` is NumPy. Sizes may be unknown when the graph is built.
+Resizing and means are those of TransferNet's release.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
@@ -40,24 +41,6 @@ def pad_image(
     shift = tf.constant(colour, tf.int32)
     padded = tf.pad(tf.cast(image, tf.int32) - shift, margins) + shift
     return tf.cast(padded, image.dtype)
-
-
-def pad_mask(mask: tf.Tensor) -> tf.Tensor:
-    """Pads an index mask at the bottom or right to a square, with 255.
-
-    Args:
-        mask: uint8 [height, width].
-
-    Returns:
-        uint8 [side, side], side = max(height, width).
-    """
-    height, width = _height_and_width(mask)
-    side = tf.maximum(height, width)
-    return tf.pad(
-        mask,
-        [[0, side - height], [0, side - width]],
-        constant_values=tf.constant(IGNORE, mask.dtype),
-    )
 
 
 def resize_image(image: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
@@ -116,8 +99,11 @@ def square_image(
     return tf.cast(tf.round(resized), tf.uint8)
 
 
-def square_mask(mask: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Pads (with 255) and resizes an index mask.
+def square_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """Pads an index mask (with 255) and resizes it as `resize_mask` does.
+
+    In NumPy, as masks are only squared outside graphs, where the overhead of
+    TensorFlow's ops takes ten times as long as the pixels of a small mask.
 
     Args:
         mask: uint8 [height, width].
@@ -126,7 +112,11 @@ def square_mask(mask: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     Returns:
         uint8 [size, size].
     """
-    return resize_mask(pad_mask(mask), size)
+    side = max(mask.shape)
+    padded = np.full((side, side), IGNORE, np.uint8)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    index = np.arange(size) * side // size
+    return padded[index[:, None], index]
 
 
 def crop(square: tf.Tensor, top: int, left: int, size: int) -> tf.Tensor:

@@ -175,7 +175,9 @@ class _Evaluation:
         ids = tuple(sorted({*oracle, *chosen}))
         with self.clock("decode"):
             raw = predictor.probabilities(encoded, ids)
-        versions = {"raw": raw}
+        # Of each kind of inference what ranks labels, and what says where
+        # each is.
+        versions = {"raw": (raw, raw)}
         if self.views:
             with self.clock("augment"):
                 more = predictor.encode(image, self.more_views)
@@ -183,20 +185,24 @@ class _Evaluation:
                 total = total * len(self.more_views)
                 if len(self.more_views) < len(self.views):
                     total = total + raw
-                versions["augmented"] = total / len(self.views)
+                total = total / len(self.views)
+                versions["augmented"] = (total, total)
         if self.refine:
             for key in tuple(versions):
                 with self.clock(f"refine {key}"):
-                    refined = predictor.refine(image, versions[key])
-                versions[f"{key} + refined"] = refined
+                    ranks, _ = versions[key]
+                    refined = predictor.refine(image, ranks)
+                versions[f"{key} + refined"] = (ranks, refined)
         masks = {}
-        for key, probabilities in versions.items():
+        for key, (ranks, decisive) in versions.items():
             for tags, wanted, found in (
                 ("oracle", oracle, None),
                 ("predicted", chosen, scores),
             ):
                 keep = [ids.index(i) for i in wanted]
-                mask = predictor.merge(probabilities[keep], wanted, found)
+                mask = predictor.merge(
+                    ranks[keep], wanted, found, decisive[keep]
+                )
                 self._row(tags, key).add(truth, mask, name)
                 masks[f"{tags} {key}"] = mask
         if predictor.steps.has_crf:

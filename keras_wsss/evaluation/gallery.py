@@ -140,7 +140,8 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     panels.append(Panel(heading, mask))
     if refine:
         refined = predictor.refine(image, probabilities)
-        panels.append(Panel("refined", predictor.merge(refined, ids)))
+        mask = predictor.merge(probabilities, ids, refined=refined)
+        panels.append(Panel("refined", mask))
     panels.append(Panel("truth", truth.astype(np.uint8)))
     names = tuple((predictor.split.name_of(i), i) for i in ids)
     return Row(image, tuple(panels), names)

@@ -62,12 +62,12 @@ def merge_labels(
     Args:
         probabilities: float [..., K, H, W] in [0, 1]; foreground
             probability of each label, before any refinement that decides
-            `fires`.
+            `fires`: sharp edges leave nearly 1 and nothing to rank by.
         label_ids: integer [..., K]; ids 1 to 254, in any order. Padding may
             hold any value.
         keep: bool [..., K]; False leaves a label (or padding) out.
-        fires: bool [..., K, H, W]; each label's binary decision, e.g. of a
-            dense CRF. Where None, `probabilities > threshold`.
+        fires: bool [..., K, H, W]; each label's binary decision, of a
+            refinement or dense CRF. Where None, `probabilities > threshold`.
         threshold: used when `fires` is None.
 
     Returns:

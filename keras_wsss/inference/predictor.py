@@ -114,16 +114,18 @@ class Predictor:
             self.steps.choose_tags, autograph=False, input_signature=[scores]
         )
         self._merge_known = tf.function(
-            self.steps.merge,
-            autograph=False,
-            input_signature=[probabilities, ids],
-        )
-        self._merge_found = tf.function(
-            lambda probabilities, ids, scores: self.steps.merge(
-                probabilities, ids, self.steps.confidence(scores, ids)
+            lambda probabilities, refined, ids: self.steps.merge(
+                probabilities, ids, refined=refined
             ),
             autograph=False,
-            input_signature=[probabilities, ids, scores],
+            input_signature=[probabilities, probabilities, ids],
+        )
+        self._merge_found = tf.function(
+            lambda probabilities, refined, ids, scores: self.steps.merge(
+                probabilities, ids, self.steps.confidence(scores, ids), refined
+            ),
+            autograph=False,
+            input_signature=[probabilities, probabilities, ids, scores],
         )
         self._resize = tf.function(
             self.steps.to_picture,
@@ -209,10 +211,10 @@ class Predictor:
             probabilities = self.crf_probabilities(encoded, ids)
         else:
             probabilities = self.probabilities(encoded, ids)
-        if refine:
-            probabilities = self.refine(image, probabilities)
-        mask = self.merge(probabilities, ids, scores if tags is None else None)
-        return Prediction(mask, ids, scores, probabilities)
+        found = scores if tags is None else None
+        refined = self.refine(image, probabilities) if refine else probabilities
+        mask = self.merge(probabilities, ids, found, refined)
+        return Prediction(mask, ids, scores, refined)
 
     def encode(self, image: np.ndarray, views: Sequence[View] = RAW) -> Encoded:
         """Runs the encoder, once per view.
@@ -336,21 +338,26 @@ class Predictor:
         probabilities: np.ndarray,
         ids: Sequence[int],
         scores: np.ndarray | None = None,
+        refined: np.ndarray | None = None,
     ) -> np.ndarray:
         """The index mask, uint8 [H, W]; see `merge_labels`.
 
         Args:
-            probabilities: float32 [K, H, W].
+            probabilities: float32 [K, H, W], before refinement.
             ids: K ids.
             scores: float32 [C], what `tag_scores` gave, if the ids are the
                 tagger's choice and not known.
+            refined: float32 [K, H, W], what `refine` made of them: decides
+                for each label where it is, not between labels.
         """
         if not len(ids):
             return np.zeros(probabilities.shape[1:], np.uint8)
         labels = tf.constant(list(ids), tf.int32)
+        if refined is None:
+            refined = probabilities
         if scores is None:
-            return self._merge_known(probabilities, labels).numpy()
-        return self._merge_found(probabilities, labels, scores).numpy()
+            return self._merge_known(probabilities, refined, labels).numpy()
+        return self._merge_found(probabilities, refined, labels, scores).numpy()
 
     def square_to_picture(
         self, maps: np.ndarray, height: int, width: int

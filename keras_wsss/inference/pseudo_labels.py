@@ -223,11 +223,12 @@ def _pseudo_label(
         probabilities = predictor.crf_probabilities(encoded, ids)
     else:
         probabilities = predictor.probabilities(encoded, ids)
+    decisive = probabilities
     if settings.refine:
-        probabilities = predictor.refine(image, probabilities)
-    mask = predictor.merge(probabilities, ids)
+        decisive = predictor.refine(image, probabilities)
+    mask = predictor.merge(probabilities, ids, refined=decisive)
     threshold = predictor.config.inference.mask_threshold
-    unsure = np.abs(probabilities.max(axis=0) - threshold) < settings.margin
+    unsure = np.abs(decisive.max(axis=0) - threshold) < settings.margin
     return np.where(unsure, IGNORE, mask).astype(np.uint8)
 
 

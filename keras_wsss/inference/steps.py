@@ -229,17 +229,21 @@ class SegmentationSteps:
         probabilities: tf.Tensor,
         ids: tf.Tensor,
         confidence: tf.Tensor | None = None,
+        refined: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """The index mask, uint8 [H, W]; see `merge_labels`.
 
         Args:
-            probabilities: float32 [K, H, W].
+            probabilities: float32 [K, H, W], before refinement.
             ids: int32 [K].
             confidence: float32 [K], how sure it is that a label is in the
                 picture at all. Where two labels claim a pixel, the product
                 with it decides; a claim against background does not need it.
+            refined: float32 [K, H, W], what `refine` made of them: decides
+                for each label where it is, not between labels.
         """
-        fires = probabilities > self.config.inference.mask_threshold
+        decisive = probabilities if refined is None else refined
+        fires = decisive > self.config.inference.mask_threshold
         if confidence is not None:
             probabilities *= confidence[:, None, None]
         return merge_labels(
@@ -303,14 +307,14 @@ class SegmentationSteps:
                 square = self.foreground(features, switches, ids, view.scale)
             total.append(self.to_picture(square, height, width, view.mirror))
         probabilities = tf.add_n(total) / count
-        if refine:
-            probabilities = self.refine(image, probabilities)
+        refined = self.refine(image, probabilities) if refine else None
         confidence = tf.cond(
             tf.equal(tf.size(asked), 0),
             lambda: self.confidence(scores, ids),
             lambda: tf.ones([tf.size(ids)]),
         )
-        return self.merge(probabilities, ids, confidence), ids, scores
+        mask = self.merge(probabilities, ids, confidence, refined)
+        return mask, ids, scores
 
 
 def _parts(net: TransferNet) -> tuple[str, ...]:

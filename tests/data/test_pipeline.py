@@ -93,7 +93,7 @@ def test_a_batch_holds_what_sampler_and_files_say(records):
         image = cv2.imread(str(record.image_path))[..., ::-1]
         view = VIEWS.draw(int(seed), *image.shape[:2])
         square = preprocess.square_image(tf.constant(image), 36).numpy()
-        mask = preprocess.square_mask(tf.constant(record.mask.mask), 36).numpy()
+        mask = preprocess.square_mask(record.mask.mask, 36)
         rows = slice(view.top, view.top + SIZE)
         columns = np.arange(view.left, view.left + SIZE)
         columns = columns[::-1] if view.mirror else columns
@@ -306,14 +306,12 @@ def test_evaluation_gives_every_picture_once_in_order(records, mirror):
         expected = preprocess.to_encoder_input(
             preprocess.square_image(tf.constant(image), SIZE)
         ).numpy()
-        mask = preprocess.square_mask(tf.constant(record.mask.mask), SIZE)
+        mask = preprocess.square_mask(record.mask.mask, SIZE)
         columns = slice(None, None, -1) if mirror else slice(None)
         np.testing.assert_allclose(
             joined["image"][row], expected[:, columns], atol=1e-5
         )
-        np.testing.assert_array_equal(
-            joined["mask"][row], mask.numpy()[:, columns]
-        )
+        np.testing.assert_array_equal(joined["mask"][row], mask[:, columns])
 
 
 def test_evaluation_keeps_to_max_labels(records):
@@ -371,8 +369,8 @@ def test_cached_encodings_replace_pictures(records):
             assert (batch["switches"][0][row] == view).all()
             window = ConstantEncodings().view(view, *SIZES[index])
             mask = preprocess.square_mask(
-                tf.constant(records[index].mask.mask), window.base
-            ).numpy()[window.top :, window.left :][:SIZE, :SIZE]
+                records[index].mask.mask, window.base
+            )[window.top :, window.left :][:SIZE, :SIZE]
             columns = slice(None, None, -1) if window.mirror else slice(None)
             np.testing.assert_array_equal(batch["mask"][row], mask[:, columns])
     assert seen == {0, 1, 2, 3}

@@ -1,5 +1,7 @@
 """Preprocessing against NumPy and OpenCV, eagerly and inside tf.data."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -51,7 +53,14 @@ def test_padding_is_black_and_void_at_the_bottom_or_right(run, height, width):
     np.testing.assert_array_equal(
         run(preprocess.pad_image, image), expected_image
     )
-    np.testing.assert_array_equal(run(preprocess.pad_mask, mask), expected_mask)
+    np.testing.assert_array_equal(
+        preprocess.square_mask(mask, side), expected_mask
+    )
+    for size in (4, 7, 20):
+        np.testing.assert_array_equal(
+            preprocess.square_mask(mask, size),
+            run(partial(preprocess.resize_mask, size=size), expected_mask),
+        )
 
 
 @pytest.mark.parametrize("size", [32, 48, 7])
@@ -107,7 +116,7 @@ def test_padding_is_black_before_the_mean_is_subtracted():
 def test_a_view_is_the_same_window_of_image_mask_and_valid(run, flag):
     image, mask = _picture(33, 20), _mask(33, 20)
     square = preprocess.square_image(tf.constant(image), 33).numpy()
-    square_mask = preprocess.square_mask(tf.constant(mask), 33).numpy()
+    square_mask = preprocess.square_mask(mask, 33)
     window = (1, 0, 32, flag, 32)
     got_image = run(lambda x: preprocess.view_image(x, *window), square)
     got_mask = run(lambda x: preprocess.view_mask(x, *window), square_mask)
@@ -148,7 +157,7 @@ def test_valid_tells_padding_at_the_centre_of_cells(min_scale):
         height, width = (int(side) for side in rng.integers(20, 200, 2))
         view = spec.draw(seed, height, width)
         window = (view.top, view.left, view.size, view.mirror, 64)
-        zeros = tf.zeros([height, width], tf.uint8)
+        zeros = np.zeros((height, width), np.uint8)
         square = preprocess.square_mask(zeros, view.base)
         picture = preprocess.view_mask(square, *window).numpy() == 0
         valid = preprocess.view_valid(

@@ -38,10 +38,11 @@ class LeftHalf:
         maps[:, :, : SIDE // 2] = 1
         return maps
 
-    def merge(self, probabilities, ids):
+    def merge(self, probabilities, ids, refined=None):
         if not ids:
             return np.zeros(probabilities.shape[1:], np.uint8)
-        return (probabilities.max(0) * max(ids)).astype(np.uint8)
+        decisive = probabilities if refined is None else refined
+        return (decisive.max(0) * max(ids)).astype(np.uint8)
 
     def refine(self, image, probabilities):
         return probabilities[:, :, ::-1]

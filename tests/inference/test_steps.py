@@ -72,3 +72,27 @@ def test_the_taggers_choices_compete_by_its_scores(predictor):
     assert predictor.steps.merge(
         probabilities, ids, plain
     ).numpy().tolist() == [[1, 1, 0]]
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_refinement_says_where_a_label_is_and_not_which(predictor, found):
+    """The published merge: ranked by what was before the sharpening."""
+    steps = predictor.steps
+    before = np.array([[[0.9, 0.6, 0.9, 0.9]], [[0.8, 0.7, 0.1, 0.8]]], "f4")
+    after = np.array([[[0.98, 0.99, 0.1, 0.2]], [[0.99, 0.98, 0.9, 0.1]]], "f4")
+    count = predictor.split.num_categories
+    scores = np.full(count, 0.5, "f4") if found else None
+    mask = predictor.merge(before, (1, 2), scores, after)
+    assert mask.tolist() == [[1, 2, 2, 0]]
+    mask = steps.merge(tf.constant(before), tf.constant([1, 2]), None, after)
+    assert mask.numpy().tolist() == [[1, 2, 2, 0]]
+
+
+def test_refined_masks_of_several_labels(predictor, image):
+    plain = predictor(image, tags=[1, 2, 3])
+    refined = predictor(image, tags=[1, 2, 3], refine=True)
+    fires = refined.probabilities > predictor.config.inference.mask_threshold
+    ranks = np.where(fires, plain.probabilities, -1.0)
+    expected = np.where(fires.any(0), 1 + ranks.argmax(0), 0)
+    assert np.mean(fires.sum(0) > 1) > 0.1  # there is something to rank
+    np.testing.assert_array_equal(refined.mask, expected)

@@ -42,7 +42,7 @@ def scores_by_hand(net, records):
     for record in records:
         square = preprocess.square_image(read_image(record.image_path), SIZE)
         image = preprocess.to_encoder_input(square)[None]
-        truth = preprocess.square_mask(record.mask.read(), SIZE).numpy()
+        truth = preprocess.square_mask(record.mask.read(), SIZE)
         counted = cells((truth != 255).astype(float))
         for label in record.labels:
             outputs = net.model([image, tf.constant([[label]])])
