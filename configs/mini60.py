@@ -4,10 +4,11 @@ Masks of the 60 COCO categories that VOC lacks, tags of the 20 VOC categories;
 scored on cat, cow, dog, horse, sheep, person and background. Not VOC: the
 figures can be compared with each other only. They stand in docs/results.md.
 
-    python train.py --phase decoder --config configs/mini60.py \
-        --workdir runs/mini60/decoder --encoder_weights VGG16_WEIGHTS
+    python train.py --phase attention --config configs/mini60.py \
+        --workdir runs/mini60/attention --encoder_weights VGG16_WEIGHTS
     python train.py --phase transfer --config configs/mini60.py \
-        --workdir runs/mini60/transfer --init_from runs/mini60/decoder
+        --workdir runs/mini60/transfer --init_from runs/mini60/attention \
+        --config.transfer.steps=1650
     python pseudo_labels.py --workdir runs/mini60/transfer \
         --out runs/mini60/pseudo_labels
     python train.py --phase transfer --config configs/mini60.py \
