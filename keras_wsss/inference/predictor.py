@@ -40,7 +40,9 @@ class Prediction:
         mask: uint8 [H, W], 0 background or category ids.
         tags: ids of the categories looked for, ascending.
         tag_scores: float32 [C], the tagger's probability of every category.
-        probabilities: float32 [K, H, W], foreground probability of each tag.
+        probabilities: float32 [K, H, W], foreground probability of each tag,
+            refined where the mask is. They say where each is; between tags
+            at one pixel the mask goes by those before refinement.
     """
 
     mask: np.ndarray
