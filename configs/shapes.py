@@ -42,6 +42,7 @@ def get_config():
     config.data.target_tags = f"{root}/target/train_tags.csv"
     config.data.target_images = f"{root}/target/JPEGImages"
     config.data.eval_root = f"{root}/target"
+    config.data.eval_negatives = f"{root}/target/without"
     config.data.min_pixels = 12
 
     # Whole pictures at their own size, so that the encoder's outputs can be
@@ -69,7 +70,6 @@ def get_config():
     config.inference.relative = True
     config.inference.background_factor = 0.3
     config.inference.rank_by_tag = True
-    config.inference.tag_threshold = 0.3
     config.train.last_classifier_multiplier = 1.0
     config.train.overlap_weight = 1.0
 

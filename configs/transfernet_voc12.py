@@ -40,4 +40,7 @@ def get_config():
     config.data.eval_set = "val"
     # The paper trains on all source pictures; 1 % are kept to watch.
     config.data.heldout = 0.01
+    config.data.heldout_tags = 0.0  # all of them train
+    config.inference.tag_threshold = 0.6
+    config.inference.always_one_tag = True
     return config

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
+from ml_collections import config_dict
 
 from keras_wsss.categories import Split, get_split
 from keras_wsss.errors import ConfigError
@@ -14,8 +15,15 @@ from keras_wsss.files import write_json
 from keras_wsss.prior_config import prior_group
 
 SYSTEMS = ("transfernet", "prior")
+SOURCE_NEGATIVES = ("listed", "all", "none")
 # Fields that configs of earlier versions have, and that did nothing.
 _GONE = ("inference.batch_size",)
+# Fields that they lack, where what they did is not today's default.
+_EARLIER = {
+    "data.heldout_tags": 0.0,
+    "data.source_negatives": "none",
+    "inference.always_one_tag": True,
+}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -50,12 +58,24 @@ def default_config() -> ml_collections.ConfigDict:
     config.data.eval_root = ""  # VOC layout with masks, for evaluate.py
     config.data.eval_set = "val"
     config.data.eval_masks = "SegmentationClass"
+    # Pictures without any scored category, for evaluate.py: a folder.
+    config.data.eval_negatives = ""
     # Share of the source pictures that is held out of training, to watch
     # and choose by. No target mask is ever used for that.
     config.data.heldout = 0.1
     # The published protocol uses source pictures without any target
     # category (docs/data.md). False keeps the others too, ignoring the pixels.
     config.data.exclude_images_with_target = True
+    # Which target categories a source picture is known to lack if it has no
+    # annotation of them: those that the annotations' file "listed", as its
+    # annotators looked for them; "all"; or "none". Teaches the tagger.
+    config.data.source_negatives = "listed"
+    # Whether the tags of a picture are all of its target categories, so that
+    # an empty cell says "none of them". False if tags are positives only.
+    config.data.tags_complete = True
+    # Share of the tagged pictures that is held out of training, to score the
+    # tagger and to choose its thresholds by. They have no masks.
+    config.data.heldout_tags = 0.1
     # A label with fewer visible pixels than this is not asked for.
     config.data.min_pixels = 1
     # Masks of the target pictures made by `python pseudo_labels.py` from
@@ -121,6 +141,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.log_every = 50
     config.train.checkpoint_every = 500
     config.train.keep_checkpoints = 2
+    # Whether the checkpoint that is best on held-out source masks is kept
+    # beside the last one.
+    config.train.keep_best = False
     config.train.heldout_every = 500
     # Pictures of each domain that TensorBoard shows at the same steps.
     config.train.examples = 6
@@ -164,7 +187,13 @@ def default_config() -> ml_collections.ConfigDict:
 
     # --- Inference: see docs/method.md.
     config.inference = ml_collections.ConfigDict()
-    config.inference.tag_threshold = 0.6
+    # Probability at which the tagger names a category, and at which it names
+    # any at all. None: chosen on held-out tags and stored with the run.
+    config.inference.tag_threshold = config_dict.placeholder(float)
+    config.inference.none_threshold = config_dict.placeholder(float)
+    # Whether the most probable category is named however improbable it is,
+    # as in TransferNet's release; otherwise a picture may hold none.
+    config.inference.always_one_tag = False
     config.inference.background_factor = 0.5
     # Divides a label's probabilities by their largest in the picture first:
     # a label that is there has a peak of 1, however unsure the decoder is
@@ -224,6 +253,23 @@ def check_values(config: ml_collections.ConfigDict) -> None:
                 raise ConfigError(
                     f"config.{field} is {value}; use {smallest} or more."
                 )
+    for field, values in (("data.source_negatives", SOURCE_NEGATIVES),):
+        if (value := _at(config, field)) not in values:
+            raise ConfigError(
+                f"config.{field} is '{value}'; use one of {', '.join(values)}."
+            )
+    for field in ("data.heldout", "data.heldout_tags"):
+        if not 0 <= (value := _at(config, field)) < 1:
+            raise ConfigError(
+                f"config.{field} is {value}; use a share from 0 to below 1."
+            )
+    for field in ("tag_threshold", "none_threshold"):
+        value = config.inference[field]
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(
+                f"config.inference.{field} is {value}; use a probability from "
+                "0 to 1, or None to choose it on held-out tags."
+            )
     factor = config.inference.background_factor
     if not factor > 0:
         raise ConfigError(
@@ -268,7 +314,7 @@ def load_config(path: Path) -> ml_collections.ConfigDict:
     config = default_config()
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: holds no fields; train again.")
-    values = without_gone(values)
+    values = with_earlier(without_gone(values))
     unknown = sorted(_unknown(values, config.to_dict()))
     if unknown:
         raise ConfigError(
@@ -294,6 +340,16 @@ def without_gone(values: Mapping[str, Any], prefix: str = "") -> dict:
         for key, value in values.items()
         if f"{prefix}{key}" not in _GONE
     }
+
+
+def with_earlier(values: Mapping[str, Any]) -> dict:
+    """A config of an earlier version with what it did where it is silent."""
+    filled = dict(values)
+    for field, value in _EARLIER.items():
+        group, name = field.split(".")
+        if isinstance(filled.get(group), Mapping):
+            filled[group] = {name: value, **filled[group]}
+    return filled
 
 
 def differences(

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -97,3 +98,9 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def number_or_none(value: float) -> float | None:
+    """`value` as a float, or None where it is NaN (for JSON)."""
+    value = float(value)
+    return None if math.isnan(value) else value

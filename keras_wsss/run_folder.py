@@ -15,6 +15,9 @@ PHASE_FILE = "phase.json"
 ABOUT_FILE = "about.json"
 RESULTS_FILE = "results.json"
 CHECKPOINTS = "checkpoints"
+BEST = "best"  # the checkpoint that was best on held-out source masks
+TAGGING_FILE = "tagging.json"
+HELDOUT_FILE = "heldout.json"
 EVENTS = "events"
 ENCODER = "encoder"
 

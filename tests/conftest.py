@@ -73,7 +73,7 @@ def shapes_dir(tmp_path_factory) -> Path:
     from keras_wsss.models.layer_weights import write_layer_weights
 
     folder = tmp_path_factory.mktemp("shapes") / "data"
-    write_shapes(folder, size=ShapesSize(64, source=30, target=16, val=6))
+    write_shapes(folder, size=ShapesSize(64, 30, 16, 6, negatives=0, without=2))
     write_layer_weights(folder / ENCODER_WEIGHTS, encoder_weights())
     return folder
 

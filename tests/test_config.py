@@ -36,7 +36,6 @@ def test_defaults_are_the_published_recipe():
         assert config[phase].steps == 15_000
         assert config[phase].source_pairs == config[phase].target_pairs == 32
     assert config.model.attention == "dense"
-    assert config.inference.tag_threshold == 0.6
     assert config.inference.background_factor == 0.5
 
 

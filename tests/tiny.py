@@ -28,6 +28,7 @@ def tiny_config(data: Path | str):
     config.data.target_images = f"{data}/target/JPEGImages"
     config.data.eval_root = f"{data}/target"
     config.data.heldout = 0.2
+    config.data.heldout_tags = 0.2
     config.image.size = config.image.resize = SIZE
     config.model.encoder = "vgg_small"
     config.model.encoder_weights = f"{data}/{ENCODER_WEIGHTS}"
@@ -135,6 +136,9 @@ def random_part(seed: int, split, domain: str, rows: int = 2, labels: int = 1):
         "weights": np.ones((rows, labels), np.float32),
         "present": np.ones((rows, labels), np.float32),
         "tags": tags,
+        "known": np.isin(
+            np.arange(1, split.num_categories + 1), ids
+        ).astype(np.float32)[None].repeat(rows, 0),
         "valid": np.ones((rows, SIZE // 16, SIZE // 16), np.float32),
         "record": np.arange(rows, dtype=np.int32),
     }

@@ -54,7 +54,7 @@ def chain(root: Path) -> list[Command]:
     def data() -> None:
         from keras_wsss.data.shapes import ShapesSize, write_shapes
 
-        write_shapes(root / "data", size=ShapesSize(64, 30, 16, 6))
+        write_shapes(root / "data", size=ShapesSize(64, 30, 16, 6, negatives=2, without=0))
 
     return [
         Command("data", data, ("data",), 1, once="data"),

@@ -100,12 +100,14 @@ def read_coco(
     min_pixels: int = 1,
     skip_missing: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    negatives: str = "listed",
 ) -> Dataset:
     """Reads source records: pictures with masks of source categories.
 
     Labels are the source categories with an instance that is no crowd and of
     which at least `min_pixels` pixels are visible in the painted mask. Labels
-    and pixels of target categories never reach a record (see `CocoMask`).
+    and pixels of target categories never reach a record (see `CocoMask`):
+    one that is annotated in a picture is `uncertain` there.
 
     Args:
         annotations: COCO instances JSON.
@@ -119,10 +121,15 @@ def read_coco(
             while reading, which saves 0.3 ms an annotation.
         skip_missing: count pictures without a file instead of raising.
         max_pixels: largest width times height of a picture.
+        negatives: which target categories a picture is known to lack when
+            it has no annotation of them: "listed", those that the file lists
+            among its categories, as its annotators looked for them; "all";
+            or "none".
 
     Returns:
         Records ascending by image id, named by file name without ending.
-        `skipped` counts pictures, `dropped` counts labels left out.
+        `skipped` counts pictures, `dropped` counts labels left out. Skipped
+        pictures that are known to lack every target are in `negatives` too.
 
     Raises:
         DataError: names file, record, value and remedy.
@@ -135,6 +142,7 @@ def read_coco(
         exclude_images_with_target=exclude_images_with_target,
         min_pixels=min_pixels,
         skip_missing=skip_missing,
+        negatives=negatives,
     )
 
 
@@ -147,6 +155,7 @@ def coco_records(
     exclude_images_with_target: bool = False,
     min_pixels: int = 1,
     skip_missing: bool = False,
+    negatives: str = "listed",
 ) -> Dataset:
     """Makes source records of a validated file; arguments as `read_coco`.
 
@@ -158,6 +167,7 @@ def coco_records(
         exclude_images_with_target: see `read_coco`.
         min_pixels: see `read_coco`.
         skip_missing: see `read_coco`.
+        negatives: see `read_coco`.
 
     Raises:
         DataError: the file has no source category of the split; and with
@@ -166,7 +176,10 @@ def coco_records(
     ids = {key: split.find(name) for key, name in file.categories.items()}
     source, target = set(split.source_ids), set(split.target_ids)
     _require_source(file, split, set(ids.values()) & source)
+    annotated = _annotated(split, set(ids.values()), negatives)
+    lacking_all = set(split.target_ids) <= set(annotated)
     records: list[Record] = []
+    without: list[Record] = []
     skipped: dict[str, list[str]] = {}
     hidden_labels = 0
     for image, record_id in _named(file, report):
@@ -188,8 +201,14 @@ def coco_records(
                 reason = HIDDEN
         if reason is not None:
             skipped.setdefault(reason, []).append(record_id)
+            if lacking_all and reason != MISSING and not found & target:
+                path = images / image.file_name
+                without.append(
+                    Record(record_id, path, "source", (), annotated=annotated)
+                )
             continue
         hidden_labels += len(labels) - len(visible)
+        named = found & (source | target)
         records.append(
             Record(
                 image_id=record_id,
@@ -197,14 +216,28 @@ def coco_records(
                 domain="source",
                 labels=visible,
                 mask=mask,
-                uncertain=tuple(sorted((found & source) - set(visible))),
+                uncertain=tuple(sorted(named - set(visible))),
+                annotated=annotated,
             )
         )
     return Dataset(
         records=tuple(records),
         skipped={key: tuple(value) for key, value in skipped.items()},
         dropped={HIDDEN_LABELS: hidden_labels} if hidden_labels else {},
+        negatives=tuple(without),
     )
+
+
+def _annotated(
+    split: Split, listed: set[int | None], negatives: str
+) -> tuple[int, ...]:
+    """Ids that the file's annotators looked for, ascending."""
+    targets = set(split.target_ids)
+    if negatives == "listed":
+        targets &= listed
+    elif negatives == "none":
+        targets = set()
+    return tuple(sorted((set(split.source_ids) & listed) | targets))
 
 
 def _named(file: CocoFile, report: Report) -> Iterator[tuple[CocoImage, str]]:

@@ -168,11 +168,17 @@ def drop_bad_images(
 
     with futures.ThreadPoolExecutor(threads) as pool:
         problems = list(pool.map(problem, dataset.records))
+        others = list(pool.map(problem, dataset.negatives))
     pairs = list(zip(dataset.records, problems, strict=True))
     kept = tuple(record for record, found in pairs if found is None)
     bad = tuple(record.image_id for record, found in pairs if found is not None)
+    negatives = tuple(
+        record
+        for record, found in zip(dataset.negatives, others, strict=True)
+        if found is None
+    )
     if not bad:
-        return dataset
+        return dataclasses.replace(dataset, negatives=negatives)
     if not kept:
         raise DataError(
             f"None of the {len(bad)} pictures can be read; the first problem: "
@@ -180,7 +186,7 @@ def drop_bad_images(
         )
     before = dataset.skipped.get(UNREADABLE, ())
     skipped = {**dataset.skipped, UNREADABLE: (*before, *bad)}
-    return Dataset(kept, skipped, dataset.dropped)
+    return Dataset(kept, skipped, dataset.dropped, negatives)
 
 
 def _on_cpu(function: Callable, array: np.ndarray, *options) -> np.ndarray:

@@ -39,6 +39,8 @@ class Stream:
         size: pictures of this domain per update, of all workers together.
         views: input size and augmentation.
         num_categories: C, the length of the multi-hot tags.
+        taught: ids that some picture of the run has as a label. A category
+            that nothing shows is not taught to be absent; None is all.
         pictures: reads pictures and masks.
         cache: when given, batches hold the frozen encoder's outputs in place
             of pictures, and views are those of the cache.
@@ -56,6 +58,16 @@ class Stream:
     with_mask: bool = False
     hide: HideAndSeek | None = None
     dropout: ChannelDropout | None = None
+    taught: frozenset[int] | None = None
+
+    def known(self, record: Record) -> np.ndarray:
+        """float32 [C], 1 for what a picture's tags say something about."""
+        ids = (*record.labels, *record.absent)
+        if self.taught is not None:
+            ids = [i for i in ids if i in self.taught]
+        known = np.zeros(self.num_categories, np.float32)
+        known[np.array(ids, int) - 1] = 1
+        return known
 
 
 def make_batches(
@@ -83,7 +95,8 @@ def make_batches(
       the picture (`min_scale` below 1) and masks are read, also 0 for a
       present label of which the window shows no pixel.
     * "present": float32 [B, K], the right answer to each query.
-    * "tags": float32 [B, C], 1 for every known label of the picture.
+    * "tags": float32 [B, C], 1 for every label of the picture.
+    * "known": float32 [B, C], 1 where "tags" is known to be right.
     * "valid": float32 [B, g, g], 1 for picture, 0 for padding. With
       `ViewSpec.points`, g = (S - 1) / stride + 1.
     * "record": int32 [B], index into the sampler's records.
@@ -219,6 +232,7 @@ def _stream_batches(
         "weights": (tf.float32, [sampler.queries]),
         "present": (tf.float32, [sampler.queries]),
         "tags": (tf.float32, [stream.num_categories]),
+        "known": (tf.float32, [stream.num_categories]),
         "record": (tf.int32, []),
     }
     if stream.hide is not None:
@@ -238,7 +252,14 @@ def _stream_batches(
         )
         tags = np.zeros(stream.num_categories, np.float32)
         tags[np.array(record.labels, int) - 1] = 1
-        values = [slot.labels[0], slot.weights[0], slot.present[0], tags, index]
+        values = [
+            slot.labels[0],
+            slot.weights[0],
+            slot.present[0],
+            tags,
+            stream.known(record),
+            index,
+        ]
         if stream.hide is not None:
             values.append(stream.hide.cells(seed))
         if stream.dropout is not None:

@@ -38,8 +38,12 @@ class Record:
             meant for training it is None, or a pseudo label that a model
             made from the tags.
         uncertain: ids that may be present without being labels (a category
-            that stands only in a crowd, or hidden). Neither present nor
+            that stands only in a crowd or is hidden, a target category in a
+            source record, a tag marked as unknown). Neither present nor
             absent: never query them.
+        annotated: ids that whoever labelled the picture looked for. One of
+            these that is neither a label nor uncertain is absent; nothing is
+            known of any other. Records of a data set share one tuple.
     """
 
     image_id: str
@@ -48,6 +52,13 @@ class Record:
     labels: tuple[int, ...]
     mask: MaskReader | None = None
     uncertain: tuple[int, ...] = ()
+    annotated: tuple[int, ...] = ()
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """Ids of categories that are known not to be in the picture."""
+        maybe = {*self.labels, *self.uncertain}
+        return tuple(i for i in self.annotated if i not in maybe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +72,8 @@ class Dataset:
             pictures with a bad file the log too.
         dropped: reason -> number of labels or objects that were left out of
             pictures that remain, e.g. tags of categories that are no target.
+        negatives: pictures that have no label to train on but are known to
+            hold no target category; to test with.
     """
 
     records: tuple[Record, ...]
@@ -68,3 +81,4 @@ class Dataset:
         default_factory=dict
     )
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+    negatives: tuple[Record, ...] = ()

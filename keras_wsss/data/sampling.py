@@ -10,7 +10,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
 
 # Independent random streams of one seed; each use has its own number.
-_EPOCH_ORDER, _AUGMENTATION, _ABSENT_LABELS = range(3)
+_EPOCH_ORDER, _AUGMENTATION, _ABSENT_LABELS, _NEGATIVES = range(4)
 _NON_NEGATIVE = np.int64(2**63 - 1)
 
 
@@ -98,8 +98,13 @@ class PairSampler:
     batches run on across the ends of epochs. Everything is computed from
     (seed, step): a resumed run sees what an unbroken one would.
 
+    A picture that is known to hold none of the categories gives one slot
+    without a label: it teaches the tagger only. An epoch has at most as many
+    of these as others; of more of them each epoch draws its own.
+
     Args:
-        records: pictures; those without labels are never drawn.
+        records: pictures; those without labels of which nothing is known
+            either are never drawn.
         pairs_per_image: present labels per slot, at least 1.
         seed: use different seeds for source and target.
         absent_per_image: further labels per slot that are *not* in the
@@ -140,11 +145,17 @@ class PairSampler:
             for index, record in enumerate(self.records)
             for start in range(0, len(record.labels), pairs_per_image)
         ]
+        self._with_labels = len(self._chunks)
         if not self._chunks:
             raise DataError(
                 f"None of the {len(self.records)} pictures has a label; "
                 "training needs labelled pictures."
             )
+        self._chunks += [
+            (index, ())
+            for index, record in enumerate(self.records)
+            if record.annotated and not record.labels
+        ]
         # Two epochs at a time: batches straddle, threads read ahead.
         self._order = functools.lru_cache(maxsize=4)(self._epoch_order)
 
@@ -160,8 +171,8 @@ class PairSampler:
 
     @property
     def slots_per_epoch(self) -> int:
-        """Slots that make an epoch: chunks of pairs."""
-        return len(self._chunks)
+        """Slots that make an epoch: chunks of pairs, and negatives."""
+        return min(len(self._chunks), 2 * self._with_labels)
 
     def batch(self, step: int, size: int) -> PairBatch:
         """The `size` slots of update `step` (from 0)."""
@@ -175,7 +186,7 @@ class PairSampler:
 
     def slot(self, number: int) -> PairBatch:
         """Slot `number` of the whole run (from 0), as a batch of one."""
-        epoch, position = divmod(number, len(self._chunks))
+        epoch, position = divmod(number, self.slots_per_epoch)
         record, present = self._chunks[self._order(epoch)[position]]
         absent = self._absent(number, self.records[record])
         labels = np.zeros(self.queries, np.int32)
@@ -192,8 +203,14 @@ class PairSampler:
         )
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        words = self._words(len(self._chunks), _EPOCH_ORDER, epoch)
-        return np.argsort(words, kind="stable")
+        words = self._words(self.slots_per_epoch, _EPOCH_ORDER, epoch)
+        order = np.argsort(words, kind="stable")
+        first, negatives = self._with_labels, len(self._chunks)
+        if negatives == self.slots_per_epoch:
+            return order
+        words = self._words(negatives - first, _NEGATIVES, epoch)
+        drawn = first + np.argsort(words, kind="stable")[:first]
+        return np.concatenate([np.arange(first), drawn])[order]
 
     def _absent(self, number: int, record: Record) -> np.ndarray:
         if not self.absent_per_image:

@@ -24,7 +24,8 @@ from keras_wsss.data.shapes_outlines import OUTLINES, Outline
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder
 
-_SOURCE, _TARGET, _VAL = 0, 1, 2  # independent streams of random numbers
+# Independent streams of random numbers.
+_SOURCE, _TARGET, _VAL, _NEGATIVE, _WITHOUT = range(5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +37,18 @@ class ShapesSize:
         source: number of source pictures, with masks.
         target: number of target training pictures, with tags only.
         val: number of evaluation pictures, with masks.
+        negatives: number of target training pictures without any target
+            category: their tags are empty.
+        without: number of pictures without any target category that no
+            training sees.
     """
 
     image_size: int = 128
     source: int = 1200
     target: int = 1400
     val: int = 150
+    negatives: int = 100
+    without: int = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +117,7 @@ def write_shapes(
         target/JPEGImages/*.jpg                   training and evaluation
         target/ImageSets/Segmentation/{train,val}.txt
         target/SegmentationClass/*.png            of the val pictures only
+        target/without/*.jpg                      no target category; unused
 
     The bytes are a function of the arguments (and of the versions of OpenCV
     and Pillow, which encode the pictures).
@@ -269,7 +277,8 @@ def _write_source(root: Path, seed: int, size: ShapesSize) -> None:
     split = shapes_split()
     categories = [
         {"id": number, "name": name, "supercategory": "shape"}
-        for number, name in enumerate(split.source, start=1)
+        # Target shapes were looked for too: there are none.
+        for number, name in enumerate((*split.source, *split.target), start=1)
     ]
     ids = {entry["name"]: entry["id"] for entry in categories}
     images, annotations = [], []
@@ -366,6 +375,23 @@ def _write_target(root: Path, seed: int, size: ShapesSize) -> None:
             else:
                 path = root / "SegmentationClass" / f"{image_id}.png"
                 _write_mask(path, instances, split)
+    for index in range(size.negatives + size.without):
+        training = index < size.negatives
+        picture, _ = _scene(
+            seed,
+            _NEGATIVE if training else _WITHOUT,
+            index if training else index - size.negatives,
+            size.image_size,
+            split.source,
+        )
+        if not training:
+            name = f"without_{index - size.negatives:05d}.jpg"
+            _write_picture(root / "without" / name, picture)
+            continue
+        image_id = f"negative_{index:05d}"
+        lists["train"].append(image_id)
+        _write_picture(root / "JPEGImages" / f"{image_id}.jpg", picture)
+        lines.append(f"{image_id}.jpg,")
     _write_lines(root / "train_tags.csv", lines)
     _write_lines(root / "classes.txt", split.target)
     for name, image_ids in lists.items():

@@ -21,7 +21,9 @@ from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.errors import DataError
 
 HEADER = ("image", "labels")
-NO_TARGET = "no target category among the tags"
+UNKNOWN = "unknown"  # a third column, which may be left out
+_DOUBT = "?"  # before a name that may be in the picture or not
+NO_TARGET = "no target category among the tags, which are positives only"
 NOT_TARGET = "tags of categories that are no target"
 
 
@@ -32,11 +34,13 @@ class TagLine(NamedTuple):
         line: its line in the file, from 1.
         image: its name as written.
         labels: ids of its tags in the split, ascending; source ids too.
+        unknown: ids that are marked as unknown, likewise.
     """
 
     line: int
     image: str
     labels: tuple[int, ...]
+    unknown: tuple[int, ...] = ()
 
 
 def read_tags(
@@ -45,31 +49,43 @@ def read_tags(
     split: Split,
     *,
     skip_missing: bool = False,
+    complete: bool = True,
 ) -> Dataset:
     """Reads target records for training; their mask is always None.
 
-    The file is CSV (UTF-8) with the header `image,labels`. An image is a file
-    name below `images`, with or without its ending. Labels are separated by
-    `;` or `|`; without these, the cell is one category name, or names with
-    white space between them (names may hold spaces: the longest fits first).
+    The file is CSV (UTF-8) with the header `image,labels`, perhaps with a
+    third column `unknown`. An image is a file name below `images`, with or
+    without its ending. Labels are separated by `;` or `|`; without these, the
+    cell is one category name, or names with white space between them (names
+    may hold spaces: the longest fits first). `?name` among the labels, and
+    every name in the column `unknown`, may be in the picture or not.
 
     Args:
         path: the tags file.
         images: folder of the pictures.
         split: categories to use; tags may be its aliases.
         skip_missing: count pictures without a file instead of raising.
+        complete: whether a target category that is no tag of a picture is
+            known to be absent; False if tags are positives only.
 
     Returns:
         Records in the order of the file, named by image without ending.
+        A picture without any target tag is one of none of the targets; if
+        tags are positives only it says nothing and is counted in `skipped`.
         Tags of categories that the split knows but that are no target are
-        counted in `dropped`; pictures without any target tag in `skipped`.
+        counted in `dropped`.
 
     Raises:
         DataError: names file, line, value and remedy.
     """
     lines = list(read_tag_lines(path, split))
     return tag_records(
-        Path(path), lines, Path(images), split, skip_missing=skip_missing
+        Path(path),
+        lines,
+        Path(images),
+        split,
+        skip_missing=skip_missing,
+        complete=complete,
     )
 
 
@@ -81,6 +97,7 @@ def tag_records(
     report: Report = raise_problem,
     *,
     skip_missing: bool = False,
+    complete: bool = True,
 ) -> Dataset:
     """Makes target records of tag lines; arguments as for `read_tags`."""
     if not images.is_dir():
@@ -109,7 +126,7 @@ def tag_records(
                 "the picture or remove the line"
             )
             report(Problem("missing image", str(path), _at(line.line), text))
-        if image is None or not labels:
+        if image is None or not (labels or complete):
             reason = MISSING if image is None else NO_TARGET
             skipped.setdefault(reason, []).append(line.image)
             continue
@@ -122,7 +139,16 @@ def tag_records(
             report(Problem("duplicate name", str(path), _at(line.line), text))
             continue
         named[name] = image
-        records.append(Record(name, image, "target", labels))
+        records.append(
+            Record(
+                name,
+                image,
+                "target",
+                labels,
+                uncertain=tuple(i for i in line.unknown if i in targets),
+                annotated=split.target_ids if complete else (),
+            )
+        )
     return Dataset(
         records=tuple(records),
         skipped={key: tuple(value) for key, value in skipped.items()},
@@ -147,20 +173,23 @@ def read_tag_lines(
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     rows = _rows(path, reader)
     header = next(rows, (1, []))[1]
-    if tuple(cell.strip().lower() for cell in header) != HEADER:
+    columns = tuple(cell.strip().lower() for cell in header)
+    if columns not in (HEADER, (*HEADER, UNKNOWN)):
         raise DataError(
             f"{path}: line 1: the header is {','.join(header)!r}; write "
-            f"'{','.join(HEADER)}'."
+            f"'{','.join(HEADER)}', or '{','.join(HEADER)},{UNKNOWN}'."
         )
     words = _word_table(split)
     seen: dict[str, int] = {}
     for number, row in rows:
-        kind, text, labels = "wrong entry", None, ()
+        kind, text = "wrong entry", None
+        labels: tuple[int, ...] = ()
+        unknown: tuple[int, ...] = ()
         name = row[0].strip()
-        if len(row) != len(HEADER):
+        if len(row) != len(columns):
             text = (
-                f"{len(row)} cells instead of 2; separate labels by ';' or "
-                "put them in quotes"
+                f"{len(row)} cells instead of {len(columns)}; separate labels "
+                "by ';' or put them in quotes"
             )
         elif text := path_problem(name):
             kind = "path leaving the root"
@@ -170,11 +199,11 @@ def read_tag_lines(
         else:
             seen[name] = number
             kind = "unknown category"
-            labels, text = _labels(row[1], split, words)
+            labels, unknown, text = _cells(row[1:], split, words)
         if text:
             report(Problem(kind, str(path), _at(number), text))
         else:
-            yield TagLine(number, name, labels)
+            yield TagLine(number, name, labels, unknown)
     if not seen:
         raise DataError(f"{path}: it holds no picture; add lines image,labels.")
 
@@ -205,44 +234,70 @@ def _word_table(split: Split) -> dict[tuple[str, ...], str]:
     return {tuple(name.split()): name for name in names}
 
 
-def _labels(
+def _cells(
+    cells: Sequence[str], split: Split, words: dict[tuple[str, ...], str]
+) -> tuple[tuple[int, ...], tuple[int, ...], str | None]:
+    """Ids of labels, ids of unknown ones, or what is wrong with a line."""
+    labels: set[int] = set()
+    unknown: set[int] = set()
+    for number, cell in enumerate(cells):
+        for name, doubted in _names(cell, split, words):
+            found = split.find(name)
+            if found is None:
+                return (), (), _no_category(name, split, words)
+            (unknown if doubted or number else labels).add(found)
+    if both := labels & unknown:
+        return (), (), (
+            f"{split.name_of(min(both))!r} is a tag and unknown at once; "
+            "remove one of them"
+        )
+    return tuple(sorted(labels)), tuple(sorted(unknown)), None
+
+
+def _no_category(name: str, split: Split, words) -> str:
+    return (
+        f"the tag {name!r} is no category of split "
+        f"'{split.name}'{closest(name, words.values())}; correct it "
+        "or add the category to the split"
+        + ("; between tags stands ';'" if "," in name else "")
+    )
+
+
+def _names(
     cell: str, split: Split, words: dict[tuple[str, ...], str]
-) -> tuple[tuple[int, ...], str | None]:
-    """Ids of the labels in a cell, or what is wrong with it."""
+) -> list[tuple[str, bool]]:
+    """Names in a cell, and whether each is marked as unknown."""
     cell = cell.strip()
     if ";" in cell or "|" in cell:
         names = [part.strip() for part in re.split("[;|]", cell)]
-        names = [name for name in names if name]
-    elif split.find(cell) is not None:
+    elif split.find(cell.removeprefix(_DOUBT).strip()) is not None:
         names = [cell]
     else:
         names = _longest_names(cell.split(), words)
-    ids = set()
-    for name in names:
-        found = split.find(name)
-        if found is None:
-            return (), (
-                f"the tag {name!r} is no category of split "
-                f"'{split.name}'{closest(name, words.values())}; correct it "
-                "or add the category to the split"
-                + ("; between tags stands ';'" if "," in name else "")
-            )
-        ids.add(found)
-    return tuple(sorted(ids)), None
+    return [
+        (name.removeprefix(_DOUBT).strip(), name.startswith(_DOUBT))
+        for name in names
+        if name
+    ]
 
 
 def _longest_names(
     cell: list[str], words: dict[tuple[str, ...], str]
 ) -> list[str]:
-    """Cuts words into category names, the longest that fits first."""
+    """Cuts words into category names, the longest that fits first.
+
+    A mark of doubt stays before the name that it stands at.
+    """
     longest = max(map(len, words))
     names = []
     start = 0
     while start < len(cell):
-        for length in range(min(longest, len(cell) - start), 0, -1):
-            name = words.get(tuple(cell[start : start + length]))
+        doubt = _DOUBT if cell[start].startswith(_DOUBT) else ""
+        rest = [cell[start].removeprefix(_DOUBT), *cell[start + 1 :]]
+        for length in range(min(longest, len(rest)), 0, -1):
+            name = words.get(tuple(rest[:length]))
             if name is not None or length == 1:
-                names.append(name or cell[start])
+                names.append(doubt + (name or rest[0]))
                 start += length
                 break
     return names

@@ -140,6 +140,7 @@ def _verify_source(
     dataset = _with(good, dataset)
     _count(counts, dataset, split)
     _note_unseen(counts, split.source, file.categories.values())
+    _note_unlisted(counts, split, file)
     both = _pictures_of_both(file, split)
     if both and not options["exclude_images_with_target"]:
         counts.notes.append(
@@ -192,7 +193,13 @@ def _verify_target(
             good.append(image)
         else:
             report(problem)
-    _count(counts, _with(good, dataset), locations.split)
+    dataset = _with(good, dataset)
+    _count(counts, dataset, locations.split)
+    if empty := sum(not record.labels for record in dataset.records):
+        counts.notes.append(
+            f"{empty} of them without any target category: they teach the "
+            "tagger what is absent"
+        )
     _note_unseen(counts, locations.split.target, ())
     return images
 
@@ -336,6 +343,19 @@ def _count(counts: Counts, dataset: Dataset, split: Split) -> None:
     }
     counts.skipped = {key: len(ids) for key, ids in dataset.skipped.items()}
     counts.dropped = dict(dataset.dropped)
+
+
+def _note_unlisted(counts: Counts, split: Split, file: CocoFile) -> None:
+    """Notes targets of which the source's annotators say nothing."""
+    listed = {split.find(name) for name in file.categories.values()}
+    unlisted = [split.name_of(i) for i in split.target_ids if i not in listed]
+    if unlisted:
+        counts.notes.append(
+            f"the file does not list {', '.join(unlisted)}, so that its "
+            "pictures may hold them unseen; if none does, set "
+            "config.data.source_negatives='all', and they teach the tagger "
+            "what is absent"
+        )
 
 
 def _note_unseen(

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.errors import DataError
-from keras_wsss.evaluation.confusion import number_or_none
+from keras_wsss.files import number_or_none
 
 
 def boundary_region(mask: np.ndarray, distance: int) -> np.ndarray:

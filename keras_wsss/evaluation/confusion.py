@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.errors import DataError
+from keras_wsss.files import number_or_none
 
 
 class ConfusionMatrix:
@@ -229,12 +230,6 @@ def scored_view(mask: np.ndarray, split: Split, name: str = "") -> np.ndarray:
             "that mask and split belong together)."
         )
     return view.astype(np.uint8)
-
-
-def number_or_none(value: float) -> float | None:
-    """`value` as a float, or None where it is NaN (for JSON)."""
-    value = float(value)
-    return None if np.isnan(value) else value
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

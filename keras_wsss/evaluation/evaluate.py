@@ -13,7 +13,7 @@ from keras_wsss.evaluation.boundary import BoundaryIou
 from keras_wsss.evaluation.clock import Clock
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
-from keras_wsss.evaluation.tagging import tag_scores
+from keras_wsss.tagging import tag_scores
 from keras_wsss.inference.predictor import RAW, Predictor, augmented_views
 
 # Thresholds of the baselines, as a share of a map's maximum.

@@ -67,12 +67,11 @@ class PriorSteps(SegmentationSteps):
         """
         net, prior = self.network(scale), self.config.prior
         size = SEGMENT_STRIDE * round(prior.test_size * scale / SEGMENT_STRIDE)
-        small = STRIDE * max(1, round(prior.class_size * scale / STRIDE))
-        view = preprocess.mirror(image, mirror)
-        warped = preprocess.resize_image(view, small)
+        warped = self.warped(preprocess.mirror(image, mirror), scale)
+        small = warped.shape[0]
         inputs, valid = self._square(image, size + 1, mirror)
         square = tf.image.resize(inputs, [small, small])
-        both = tf.concat([preprocess.to_encoder_input(warped)[None], square], 0)
+        both = tf.concat([warped[None], square], 0)
         both = tf.ensure_shape(both, [2, small, small, 3])
         classify = net.classifier(both, training=False)
         segment = net.segmenter(inputs, training=False)
@@ -85,6 +84,23 @@ class PriorSteps(SegmentationSteps):
             "foreground": min_max(own + energy, (1, 2)),
         }
         return features, [segment["logits"], _cells(inputs), valid]
+
+    def warped(self, image, scale: float) -> tf.Tensor:
+        """What stream A sees of a picture when it is asked for its tags.
+
+        Args:
+            image: uint8 [H, W, 3], RGB.
+            scale: factor of the network's input size.
+
+        Returns:
+            float32 [n, n, 3], BGR, mean subtracted.
+        """
+        size = self.config.prior.class_size
+        small = STRIDE * max(1, round(size * scale / STRIDE))
+        warped = preprocess.resize_image(image, small)
+        return tf.ensure_shape(
+            preprocess.to_encoder_input(warped), [small, small, 3]
+        )
 
     def tag_scores(self, features, scale: float = 1.0) -> tf.Tensor:
         """Probability of every category, float32 [C]; 0 for source ones."""

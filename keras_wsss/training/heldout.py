@@ -138,3 +138,38 @@ class HeldOut:
             inside,
             padding,
         )
+
+
+def tag_scorer(
+    net: TransferNet,
+    records: Sequence[Record],
+    pictures: PictureStore,
+    encode: Callable[[tf.Tensor], list[tf.Tensor]],
+) -> Callable[[], np.ndarray]:
+    """The tagger's probabilities of pictures, whenever they are asked for.
+
+    The encoder's outputs are computed once and kept, as it is frozen.
+
+    Args:
+        net: the network.
+        records: pictures, at least one.
+        pictures: reads them.
+        encode: `encoding_function` of the network.
+
+    Returns:
+        Function that gives float32 [pictures, C].
+    """
+    size = net.config.image_size
+    batches = evaluation_batches(records, size, _BATCH, pictures=pictures)
+    features = [encode(batch["image"])[0] for batch in iterate(batches)]
+
+    @tf.function(autograph=False)
+    def probabilities(batch: tf.Tensor) -> tf.Tensor:
+        outputs = net.tagger(tf.cast(batch, tf.float32), training=False)
+        return tf.sigmoid(outputs["tag_logits"])
+
+    def score() -> np.ndarray:
+        found = [probabilities(batch).numpy() for batch in features]
+        return np.concatenate(found)[: len(records)]
+
+    return score

@@ -7,6 +7,7 @@ from keras_wsss.config import (
     default_config,
     differences,
     to_json,
+    with_earlier,
     without_gone,
 )
 
@@ -34,7 +35,9 @@ def binding_differences(
     Returns:
         Nothing when the two are of the same run.
     """
-    filled = _filled(without_gone(first), to_json(default_config()))
+    filled = _filled(
+        with_earlier(without_gone(first)), to_json(default_config())
+    )
     return [
         text
         for text in differences(_which_views(filled), _which_views(second))

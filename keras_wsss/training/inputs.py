@@ -36,6 +36,9 @@ class TrainingData:
         heldout: pictures with masks, held out of training.
         target: pictures with tags; empty when the phase uses none. Their
             masks, if any, are pseudo labels.
+        heldout_tagged: pictures with tags, held out of training.
+        heldout_negatives: pictures, held out of training, of which it is
+            known that they hold no target category.
         counts: what was read and what was left out, for results.json.
     """
 
@@ -43,6 +46,8 @@ class TrainingData:
     source: tuple[Record, ...]
     heldout: tuple[Record, ...]
     target: tuple[Record, ...]
+    heldout_tagged: tuple[Record, ...]
+    heldout_negatives: tuple[Record, ...]
     counts: dict
 
 
@@ -82,21 +87,63 @@ def read_training_data(
         target = with_pseudo_masks(
             target, Path(data.target_masks), split, data.max_pixels
         )
-    held = [r for r in source.records if _is_held_out(r, data.heldout)]
-    kept = [r for r in source.records if not _is_held_out(r, data.heldout)]
+    held, kept = _parted(source.records, data.heldout)
+    held_tagged, tagged = _parted(target.records, data.heldout_tags)
+    if with_target and not any(record.labels for record in tagged):
+        raise DataError(
+            f"{data.target_tags}: no picture with a tag is left to train on; "
+            "hold out less of them (config.data.heldout_tags)."
+        )
+    # Those that nothing in a run trains on for want of a source label too.
+    negatives = [
+        record
+        for record in (*held, *source.negatives)
+        if set(split.target_ids) <= set(record.absent)
+    ]
     counts = {
         "source_pictures": len(kept),
         "source_pairs": sum(len(r.labels) for r in kept),
         "heldout_pictures": len(held),
-        "target_pictures": len(target.records),
-        "target_pairs": sum(len(r.labels) for r in target.records),
+        "target_pictures": len(tagged),
+        "target_pairs": sum(len(r.labels) for r in tagged),
+        "target_negatives": sum(not r.labels for r in tagged),
+        "heldout_tagged_pictures": len(held_tagged),
+        "heldout_negatives": len(negatives),
         "source_left_out": {k: len(v) for k, v in source.skipped.items()},
         "target_left_out": {k: len(v) for k, v in target.skipped.items()},
         "source_labels_dropped": dict(source.dropped),
         "target_labels_dropped": dict(target.dropped),
         "bad_pictures": [*_bad_pictures(source), *_bad_pictures(target)],
     }
-    return TrainingData(split, tuple(kept), tuple(held), target.records, counts)
+    return TrainingData(
+        split, kept, held, tagged, held_tagged, tuple(negatives), counts
+    )
+
+
+def heldout_lists(data: TrainingData) -> dict:
+    """The pictures held out of training whose tags are known, as JSON values.
+
+    Returns:
+        "tagged": "image", the file, "labels", names of the target categories
+        in it, and "unknown", of those of which nothing is known; "negatives":
+        files of pictures that hold no target category.
+    """
+    name, targets = data.split.name_of, data.split.target_ids
+    return {
+        "tagged": [
+            {
+                "image": str(record.image_path),
+                "labels": [name(i) for i in record.labels],
+                "unknown": [
+                    name(i)
+                    for i in targets
+                    if i not in record.labels and i not in record.absent
+                ],
+            }
+            for record in data.heldout_tagged
+        ],
+        "negatives": [str(r.image_path) for r in data.heldout_negatives],
+    }
 
 
 def read_target_records(config, split: Split) -> Dataset:
@@ -114,6 +161,7 @@ def read_target_records(config, split: Split) -> Dataset:
         Path(data.target_images),
         split,
         skip_missing=data.skip_bad_images,
+        complete=data.tags_complete,
     )
     return _readable(dataset, data)
 
@@ -129,6 +177,7 @@ def _read_source(data, split: Split) -> Dataset:
         min_pixels=data.min_pixels,
         skip_missing=data.skip_bad_images,
         max_pixels=data.max_pixels,
+        negatives=data.source_negatives,
     )
     return _readable(dataset, data)
 
@@ -151,6 +200,14 @@ def _require(data, field: str) -> None:
             f"config.data.{field} is empty; set it in the config file or with "
             f"--config.data.{field}=PATH."
         )
+
+
+def _parted(
+    records: Sequence[Record], share: float
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """The records that are held out, and the others."""
+    held = tuple(r for r in records if _is_held_out(r, share))
+    return held, tuple(r for r in records if not _is_held_out(r, share))
 
 
 def _is_held_out(record: Record, share: float) -> bool:
@@ -189,6 +246,7 @@ def make_streams(
         caches: "source" and "target" caches, or empty.
     """
     views = training_views(config)
+    taught = taught_ids(data)
     dropout = None
     if config.train.feature_dropout:
         channels = architecture(config.model.encoder).channels
@@ -212,6 +270,7 @@ def make_streams(
             caches.get(domain),
             with_mask=has_masks(records),
             dropout=dropout,
+            taught=taught,
         )
 
     return {
@@ -230,6 +289,12 @@ def make_streams(
             _TARGET_SEED,
         ),
     }
+
+
+def taught_ids(data: TrainingData) -> frozenset[int]:
+    """Ids that some training picture has as a label."""
+    records = (*data.source, *data.target)
+    return frozenset(i for record in records for i in record.labels)
 
 
 def has_masks(records: Sequence[Record]) -> bool:

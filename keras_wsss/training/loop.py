@@ -19,6 +19,7 @@ from keras_wsss.config import PhaseSettings
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.errors import ConfigError, Terminated, UserError
+from keras_wsss.files import write_json
 from keras_wsss.models.network import (
     assign_arrays,
     named_variables,
@@ -26,8 +27,10 @@ from keras_wsss.models.network import (
 )
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.run_folder import TAGGING_FILE
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.heldout_tags import SHOWN, HeldOutTags
 from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.replicated_update import ReplicatedUpdate
 from keras_wsss.training.schedule import learning_rate
@@ -55,6 +58,8 @@ class Loop:
         workers: this process and those that it trains with; only the chief
             scores, saves and writes.
         heldout: scores on held-out source pictures.
+        heldout_tags: scores of the tagger on held-out tagged pictures; the
+            rule that fits them is kept beside the checkpoints.
         folder: where checkpoints are.
         writer: TensorBoard writer.
         watch: writes examples and more for TensorBoard, with the scores.
@@ -64,6 +69,8 @@ class Loop:
         checkpoint_every: steps between two checkpoints.
         heldout_every: steps between two scores on held-out pictures.
         keep_checkpoints: newest checkpoints to keep.
+        best: where the checkpoint that is best on held-out source masks is
+            kept, or None.
     """
 
     net: TransferNet | Prior
@@ -75,6 +82,7 @@ class Loop:
     streams: Mapping[str, Stream | None]
     workers: Workers
     heldout: HeldOut
+    heldout_tags: HeldOutTags
     folder: Path
     writer: tf.summary.SummaryWriter
     watch: Watch
@@ -84,6 +92,7 @@ class Loop:
     checkpoint_every: int
     heldout_every: int
     keep_checkpoints: int
+    best: Path | None = None
 
     def run(self) -> dict:
         """Trains up to the last step, from the newest checkpoint if any.
@@ -147,7 +156,7 @@ class Loop:
             if done % self.heldout_every == 0 and done < self.settings.steps:
                 progress.heldout(done)
         scores = progress.heldout(self.settings.steps)
-        return {**progress.results(), "heldout": scores}
+        return {**progress.results(), **scores}
 
     def _variables(self) -> dict:
         named = {
@@ -192,8 +201,21 @@ class Loop:
         return checkpoint.step
 
     def _save(self, step: int) -> None:
-        if not self.workers.is_chief:
-            return
+        if self.workers.is_chief:
+            self._write(step, self.folder, self.keep_checkpoints, {})
+
+    def keep_if_best(self, step: int, scores: Mapping[str, float]) -> bool:
+        """Keeps the weights if no step before had a better mask IoU."""
+        if self.best is None or "mask_iou" not in scores:
+            return False
+        kept = load_latest(self.best, self.report)
+        reached = kept.meta["heldout"]["mask_iou"] if kept else -1.0
+        if scores["mask_iou"] <= reached:
+            return False
+        self._write(step, self.best, 1, {"heldout": dict(scores)})
+        return True
+
+    def _write(self, step: int, folder: Path, keep: int, meta: dict) -> None:
         arrays = read_arrays(self._variables())
         # The losses of this step were those before its update.
         for name, array in arrays.items():
@@ -203,9 +225,7 @@ class Loop:
                     "learning rate; the last checkpoint is sound."
                 )
         save_checkpoint(
-            self.folder,
-            Checkpoint(step, arrays, self.meta),
-            self.keep_checkpoints,
+            folder, Checkpoint(step, arrays, {**self.meta, **meta}), keep
         )
 
     def _restart_optimizer(self) -> None:
@@ -265,21 +285,39 @@ class _Progress:
         self._last = means | {"pairs_per_second": pairs_per_second}
         self._seen, self._pairs, self._window = [], 0, now
 
-    def heldout(self, step: int) -> dict[str, float]:
-        if not self._loop.workers.is_chief:
+    def heldout(self, step: int) -> dict[str, dict]:
+        """Scores of held-out pictures, written and printed."""
+        loop = self._loop
+        if not loop.workers.is_chief:
             return {}
         start = time.perf_counter()
-        scores = self._loop.heldout.scores()
-        with event_errors(), self._loop.writer.as_default(step=step):
-            for name, value in scores.items():
-                tf.summary.scalar(f"heldout_source/{name}", value)
-        self._loop.watch(step)
-        if scores:
-            shown = "  ".join(f"{k} {v:.3f}" for k, v in scores.items())
-            self._loop.report(f"step {step}  held-out source: {shown}")
+        scores, tags = loop.heldout.scores(), loop.heldout_tags.scores()
+        shown = {
+            "source": scores,
+            "tags": {
+                name: tags[name]
+                for name in SHOWN
+                if tags.get(name) is not None
+            },
+        }
+        with event_errors(), loop.writer.as_default(step=step):
+            for kind, values in shown.items():
+                for name, value in values.items():
+                    tf.summary.scalar(f"heldout_{kind}/{name}", value)
+        loop.watch(step)
+        for kind, values in shown.items():
+            if values:
+                text = "  ".join(f"{k} {v:.3f}" for k, v in values.items())
+                loop.report(f"step {step}  held-out {kind}: {text}")
+        folders = [loop.folder]
+        if loop.keep_if_best(step, scores):
+            folders.append(loop.best)
+        for folder in folders:
+            if tags:
+                write_json(folder / TAGGING_FILE, {"step": step, **tags})
         # The time it took is not training time.
         self._window += time.perf_counter() - start
-        return scores
+        return {"heldout": scores, "heldout_tags": tags}
 
     def results(self) -> dict:
         seconds = time.perf_counter() - self._start

@@ -15,7 +15,10 @@ _SMALLEST = 1e-6  # of 1 - P before its log
 
 
 def class_loss(
-    logits: tf.Tensor, tags: tf.Tensor, kind: str = "sigmoid"
+    logits: tf.Tensor,
+    tags: tf.Tensor,
+    kind: str = "sigmoid",
+    known: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Classification loss: a *sum* over categories, for each picture.
 
@@ -24,6 +27,8 @@ def class_loss(
         tags: float32 [B, K], 1 for present.
         kind: "sigmoid" cross entropy, or "euclidean", half the squared
             distance of probabilities and tags (a weak hint in the release).
+        known: float32 [B, K], 0 where nothing is known of a category; None
+            is all ones.
 
     Returns:
         Sum over the batch, and B.
@@ -37,6 +42,8 @@ def class_loss(
             f"config.prior.class_loss is '{kind}'; use one of "
             f"{', '.join(CLASS_LOSSES)}."
         )
+    if known is not None:
+        values *= known
     return tf.reduce_sum(values), _pictures(logits)
 
 
@@ -46,6 +53,7 @@ def segment_loss(
     tags: tf.Tensor,
     kind: str = "conditional",
     objectness: tf.Tensor | None = None,
+    known: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Loss of stream S against the masks made on line.
 
@@ -61,6 +69,8 @@ def segment_loss(
         kind: "conditional" or "wtp".
         objectness: float32 [B, n, n] in [0, 1], largest category score of
             each cell; for "wtp".
+        known: float32 [B, K], 0 where nothing is known of a category; None
+            is all ones.
 
     Returns:
         Sum over the batch, and B.
@@ -70,11 +80,11 @@ def segment_loss(
             f"config.prior.segment_loss is '{kind}'; use one of "
             f"{', '.join(SEGMENT_LOSSES)}."
         )
-    known = tf.cast(masks != IGNORE, tf.float32)
+    labelled = tf.cast(masks != IGNORE, tf.float32)
     labels = tf.where(masks != IGNORE, masks, 0)
     entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    pixels = _mean_where(entropies, known)  # (B)
-    image = image_level_loss(logits, tags)  # (B)
+    pixels = _mean_where(entropies, labelled)  # (B)
+    image = image_level_loss(logits, tags, known)  # (B)
     if kind == "conditional":
         foreground = tf.reduce_any(labels > 0, axis=(1, 2))
         losses = tf.where(foreground, pixels, image)
@@ -87,12 +97,14 @@ def segment_loss(
                 share * log_background[..., 0]
                 + (1.0 - share) * log_rest[..., 0]
             )
-            losses += _mean_where(term, 1.0 - known)
+            losses += _mean_where(term, 1.0 - labelled)
     return tf.reduce_sum(losses), _pictures(logits)
 
 
-def image_level_loss(logits: tf.Tensor, tags: tf.Tensor) -> tf.Tensor:
-    """Every tagged label somewhere, every other one nowhere.
+def image_level_loss(
+    logits: tf.Tensor, tags: tf.Tensor, known: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Every tagged label somewhere, every absent one nowhere.
 
     With t_c the cell of label c's largest logit: the mean of -log P[t_c, c]
     over background and tagged categories plus the mean of
@@ -101,6 +113,8 @@ def image_level_loss(logits: tf.Tensor, tags: tf.Tensor) -> tf.Tensor:
     Args:
         logits: float32 [B, n, n, K + 1].
         tags: float32 [B, K].
+        known: float32 [B, K], 0 where nothing is known of a category; None
+            is all ones.
 
     Returns:
         float32 [B].
@@ -112,8 +126,11 @@ def image_level_loss(logits: tf.Tensor, tags: tf.Tensor) -> tf.Tensor:
     own = tf.linalg.diag_part(peaks)[..., None]
     log_present, log_absent = _logs(own, peaks)
     present = tf.concat([tf.ones_like(tags[:, :1]), tags], axis=1)
+    absent = 1.0 - present
+    if known is not None:
+        absent *= tf.concat([tf.ones_like(tags[:, :1]), known], axis=1)
     return _mean_where(-log_present[..., 0], present) + _mean_where(
-        -log_absent[..., 0], 1.0 - present
+        -log_absent[..., 0], absent
     )
 
 

@@ -3,9 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
+
 from keras_wsss.categories import Split
 from keras_wsss.checkpoints import find_latest
+from keras_wsss.config import split_of
 from keras_wsss.data.hide_and_seek import HideAndSeek
+from keras_wsss.data.images import read_image
 from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
@@ -15,6 +20,7 @@ from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
+from keras_wsss.inference.prior_steps import PriorSteps
 from keras_wsss.models.prior import SEGMENT_STRIDE, Prior
 from keras_wsss.models.prior_weights import (
     initialise_prior,
@@ -28,6 +34,7 @@ from keras_wsss.training.prior_update import PriorUpdate, make_prior_optimizer
 from keras_wsss.training.system import Job, Parts, System
 
 _SEED = 1  # as TransferNet's target pictures
+_BATCH = 8  # pictures that are tagged at once
 
 
 def load_prior_start(
@@ -101,6 +108,9 @@ def assemble_prior(job: Job) -> Parts:
             ),
         },
         heldout=HeldOut(job.net, data.split, (), pictures),
+        heldout_tags=job.watched_tags(
+            lambda records: _tag_scorer(job.net, records, config)
+        ),
         examples=PriorExamples(
             job.net, data.split, _examples(job), pictures, config
         ),
@@ -161,6 +171,7 @@ def _stream(
             if prior.hidden_stream
             else None
         ),
+        taught=frozenset(i for record in records for i in record.labels),
     )
 
 
@@ -183,3 +194,36 @@ def _examples(job: Job) -> dict:
         )
         pairs["evaluation"] = tagged_examples(evaluation.records, ids, count)
     return pairs
+
+
+def _tag_scorer(
+    net: Prior, records: Sequence[Record], config
+) -> Callable[[], np.ndarray]:
+    """As `tag_scorer` of TransferNet; here the features may change.
+
+    Kept are the small pictures that stream A sees when it is asked for tags.
+    """
+    steps = PriorSteps(net, split_of(config), config)
+    limit = config.data.max_pixels
+    small = [
+        steps.warped(read_image(record.image_path, limit), 1.0)
+        for record in records
+    ]
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def probabilities(batch: tf.Tensor) -> tf.Tensor:
+        outputs = net.classifier(batch, training=False)
+        return tf.map_fn(
+            lambda logits: steps.tag_scores({"tag_logits": logits[None]}),
+            outputs["tag_logits"],
+        )
+
+    def score() -> np.ndarray:
+        return np.concatenate(
+            [
+                probabilities(tf.stack(small[start : start + _BATCH])).numpy()
+                for start in range(0, len(small), _BATCH)
+            ]
+        )
+
+    return score

@@ -111,16 +111,18 @@ class PriorUpdate(ReplicatedUpdate):
         """Every loss and measure as (sum, count)."""
         if self.prior.tags == "crop_gt":
             tags = window_tags(part["mask"], self._target_ids)
+            known = tf.ones_like(tags)
         else:
             tags = tf.gather(part["tags"], self._columns, axis=1)
+            known = tf.gather(part["known"], self._columns, axis=1)
         image = part["image"]
         outputs = self.maker.classify(image, part.get("hidden"), training=True)
         kind = self.prior.class_loss
         logits = outputs["clean"]["tag_logits"]
-        terms = {"class_loss": class_loss(logits, tags, kind)}
+        terms = {"class_loss": class_loss(logits, tags, kind, known)}
         if "hidden" in outputs:
             logits = outputs["hidden"]["tag_logits"]
-            terms["hidden_class_loss"] = class_loss(logits, tags, kind)
+            terms["hidden_class_loss"] = class_loss(logits, tags, kind, known)
         if not self.segment:
             return terms
         outputs["segment"] = self.net.segmenter(image, training=True)
@@ -134,6 +136,7 @@ class PriorUpdate(ReplicatedUpdate):
             tags,
             self.prior.segment_loss,
             objectness,
+            known,
         )
         return terms | _mask_measures(masks, part["valid"])
 

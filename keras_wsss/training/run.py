@@ -24,10 +24,12 @@ from keras_wsss.models.network import (
 )
 from keras_wsss.models.vgg import load_encoder_weights
 from keras_wsss.run_folder import (
+    BEST,
     CHECKPOINTS,
     CONFIG_FILE,
     ENCODER,
     EVENTS,
+    HELDOUT_FILE,
     RESULTS_FILE,
     load_run_encoder,
     load_trained_parts,
@@ -42,10 +44,11 @@ from keras_wsss.training.examples import (
     masked_examples,
     tagged_examples,
 )
-from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.heldout import HeldOut, tag_scorer
 from keras_wsss.training.inputs import (
     TrainingData,
     build_caches,
+    heldout_lists,
     make_streams,
     read_training_data,
 )
@@ -170,6 +173,7 @@ def _prepare(
         system.load_start(config, net, workdir, init_from, report)
         about = {"data": data.counts, "versions": library_versions()}
         claim_folder(config, phase, workdir, init_from, about)
+        write_json(workdir / HELDOUT_FILE, heldout_lists(data))
     workers.meet()
     if not workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
@@ -204,6 +208,7 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
         streams=parts.streams,
         workers=job.workers,
         heldout=parts.heldout,
+        heldout_tags=parts.heldout_tags,
         folder=workdir / CHECKPOINTS,
         writer=writer,
         watch=Watch(
@@ -219,6 +224,7 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
         checkpoint_every=config.train.checkpoint_every,
         heldout_every=config.train.heldout_every,
         keep_checkpoints=config.train.keep_checkpoints,
+        best=workdir / BEST if config.train.keep_best else None,
     )
 
 
@@ -244,7 +250,9 @@ def _assemble(job: Job) -> Parts:
     """The parts of TransferNet's loop."""
     config, data, net = job.config, job.data, job.net
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
-    switches = net.used_switches if job.phase.masks else ()
+    # With `cache_switches` all phases and the pseudo labels share entries.
+    drawn = job.phase.masks or config.cache_switches
+    switches = net.used_switches if drawn else ()
     caches = build_caches(
         config,
         data,
@@ -264,7 +272,7 @@ def _assemble(job: Job) -> Parts:
             config.train.labels_per_image,
             config.train.overlap_weight,
         )
-        return Update(net, data.split, job.optimizer, objective, job.strategy)
+        return Update(net, job.optimizer, objective, job.strategy)
 
     return Parts(
         warmup=update(0.0),
@@ -278,6 +286,9 @@ def _assemble(job: Job) -> Parts:
             caches,
         ),
         heldout=HeldOut(net, data.split, job.watched, pictures, encode=encode),
+        heldout_tags=job.watched_tags(
+            lambda records: tag_scorer(net, records, pictures, encode)
+        ),
         examples=_examples(job, pictures, encode),
         graph=net.model,
         embeddings=net.label_embeddings,

@@ -16,6 +16,7 @@ from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training.examples import ExampleRows
 from keras_wsss.training.heldout import HeldOut
+from keras_wsss.training.heldout_tags import HeldOutTags
 from keras_wsss.training.inputs import TrainingData
 from keras_wsss.training.phases import Phase
 from keras_wsss.training.replicated_update import ReplicatedUpdate
@@ -56,6 +57,25 @@ class Job:
         """Held-out pictures that this process scores: the chief, all."""
         return self.data.heldout if self.workers.is_chief else ()
 
+    def watched_tags(
+        self, scorer: Callable[[Sequence[Record]], Callable[[], np.ndarray]]
+    ) -> HeldOutTags:
+        """Held-out tags that this process scores: the chief, all.
+
+        Without target pictures nothing teaches the tagger what is scored.
+
+        Args:
+            scorer: see `HeldOutTags`.
+        """
+        data = self.data
+        watched = self.workers.is_chief and len(data.target) > 0
+        return HeldOutTags(
+            data.split,
+            data.heldout_tagged if watched else (),
+            data.heldout_negatives if watched else (),
+            scorer,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
@@ -66,7 +86,8 @@ class Parts:
         update: the update of all others.
         after_warmup: called between the two.
         streams: "source" and "target" streams of `make_batches`.
-        heldout: scores on held-out pictures.
+        heldout: scores on held-out pictures with masks.
+        heldout_tags: scores of the tagger on held-out pictures with tags.
         examples: rows of the fixed pictures that TensorBoard shows.
         graph: the model whose graph TensorBoard shows.
         embeddings: a vector per category for TensorBoard, or None.
@@ -77,6 +98,7 @@ class Parts:
     update: ReplicatedUpdate
     streams: Mapping[str, Stream | None]
     heldout: HeldOut
+    heldout_tags: HeldOutTags
     examples: ExampleRows
     graph: keras.Model
     embeddings: Callable[[], np.ndarray] | None = None

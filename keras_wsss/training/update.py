@@ -6,7 +6,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_wsss.categories import Split
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.training import losses
 from keras_wsss.training.optimizer import MultiplierAdam
@@ -58,7 +57,6 @@ class Update(ReplicatedUpdate):
 
     Args:
         net: the network, built under the strategy's scope.
-        split: categories; says what each domain's tags know.
         optimizer: built under the strategy's scope.
         objective: weights of the losses.
         strategy: distribution strategy.
@@ -67,7 +65,6 @@ class Update(ReplicatedUpdate):
     def __init__(
         self,
         net: TransferNet,
-        split: Split,
         optimizer: MultiplierAdam,
         objective: Objective,
         strategy: tf.distribute.Strategy,
@@ -75,16 +72,6 @@ class Update(ReplicatedUpdate):
         super().__init__(optimizer, strategy)
         self.net = net
         self.objective = objective
-        self._known = {
-            domain: tf.reduce_max(
-                tf.one_hot([i - 1 for i in ids], split.num_categories), 0
-            )[None]
-            for domain, ids in (
-                ("source", split.source_ids),
-                ("target", split.target_ids),
-            )
-            if ids
-        }
         self._tagger_variables = list(net.tagger.trainable_variables)
         own = {id(variable) for variable in self._tagger_variables}
         parts = [*net.attention.trainable_variables]
@@ -133,23 +120,17 @@ class Update(ReplicatedUpdate):
         features = _join([encoded[name][0] for name in domains])
         joined = {
             key: _join([batch[name][key] for name in domains])
-            for key in ("labels", "weights", "present", "tags")
+            for key in ("labels", "weights", "present", "tags", "known")
         }
         outputs = self.net.attention(
             [features, joined["labels"]], training=True
         )
         terms = _classification_terms(outputs["class_logits"], joined)
         terms |= _of_domains(outputs["class_logits"], batch, domains)
-        known = _join(
-            [
-                tf.repeat(
-                    self._known[name], tf.shape(batch[name]["tags"])[0], axis=0
-                )
-                for name in domains
-            ]
-        )
         tag_logits = self.net.tagger(features, training=True)["tag_logits"]
-        terms["tag_loss"] = losses.tag_loss(tag_logits, joined["tags"], known)
+        terms["tag_loss"] = losses.tag_loss(
+            tag_logits, joined["tags"], joined["known"]
+        )
         if self.objective.mask_weight:
             terms |= self._mask_terms(batch, encoded, outputs["guide"])
         return terms

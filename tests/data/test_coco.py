@@ -7,7 +7,10 @@ import pytest
 from pycocotools import mask as coco_mask
 from small_data import (
     BEAR,
+    CAT,
+    COCO_IDS,
     CUP,
+    DOG,
     SPLIT,
     annotation,
     box,
@@ -96,7 +99,9 @@ def test_crowds_targets_and_unknown_categories_are_ignored(tmp_path):
     expected[:, 14:18] = IGNORE  # crowd
     np.testing.assert_array_equal(record.mask.read(), expected)
     assert record.labels == (CUP,)
-    assert record.uncertain == (BEAR,)  # somewhere in the crowd
+    # Somewhere in the crowd, and what is a target.
+    assert record.uncertain == (CAT, BEAR)
+    assert record.absent == ()  # the file does not list "dog"
 
 
 def test_hidden_labels_and_pictures_are_left_out_and_counted(tmp_path):
@@ -114,10 +119,31 @@ def test_hidden_labels_and_pictures_are_left_out_and_counted(tmp_path):
     found = read(tmp_path, content)
     assert [record.image_id for record in found.records] == ["1"]
     assert found.records[0].labels == (BEAR,)
-    assert found.records[0].uncertain == (CUP,)
+    assert found.records[0].uncertain == (CAT, CUP)
     assert found.skipped == {coco.HIDDEN: ("2",), coco.NO_SOURCE: ("3", "4")}
     assert found.dropped == {coco.HIDDEN_LABELS: 1}
     assert len(read(tmp_path, content, min_pixels=0).records) == 2
+    assert not found.negatives  # nobody looked for dogs
+    content["categories"].append({"id": 18, "name": "dog"})
+    found = read(tmp_path, content)
+    assert found.records[0].absent == (DOG,)
+    assert [record.image_id for record in found.negatives] == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "absent", "without"),
+    [("listed", (), 0), ("all", (CAT, DOG), 1), ("none", (), 0)],
+)
+def test_targets_that_the_file_does_not_list_are_not_known_to_be_absent(
+    tmp_path, negatives, absent, without
+):
+    content = document(
+        {1: (8, 8), 2: (8, 8)}, [annotation(1, 1, "cup", [box(1, 1, 3, 3)])]
+    )
+    content["categories"] = [{"id": COCO_IDS["cup"], "name": "cup"}]
+    found = read(tmp_path, content, negatives=negatives)
+    assert found.records[0].absent == absent
+    assert len(found.negatives) == without
     assert not read(tmp_path, content, min_pixels=10).records
 
 

@@ -1,5 +1,7 @@
 """From files to batches: content, order, starting step, shards, bad files."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -271,7 +273,7 @@ def test_other_errors_pass_unchanged():
 
 def test_bad_images_are_dropped_and_counted(records):
     dataset = Dataset(tuple(records), {"no label": ("x",)})
-    assert drop_bad_images(dataset) is dataset
+    assert drop_bad_images(dataset) == dataset
     data = records[1].image_path.read_bytes()
     records[1].image_path.write_bytes(data[: len(data) // 2])
     records[3].image_path.unlink()
@@ -403,4 +405,39 @@ def test_hidden_cells_belong_to_the_slot(records):
     resumed = next(iter(make_batches(stream, first_step=1, num_steps=1)))
     np.testing.assert_array_equal(
         resumed["source"]["hidden"], batches[1]["hidden"]
+    )
+
+
+def test_what_is_uncertain_is_neither_present_nor_absent(records):
+    annotated = [
+        dataclasses.replace(r, annotated=(1, 2, 3), uncertain=(3,))
+        for r in records
+    ]
+    # A label stays one, whatever else is said of it.
+    stream = _stream(annotated)
+    for record in annotated:
+        expected = np.array([1, 1, 0, 0], np.float32)
+        expected[np.array(record.labels) - 1] = 1
+        np.testing.assert_array_equal(stream.known(record), expected)
+    # What no picture shows is not taught to be absent.
+    stream = _stream(annotated, taught=frozenset({2}))
+    assert stream.known(annotated[0])[0] == 0
+    batch = _take(make_batches(stream), 1)[0]["source"]
+    for row, index in enumerate(batch["record"]):
+        np.testing.assert_array_equal(
+            batch["known"][row], stream.known(annotated[index])
+        )
+
+
+def test_a_picture_without_a_label_reaches_the_tagger_alone(records):
+    empty = dataclasses.replace(records[0], labels=(), annotated=(1, 2))
+    batch = _take(
+        make_batches(_stream([empty, *records[1:]], size=8)), 1
+    )[0]["source"]
+    rows = batch["record"] == 0
+    assert rows.any()
+    assert not batch["weights"][rows].any()
+    assert not batch["tags"][rows].any()
+    np.testing.assert_array_equal(
+        batch["known"][rows], np.tile([1, 1, 0, 0], (rows.sum(), 1))
     )

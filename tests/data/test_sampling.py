@@ -144,3 +144,35 @@ def test_bad_arguments_are_named(arguments, problem):
 def test_no_label_at_all_is_a_data_error():
     with pytest.raises(DataError, match="None of the 2 pictures has a label"):
         PairSampler(_records((), ()))
+
+
+def _with_negatives(count):
+    negatives = [
+        Record(f"none{i}", f"none{i}.jpg", "target", (), annotated=(1, 2))
+        for i in range(count)
+    ]
+    return [*_records((1, 2), (1,), (2,)), *negatives]
+
+
+def test_pictures_without_a_label_have_slots_of_their_own():
+    sampler = PairSampler(_with_negatives(2), seed=3)
+    assert (sampler.slots_per_epoch, sampler.num_pairs) == (6, 4)
+    epoch = sampler.batch(0, 6)
+    assert sorted(epoch.record) == [0, 0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(
+        epoch.weights.any(axis=1), np.array(epoch.record) < 3
+    )
+
+
+def test_at_most_half_of_an_epoch_has_no_label_and_all_get_their_turn():
+    sampler = PairSampler(_with_negatives(9), seed=3)
+    assert sampler.slots_per_epoch == 8
+    seen = set()
+    for epoch in range(40):
+        batch = sampler.batch(epoch, 8)
+        pairs = sorted(r for r in batch.record if r < 3)
+        assert pairs == [0, 0, 1, 2]
+        negatives = [r for r in batch.record if r >= 3]
+        assert len(set(negatives)) == 4
+        seen.update(negatives)
+    assert seen == set(range(3, 12))

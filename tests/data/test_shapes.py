@@ -22,7 +22,7 @@ from keras_wsss.data.tags import read_tags
 from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
 
-SIZE = ShapesSize(source=60, target=24, val=16)
+SIZE = ShapesSize(source=60, target=24, val=16, negatives=3, without=2)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_same_seed_same_bytes(folder, tmp_path, apart):
 
 
 def test_other_seed_other_pictures(folder, tmp_path):
-    few = ShapesSize(source=2, target=2, val=2)
+    few = ShapesSize(128, 2, 2, 2, 0, 0)
     write_shapes(tmp_path / "other", seed=6, size=few)
     other, this = content(tmp_path / "other"), content(folder)
     pictures = [name for name in other if name.endswith(".jpg")]
@@ -68,7 +68,7 @@ def test_other_seed_other_pictures(folder, tmp_path):
 
 
 def test_smaller_set_is_the_beginning_of_a_larger_one(folder, tmp_path):
-    few = ShapesSize(source=2, target=2, val=2)
+    few = ShapesSize(128, 2, 2, 2, 0, 0)
     write_shapes(tmp_path / "few", seed=5, size=few)
     this = content(folder)
     for name, data in content(tmp_path / "few").items():
@@ -174,7 +174,11 @@ def test_training_pictures_have_tags_and_no_masks(folder):
     dataset = read_tags(
         root / "train_tags.csv", root / "JPEGImages", shapes_split()
     )
-    assert len(dataset.records) == SIZE.target
+    assert len(dataset.records) == SIZE.target + SIZE.negatives
+    assert sum(not record.labels for record in dataset.records) == (
+        SIZE.negatives
+    )
+    assert len(list((root / "without").iterdir())) == SIZE.without
     assert all(record.mask is None for record in dataset.records)
     with open(root / "train_tags.csv", newline="") as file:
         names = {Path(row["image"]).stem for row in csv.DictReader(file)}
@@ -215,6 +219,6 @@ def test_nothing_is_left_of_a_failed_run(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_wsss.data.shapes._write_target", fail)
     with pytest.raises(OSError, match="disk full"):
         write_shapes(
-            tmp_path / "set", size=ShapesSize(source=1, target=1, val=1)
+            tmp_path / "set", size=ShapesSize(64, 1, 1, 1, 0, 0)
         )
     assert not list(tmp_path.iterdir())

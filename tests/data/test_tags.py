@@ -28,8 +28,8 @@ def labels_of(tmp_path, cell: str):
         ("teddy bear dog", (DOG,)),
         ("dog teddy bear cat", (CAT, DOG)),
         ("teddy bear;dog", (DOG,)),
-        ("teddy bear", None),
-        ("", None),
+        ("teddy bear", ()),
+        ("", ()),
     ],
 )
 def test_ways_to_write_labels(tmp_path, cell, labels):
@@ -55,13 +55,58 @@ def test_records_hold_tags_and_never_a_mask(tmp_path):
         ["a.png", "b.jpg", "c.png"],
     )
     found = read_tags(path, images, SPLIT)
-    assert [record.image_id for record in found.records] == ["b", "a"]
-    assert [record.labels for record in found.records] == [(DOG,), (CAT,)]
+    assert [record.image_id for record in found.records] == ["b", "a", "c"]
+    assert [r.labels for r in found.records] == [(DOG,), (CAT,), ()]
+    assert [r.absent for r in found.records] == [(CAT,), (DOG,), (CAT, DOG)]
     assert {record.domain for record in found.records} == {"target"}
     assert all(record.mask is None for record in found.records)
     assert found.records[1].image_path == images / "a.png"
-    assert found.skipped == {NO_TARGET: ("c.png",)}
+    assert not found.skipped
     assert found.dropped == {NOT_TARGET: 3}
+
+
+def test_tags_that_are_positives_only_say_nothing_of_the_others(tmp_path):
+    path, images = write_tags(
+        tmp_path, ["a,cat", "b,", "c,cup"], ["a.png", "b.png", "c.png"]
+    )
+    found = read_tags(path, images, SPLIT, complete=False)
+    assert [record.labels for record in found.records] == [(CAT,)]
+    assert found.records[0].absent == ()
+    assert found.skipped == {NO_TARGET: ("b", "c")}
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels", "unknown"),
+    [
+        ("cat;?dog", (CAT,), (DOG,)),
+        ("cat ?dog", (CAT,), (DOG,)),
+        ("?cat dog", (DOG,), (CAT,)),
+        ("?kitty", (), (CAT,)),
+        ("? cat", (), (CAT,)),
+        ("?dog cat", (CAT,), (DOG,)),
+        ("?teddy bear cat", (CAT,), ()),
+    ],
+)
+def test_a_tag_may_be_unknown(tmp_path, cell, labels, unknown):
+    path, images = write_tags(tmp_path, [f"a,{cell}"], ["a.png"])
+    (record,) = read_tags(path, images, SPLIT).records
+    assert (record.labels, record.uncertain) == (labels, unknown)
+    absent = {CAT, DOG} - set(labels) - set(unknown)
+    assert record.absent == tuple(sorted(absent))
+
+
+def test_unknown_tags_may_stand_in_a_column_of_their_own(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.png", "b.png"])
+    path.write_text("image,labels,unknown\na,cat,dog;cup\nb,,cat dog\n")
+    found = read_tags(path, images, SPLIT)
+    assert [record.labels for record in found.records] == [(CAT,), ()]
+    assert [r.uncertain for r in found.records] == [(DOG,), (CAT, DOG)]
+
+
+def test_a_tag_cannot_be_sure_and_unknown(tmp_path):
+    path, images = write_tags(tmp_path, ["a,cat;?kitty"], ["a.png"])
+    with pytest.raises(DataError, match="line 2: 'cat' is a tag and unknown"):
+        read_tags(path, images, SPLIT)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from small_data import CAT, DOG, SPLIT
 from keras_wsss.evaluation.report import Report, html_of, write_report
 from keras_wsss.evaluation.report_history import History
 from keras_wsss.evaluation.report_pictures import Album
-from keras_wsss.evaluation.tagging import tag_scores
+from keras_wsss.tagging import tag_scores
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 WAYS = ("raw", "augmented", "raw + refined", "augmented + refined")

@@ -60,6 +60,7 @@ def batch(split, seed=0, rows=2):
     part = {
         "image": rng.normal(0, 60, (rows, 65, 65, 3)).astype(np.float32),
         "valid": valid,
+        "known": np.ones_like(tags),
         "tags": tags,
         "hidden": (rng.uniform(size=(rows, 4, 4)) < 0.5).astype(np.float32),
     }

@@ -46,7 +46,7 @@ def make_update(config, mask_weight=1.0, tag_weight=1.0, strategy=None):
         )
     labels = config.train.labels_per_image
     objective = Objective(mask_weight, tag_weight, labels)
-    return net, Update(net, split, optimizer, objective, strategy)
+    return net, Update(net, optimizer, objective, strategy)
 
 
 def make_batch(config, target=True, seed=0, rows=2, labels=1):

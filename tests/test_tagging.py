@@ -5,8 +5,16 @@ import json
 import numpy as np
 import pytest
 
+from keras_wsss.config import default_config
 from keras_wsss.errors import DataError
-from keras_wsss.evaluation.tagging import average_precision, tag_scores
+from keras_wsss.tagging import (
+    TagRule,
+    average_precision,
+    calibration,
+    choose_rule,
+    rule_of,
+    tag_scores,
+)
 
 
 def slow_average_precision(truth, scores):
@@ -58,7 +66,7 @@ def test_no_positives_is_undefined():
 def test_scores_of_two_categories():
     truth = np.array([[1, 0], [1, 0], [0, 0], [1, 0]], bool)
     p = np.array([[0.9, 0.2], [0.6, 0.7], [0.6, 0.1], [0.1, 0.3]])
-    result = tag_scores(truth, p, ["cat", "dog"], threshold=0.6)
+    result = tag_scores(truth, p, ["cat", "dog"], TagRule(0.6, 0.6))
     cat, dog = (result["per_category"][name] for name in ("cat", "dog"))
     # A probability equal to the threshold is a predicted tag.
     assert (cat["predicted"], cat["positives"]) == (3, 3)
@@ -92,3 +100,81 @@ def test_bad_input_is_named():
         )
     with pytest.raises(DataError, match=r"\[pictures, 2\]"):
         tag_scores(np.ones((2, 3), bool), np.ones((2, 2)), ["cat", "dog"])
+
+
+def test_a_rule_names_what_is_sure_or_the_best_or_nothing():
+    scores = np.array([[0.7, 0.6], [0.4, 0.3], [0.2, 0.1]])
+    chosen = TagRule(0.5, 0.25).choose(scores)
+    np.testing.assert_array_equal(chosen, [[1, 1], [1, 0], [0, 0]])
+    always = TagRule(0.5, 0.0).choose(scores)
+    np.testing.assert_array_equal(always[2], [1, 0])
+
+
+def test_the_rule_is_chosen_between_pictures_with_and_without_a_tag():
+    rng = np.random.default_rng(0)
+    truth = np.zeros((60, 2), bool)
+    truth[:40, 0] = True
+    truth[:10, 1] = True
+    scores = np.where(truth, 0.8, 0.3) + rng.uniform(-0.05, 0.05, truth.shape)
+    scores[40:] = rng.uniform(0.0, 0.1, (20, 2))
+    rule = choose_rule(truth, scores)
+    np.testing.assert_array_equal(rule.choose(scores), truth)
+    assert 0.36 < rule.tag_threshold < 0.74
+    assert 0.1 < rule.none_threshold <= scores[:40].max(axis=1).min()
+
+
+def test_an_answer_of_none_costs_few_pictures_with_a_tag():
+    rng = np.random.default_rng(1)
+    truth = np.zeros((200, 1), bool)
+    truth[:100] = True
+    scores = rng.uniform(0, 1, (200, 1))  # says nothing
+    rule = choose_rule(truth, scores)
+    assert (scores[:100] < rule.none_threshold).mean() <= 0.05
+    # Without any picture to tell apart from, just these are turned away.
+    rule = choose_rule(truth[:100], scores[:100])
+    turned_away = (scores[:100] < rule.none_threshold).mean()
+    assert 0.02 < turned_away <= 0.05
+
+
+def test_unknown_tags_choose_nothing_and_count_nowhere():
+    truth = np.ones((12, 2), bool)
+    scores = np.tile([0.9, 0.1], (12, 1))
+    known = np.tile([True, False], (12, 1))
+    rule = choose_rule(truth, scores, known)
+    result = tag_scores(truth, scores, ["cat", "dog"], rule, known)
+    assert (result["precision"], result["recall"]) == (1, 1)
+    assert result["per_category"]["dog"]["positives"] == 0
+    assert result["bins"] == [[pytest.approx(0.9), 1.0, 12]]
+
+
+def test_too_few_pictures_choose_nothing():
+    assert choose_rule(np.ones((9, 1), bool), np.ones((9, 1))) is None
+
+
+def test_calibration_of_two_bins():
+    truth = np.array([[True], [False], [True], [True]])
+    scores = np.array([[0.25], [0.25], [0.95], [0.95]])
+    found = calibration(truth, scores)
+    # Half of the first bin is true, all of the last.
+    assert found["expected_calibration_error"] == pytest.approx(
+        (0.25 + 0.05) / 2
+    )
+    brier = np.mean((scores - truth) ** 2)
+    assert found["brier"] == pytest.approx(brier)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({}, TagRule(0.4, 0.2)),
+        ({"tag_threshold": 0.7}, TagRule(0.7, 0.7)),
+        ({"none_threshold": 0.1}, TagRule(0.4, 0.1)),
+        ({"tag_threshold": 0.7, "none_threshold": 0.3}, TagRule(0.7, 0.3)),
+        ({"always_one_tag": True}, TagRule(0.4, 0.0)),
+    ],
+)
+def test_the_config_overrules_what_was_chosen(fields, rule):
+    inference = default_config().inference
+    inference.update(fields)
+    assert rule_of(inference, TagRule(0.4, 0.2)) == rule
+    assert rule_of(default_config().inference) == TagRule(0.5, 0.5)
