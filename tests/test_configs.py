@@ -49,6 +49,31 @@ def test_config_is_whole_and_says_how_it_is_run(path, tmp_path):
 
 
 def test_there_is_a_config_for_every_protocol():
-    assert {"mini60", "mini75", "shapes", "transfernet_voc12"} <= {
-        path.stem for path in FILES
-    }
+    assert {
+        "mini60",
+        "mini60_published",
+        "mini75",
+        "shapes",
+        "transfernet_voc12",
+    } <= {path.stem for path in FILES}
+
+
+def test_published_form_differs_in_data_and_schedule_alone():
+    config = to_json(load(FOLDER / "mini60_published.py").get_config())
+    mini60 = to_json(load(FOLDER / "mini60.py").get_config())
+    published = to_json(default_config())
+    # How often a run reports and saves changes no weight.
+    for field in ("checkpoint_every", "heldout_every"):
+        config["train"].pop(field)
+        published["train"].pop(field)
+    for group in ("model", "train", "inference"):
+        assert config[group] == published[group], group
+    # The same pictures as mini60, of which small labels are asked for too.
+    assert config["data"].pop("min_pixels") < mini60["data"].pop("min_pixels")
+    assert config["data"] == mini60["data"]
+    assert config["split"] == mini60["split"]
+    assert config["image"] == mini60["image"]
+    amounts = {"steps", "source_pairs", "target_pairs"}
+    for phase in ("attention", "transfer"):
+        for key in config[phase].keys() - amounts:
+            assert config[phase][key] == published[phase][key], (phase, key)
