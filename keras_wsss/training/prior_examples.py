@@ -25,8 +25,7 @@ class PriorExamples:
         net: the network.
         split: categories.
         pairs: name of a sheet -> pictures and the label whose class map is
-            drawn. Masks are shown of pictures that have one; training never
-            sees them.
+            drawn.
         pictures: reads them.
         config: the run's config.
     """
@@ -95,10 +94,5 @@ class PriorExamples:
             Panel("mask + CRF", mask=self._ids[found["after"]]),
             Panel("prediction", mask=self._ids[found["prediction"]]),
         ]
-        if record.mask is not None:
-            truth = self.pictures.mask(
-                record, self.size, square.height, square.width
-            )
-            panels.append(Panel("truth", mask=truth))
         names = tuple((self.split.name_of(i), i) for i in record.labels)
         return Row(square.image, tuple(panels), names)

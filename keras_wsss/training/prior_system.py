@@ -18,7 +18,6 @@ from keras_wsss.data.preprocess import MEAN_COLOUR
 from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
-from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.prior_steps import PriorSteps
 from keras_wsss.models.prior import SEGMENT_STRIDE, Prior
@@ -176,24 +175,17 @@ def _stream(
 
 
 def _examples(job: Job) -> dict:
-    """Target pictures by their tags, and evaluation pictures with masks."""
-    config, split = job.config, job.data.split
+    """Target pictures by their tags, of training and held out of it."""
+    config, data = job.config, job.data
     if not job.workers.is_chief:
         return {}
+    scored = data.split.scored_ids
+    ids = (*scored, *(i for i in data.split.target_ids if i not in scored))
     count = config.train.examples
-    others = [i for i in split.target_ids if i not in split.scored_ids]
-    ids = (*split.scored_ids, *others)
-    pairs = {"target": tagged_examples(job.data.target, ids, count)}
-    if count and config.data.eval_root and Path(config.data.eval_root).is_dir():
-        evaluation = read_voc(
-            config.data.eval_root,
-            config.data.eval_set,
-            split,
-            masks=config.data.eval_masks,
-            max_pixels=config.data.max_pixels,
-        )
-        pairs["evaluation"] = tagged_examples(evaluation.records, ids, count)
-    return pairs
+    return {
+        "target": tagged_examples(data.target, ids, count),
+        "heldout": tagged_examples(data.heldout_tagged, ids, count),
+    }
 
 
 def _tag_scorer(

@@ -53,7 +53,7 @@ def test_tensorboard_shows_how_masks_grow(prior_run):
         str(prior_run[0] / "events"), size_guidance={"tensors": 0}
     )
     events.Reload()
-    for sheet in ("examples/target", "examples/evaluation"):
+    for sheet in ("examples/target", "examples/heldout"):
         assert [e.step for e in events.Tensors(sheet)] == [0, 4, STEPS]
 
 
