@@ -9,6 +9,7 @@ from keras_wsss.files import sha256
 from keras_wsss.models.network import assign_arrays, named_variables
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.tagging import TagRule
 
 CONFIG_FILE = "config.json"
 PHASE_FILE = "phase.json"
@@ -92,6 +93,32 @@ def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
     }
     assign_arrays(named_variables(net, net.trained_parts), arrays, str(run))
     return checkpoint.step
+
+
+def read_tag_rule(run: Path, folder: str = CHECKPOINTS) -> TagRule | None:
+    """The thresholds of tags that a run chose on its held-out tags.
+
+    Args:
+        run: the run folder.
+        folder: where in it the checkpoint lies.
+
+    Returns:
+        None where it could choose none: too few held-out tagged pictures.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = run / folder / TAGGING_FILE
+    if not path.exists():
+        return None
+    try:
+        rule = json.loads(path.read_text(encoding="utf-8"))["rule"]
+        return rule and TagRule(**rule)
+    except (KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error}); restore it, or remove it and "
+            "give config.inference.tag_threshold."
+        ) from error
 
 
 def load_run_encoder(net: TransferNet | Prior, run: Path) -> None:

@@ -117,7 +117,8 @@ def write_shapes(
         target/JPEGImages/*.jpg                   training and evaluation
         target/ImageSets/Segmentation/{train,val}.txt
         target/SegmentationClass/*.png            of the val pictures only
-        target/without/*.jpg                      no target category; unused
+        target/without/source_shapes/*.jpg        no target category; not for
+        target/without/plain/*.png                training, but to test with
 
     The bytes are a function of the arguments (and of the versions of OpenCV
     and Pillow, which encode the pictures).
@@ -386,17 +387,52 @@ def _write_target(root: Path, seed: int, size: ShapesSize) -> None:
         )
         if not training:
             name = f"without_{index - size.negatives:05d}.jpg"
-            _write_picture(root / "without" / name, picture)
+            _write_picture(root / "without" / "source_shapes" / name, picture)
             continue
         image_id = f"negative_{index:05d}"
         lists["train"].append(image_id)
         _write_picture(root / "JPEGImages" / f"{image_id}.jpg", picture)
         lines.append(f"{image_id}.jpg,")
+    for name, picture in plain_pictures(size.image_size).items():
+        path = root / "without" / "plain" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
     _write_lines(root / "train_tags.csv", lines)
     _write_lines(root / "classes.txt", split.target)
     for name, image_ids in lists.items():
         path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
         _write_lines(path, image_ids)
+
+
+def plain_pictures(size: int) -> dict[str, np.ndarray]:
+    """Pictures with nothing in them: one colour, or a gradient.
+
+    Args:
+        size: side in pixels.
+
+    Returns:
+        Name -> uint8 [size, size, 3], RGB.
+    """
+    ramp = np.linspace(0, 255, size)
+    across = np.broadcast_to(ramp, (size, size))
+    centre = np.abs(np.linspace(-1, 1, size))
+    far = np.hypot(centre[:, None], centre[None])
+    levels = {
+        **{f"grey_{v:03d}": np.full((size, size), v) for v in (64, 128, 192)},
+        "black": np.zeros((size, size)),
+        "white": np.full((size, size), 255),
+        "gradient_across": across,
+        "gradient_down": across.T,
+        "gradient_diagonal": (across + across.T) / 2,
+        "gradient_round": 255 * (1 - far / far.max()),
+    }
+    pictures = {
+        name: np.repeat(level.astype(np.uint8)[..., None], 3, axis=2)
+        for name, level in levels.items()
+    }
+    for name, colour in {"red": (200, 40, 40), "blue": (40, 60, 200)}.items():
+        pictures[name] = np.full((size, size, 3), colour, np.uint8)
+    return pictures
 
 
 def _write_mask(

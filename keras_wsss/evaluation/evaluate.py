@@ -334,7 +334,7 @@ class _Evaluation:
                 np.array(self.truths),
                 np.array(self.tag_scores),
                 names,
-                self.predictor.config.inference.tag_threshold,
+                self.predictor.steps.rule,
             ),
             "pictures": self.pictures,
             "seconds": self.clock.seconds,

@@ -5,11 +5,15 @@ from keras_wsss.inference.prior_steps import PriorSteps
 from keras_wsss.inference.steps import SegmentationSteps
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.tagging import TagRule
 
 
 def make_steps(
-    net: TransferNet | Prior, split: Split, config
+    net: TransferNet | Prior,
+    split: Split,
+    config,
+    rule: TagRule | None = None,
 ) -> SegmentationSteps:
-    """Steps for a trained network of either system."""
+    """Steps for a trained network of either system; see their classes."""
     kind = PriorSteps if config.system == "prior" else SegmentationSteps
-    return kind(net, split, config)
+    return kind(net, split, config, rule)

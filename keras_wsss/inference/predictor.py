@@ -20,7 +20,9 @@ from keras_wsss.run_folder import (
     CONFIG_FILE,
     load_run_encoder,
     load_trained_parts,
+    read_tag_rule,
 )
+from keras_wsss.tagging import TagRule
 
 __all__ = [
     "RAW",
@@ -82,13 +84,21 @@ class Predictor:
         net: a trained network.
         split: its categories.
         config: the run's config; `inference` gives the thresholds.
+        rule: thresholds of tags that the run chose for itself, used where
+            the config names none.
     """
 
-    def __init__(self, net: TransferNet | Prior, split: Split, config):
+    def __init__(
+        self,
+        net: TransferNet | Prior,
+        split: Split,
+        config,
+        rule: TagRule | None = None,
+    ):
         self.net = net
         self.split = split
         self.config = config
-        self.steps = make_steps(net, split, config)
+        self.steps = make_steps(net, split, config, rule)
         self._encode_functions: dict[float, Callable] = {}
         self._foreground_functions: dict[float, Callable] = {}
         self._tag_functions: dict[float, Callable] = {}
@@ -179,7 +189,7 @@ class Predictor:
         net = build_network(config, split)
         load_run_encoder(net, workdir)
         load_trained_parts(net, workdir)
-        return cls(net, split, config)
+        return cls(net, split, config, read_tag_rule(workdir))
 
     def __call__(
         self,
@@ -254,10 +264,7 @@ class Predictor:
         return np.mean(scores, axis=0)
 
     def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
-        """Scored categories with a probability of at least the threshold.
-
-        The most probable one where none is, as in TransferNet's release.
-        """
+        """Scored categories that the tagger names, perhaps none."""
         chosen = self._choose_tags(scores)
         return tuple(int(i) for i in chosen.numpy())
 

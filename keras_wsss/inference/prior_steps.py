@@ -11,6 +11,7 @@ from keras_wsss.models.mask_maker import MaskMaker, inference_crf
 from keras_wsss.models.prior import SEGMENT_STRIDE, Prior, segment_grid
 from keras_wsss.models.prior_masks import min_max
 from keras_wsss.models.vgg import STRIDE
+from keras_wsss.tagging import TagRule
 
 _GATES = {"zero": 0.0, "neg_inf": -1e9}
 
@@ -27,13 +28,16 @@ class PriorSteps(SegmentationSteps):
         net: a trained network.
         split: its categories.
         config: the run's config; `prior` and `inference` have the values.
+        rule: see `SegmentationSteps`.
     """
 
     method = "Prior"
     has_crf = True
 
-    def __init__(self, net: Prior, split: Split, config):
-        super().__init__(net, split, config)
+    def __init__(
+        self, net: Prior, split: Split, config, rule: TagRule | None = None
+    ):
+        super().__init__(net, split, config, rule)
         if config.prior.gate_value not in _GATES:
             raise ConfigError(
                 f"config.prior.gate_value is '{config.prior.gate_value}'; use "

@@ -22,6 +22,7 @@ from keras_wsss.models.network import (
     read_arrays,
 )
 from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.tagging import TagRule, rule_of
 
 
 class SegmentationSteps:
@@ -34,8 +35,11 @@ class SegmentationSteps:
         net: a trained network.
         split: its categories.
         config: the run's config; `inference` gives the thresholds.
+        rule: the thresholds of tags that the run chose for itself, used
+            where the config names none.
 
     Attributes:
+        rule: which probabilities make a tag.
         method: name of the system in tables.
         has_crf: whether the network has a CRF of its own for the test, which
             `crf_foreground` runs.
@@ -44,9 +48,16 @@ class SegmentationSteps:
     method = "TransferNet"
     has_crf = False
 
-    def __init__(self, net: TransferNet, split: Split, config):
+    def __init__(
+        self,
+        net: TransferNet,
+        split: Split,
+        config,
+        rule: TagRule | None = None,
+    ):
         self.split = split
         self.config = config
+        self.rule = rule_of(config.inference, rule)
         self._networks = {1.0: net}
         self._encoders: dict[float, Callable] = {}
         self._refine = ImageGuidedRefinement()
@@ -125,24 +136,24 @@ class SegmentationSteps:
         return tf.sigmoid(outputs["tag_logits"][0])
 
     def choose_tags(self, scores: tf.Tensor) -> tf.Tensor:
-        """Scored categories with a probability of at least the threshold.
-
-        The most probable one where none is, as in TransferNet's release.
+        """Scored categories that the tagger names; see `TagRule`.
 
         Args:
             scores: float [C].
 
         Returns:
-            int32 [K], ids in ascending order; K is at least 1.
+            int32 [K], ids in ascending order; none of them if K is 0.
         """
         ids = tf.constant(self.split.scored_ids, tf.int32)
         own = tf.gather(scores, ids - 1)
         # Not by a cast: 0.6 in float32 is more than 0.6 in float64.
-        sure = own >= tf.constant(
-            self.config.inference.tag_threshold, own.dtype
-        )
+        sure = own >= tf.constant(self.rule.tag_threshold, own.dtype)
         best = tf.range(tf.size(ids)) == tf.argmax(own, output_type=tf.int32)
-        return tf.boolean_mask(ids, tf.where(tf.reduce_any(sure), sure, best))
+        chosen = tf.where(tf.reduce_any(sure), sure, best)
+        some = tf.reduce_max(own) >= tf.constant(
+            self.rule.none_threshold, own.dtype
+        )
+        return tf.boolean_mask(ids, chosen & some)
 
     def foreground(
         self,

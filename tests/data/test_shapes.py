@@ -178,7 +178,11 @@ def test_training_pictures_have_tags_and_no_masks(folder):
     assert sum(not record.labels for record in dataset.records) == (
         SIZE.negatives
     )
-    assert len(list((root / "without").iterdir())) == SIZE.without
+    without = root / "without" / "source_shapes"
+    assert len(list(without.iterdir())) == SIZE.without
+    plain = sorted((root / "without" / "plain").iterdir())
+    assert len(plain) == 11
+    assert all(Image.open(path).size == (128, 128) for path in plain)
     assert all(record.mask is None for record in dataset.records)
     with open(root / "train_tags.csv", newline="") as file:
         names = {Path(row["image"]).stem for row in csv.DictReader(file)}

@@ -17,6 +17,7 @@ from keras_wsss.inference.predictor import (
 )
 from keras_wsss.models.network import build_network
 from keras_wsss.run_folder import CHECKPOINTS, ENCODER
+from keras_wsss.tagging import TagRule
 
 SHARP = View()
 MIRRORED = View(mirror=True)
@@ -104,15 +105,34 @@ def test_most_probable_label_wins_over_the_threshold(predictor, image):
     np.testing.assert_array_equal(prediction.mask, expected)
 
 
-def test_tags_over_the_threshold_or_the_best(predictor):
+def test_tags_over_the_threshold_or_the_best_or_none(predictor):
+    steps = predictor.steps
+    rule = TagRule(0.5, 0.3)
+    predictor = Predictor(
+        predictor.net, predictor.split, predictor.config, rule
+    )
+    assert predictor.steps.rule == rule
     scores = np.zeros(predictor.split.num_categories)
     targets = np.array(predictor.split.scored_ids)
-    scores[targets[2] - 1] = 0.3
+    scores[targets[2] - 1] = 0.31
     # A source category is never a prediction, however sure the tagger is.
     scores[predictor.split.source_ids[0] - 1] = 0.99
     assert predictor.choose_tags(scores) == (targets[2],)
+    scores[targets[2] - 1] = 0.29
+    assert predictor.choose_tags(scores) == ()
     scores[targets[[0, 4]] - 1] = 0.6, 0.9
     assert predictor.choose_tags(scores) == (targets[0], targets[4])
+    assert steps.rule != rule  # each has its own
+
+
+def test_a_picture_without_a_tag_has_an_empty_mask(predictor, image):
+    rule = TagRule(1.0, 1.0)
+    cautious = Predictor(predictor.net, predictor.split, predictor.config, rule)
+    prediction = cautious(image)
+    assert prediction.tags == ()
+    assert prediction.mask.shape == image.shape[:2]
+    assert not prediction.mask.any()
+    assert cautious(image, tags=["star"]).tags  # tags overrule
 
 
 def test_mirrored_view_is_the_view_of_the_mirrored_picture(predictor, image):

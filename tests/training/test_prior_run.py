@@ -25,7 +25,8 @@ def test_a_run_without_any_source_data(prior_run, prior_data):
     results = read_json(workdir / "results.json")
     assert results["steps"] == STEPS
     assert results["data"]["source_pictures"] == 0
-    assert results["data"]["target_pictures"] == 16
+    counts = results["data"]
+    assert counts["target_pictures"] + counts["heldout_tagged_pictures"] == 16
     assert results["heldout"] == {}
     warm = [line for line in lines if line.startswith("step 2/")]
     joint = [line for line in lines if line.startswith("step 3/")]

@@ -106,7 +106,8 @@ def test_transfer_runs_without_any_target_mask(
     results = train(
         config, "transfer", tmp_path / "run", decoder_run[0], report=silent
     )
-    assert results["data"]["target_pictures"] == 16
+    counts = results["data"]
+    assert counts["target_pictures"] + counts["heldout_tagged_pictures"] == 16
     assert "mask_loss" in results["last"]
 
 
