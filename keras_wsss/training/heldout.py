@@ -148,7 +148,9 @@ def tag_scorer(
 ) -> Callable[[], np.ndarray]:
     """The tagger's probabilities of pictures, whenever they are asked for.
 
-    The encoder's outputs are computed once and kept, as it is frozen.
+    They are means over the picture and its mirror image, as in predictions
+    by default. The encoder's outputs are computed once and kept, as it is
+    frozen.
 
     Args:
         net: the network.
@@ -160,8 +162,16 @@ def tag_scorer(
         Function that gives float32 [pictures, C].
     """
     size = net.config.image_size
-    batches = evaluation_batches(records, size, _BATCH, pictures=pictures)
-    features = [encode(batch["image"])[0] for batch in iterate(batches)]
+    views = [
+        evaluation_batches(
+            records, size, _BATCH, mirror=mirror, pictures=pictures
+        )
+        for mirror in (False, True)
+    ]
+    features = [
+        [encode(batch["image"])[0] for batch in iterate(batches)]
+        for batches in views
+    ]
 
     @tf.function(autograph=False)
     def probabilities(batch: tf.Tensor) -> tf.Tensor:
@@ -169,7 +179,10 @@ def tag_scorer(
         return tf.sigmoid(outputs["tag_logits"])
 
     def score() -> np.ndarray:
-        found = [probabilities(batch).numpy() for batch in features]
-        return np.concatenate(found)[: len(records)]
+        means = [
+            (probabilities(plain).numpy() + probabilities(mirrored).numpy()) / 2
+            for plain, mirrored in zip(*features, strict=True)
+        ]
+        return np.concatenate(means)[: len(records)]
 
     return score

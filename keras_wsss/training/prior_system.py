@@ -198,17 +198,20 @@ def _tag_scorer(
     steps = PriorSteps(net, split_of(config), config)
     limit = config.data.max_pixels
     small = [
-        steps.warped(read_image(record.image_path, limit), 1.0)
+        tf.cast(steps.warped(read_image(record.image_path, limit), 1.0), "half")
         for record in records
     ]
 
     @tf.function(autograph=False, reduce_retracing=True)
     def probabilities(batch: tf.Tensor) -> tf.Tensor:
-        outputs = net.classifier(batch, training=False)
-        return tf.map_fn(
+        batch = tf.cast(batch, tf.float32)
+        both = tf.concat([batch, tf.reverse(batch, [2])], 0)
+        outputs = net.classifier(both, training=False)
+        scores = tf.map_fn(
             lambda logits: steps.tag_scores({"tag_logits": logits[None]}),
             outputs["tag_logits"],
         )
+        return sum(tf.split(scores, 2)) / 2.0
 
     def score() -> np.ndarray:
         return np.concatenate(
