@@ -27,16 +27,14 @@ def load_tensorflow() -> None:
     oneDNN and of missing CUDA drivers it tells before it looks.
     """
     level = os.environ.setdefault(LOG_LEVEL, _QUIET)
-    quiet = (
-        _filtered(level)
-        if level in ("1", "2", "3")
-        else contextlib.nullcontext()
-    )
+    quiet = level in ("1", "2", "3") and sys.stderr is not None
+    context = _filtered(level) if quiet else contextlib.nullcontext()
     # An import that fails tells more where TensorFlow is used.
-    with quiet, contextlib.suppress(ImportError):
+    with context, contextlib.suppress(ImportError):
         import tensorflow  # noqa: F401
-    # Its Python tells of every strategy at the level INFO.
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    if quiet:
+        # Its Python tells of every strategy at the level INFO.
+        logging.getLogger("tensorflow").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager
@@ -53,7 +51,7 @@ def _filtered(level: str) -> Iterator[None]:
             stdout=2,  # it writes where we wrote
             start_new_session=True,  # Ctrl-C is for us
         )
-    except OSError:  # no stderr, no process left: all may be heard
+    except OSError:  # no process to be had: all may be heard
         yield
         return
     stderr = os.dup(2)
