@@ -17,12 +17,10 @@ import threading
 import time
 from pathlib import Path
 
-# TensorFlow's own messages would stand between ours; an outer setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from keras_wsss.cli import exit_with
 from keras_wsss.errors import UserError
 from keras_wsss.files import write_json, write_text
+from keras_wsss.quiet_start import load_tensorflow
 
 REPOSITORY = Path(__file__).resolve().parent
 # Mean IoU with oracle tags, augmented and refined: what to expect, and where
@@ -324,6 +322,7 @@ def use_commands(out: Path) -> list[tuple[str, list[str]]]:
 
 def draw(out: Path) -> None:
     """Writes the gallery of evaluation pictures, one of them of both."""
+    load_tensorflow()
     from keras_wsss.data.voc import read_voc
     from keras_wsss.evaluation.gallery import (
         choose_rows,

@@ -3,13 +3,17 @@
 Writes DIR/evaluation/results.json, results.md and report.html.
 """
 
-import os
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
-from keras_wsss.cli import check_loaded, define_max_pixels, run_app
+from keras_wsss.cli import (
+    check_loaded,
+    define_max_pixels,
+    run_app,
+    start_computing,
+)
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -55,12 +59,10 @@ LIMIT = flags.DEFINE_integer(
 
 MAX_PIXELS = define_max_pixels()
 
-# TensorFlow's own messages would stand between ours; an outer setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, tables out; user errors are raised."""
+    start_computing()
     from keras_wsss.data.voc import read_voc
     from keras_wsss.errors import ConfigError
     from keras_wsss.evaluation.evaluate import evaluate

@@ -4,12 +4,11 @@ PICTURES are JPEG and PNG files, and folders of them. Writes OUT/masks,
 OUT/overlays and OUT/predictions.json. See docs/predict.md.
 """
 
-import os
 import sys
 
 from absl import flags
 
-from keras_wsss.cli import define_max_pixels, run_app
+from keras_wsss.cli import define_max_pixels, run_app, start_computing
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -39,12 +38,10 @@ EXIT_SOME_FAILED = 1
 
 MAX_PIXELS = define_max_pixels()
 
-# TensorFlow's own messages would stand between ours; an outer setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, files out; user errors are raised."""
+    start_computing()
     from keras_wsss.data.progress import progress
     from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predict_files import (

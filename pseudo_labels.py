@@ -6,12 +6,11 @@ them as palette PNGs in VOC layout: to go on training on them
 other segmenter. See docs/pseudo_labels.md.
 """
 
-import os
 from pathlib import Path
 
 from absl import flags
 
-from keras_wsss.cli import define_max_pixels, run_app
+from keras_wsss.cli import define_max_pixels, run_app, start_computing
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -43,12 +42,10 @@ REFINE = flags.DEFINE_bool(
 
 MAX_PIXELS = define_max_pixels()
 
-# TensorFlow's own messages would stand between ours; an outer setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, masks out; user errors are raised."""
+    start_computing()
     from keras_wsss.data.pictures import PictureStore
     from keras_wsss.data.progress import progress
     from keras_wsss.errors import ConfigError

@@ -5,13 +5,12 @@
 Repeating the command resumes an interrupted run.
 """
 
-import os
-
 from absl import flags
 from ml_collections import config_flags
 
 from keras_wsss.cli import check_loaded, define_max_pixels, run_app
 from keras_wsss.errors import ConfigError
+from keras_wsss.quiet_start import load_tensorflow
 
 PHASE = flags.DEFINE_enum(
     "phase",
@@ -81,11 +80,8 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
     config = CONFIG.value
     check_loaded(config)
-    # TensorFlow's own messages would stand between ours; an outer setting
-    # wins. Of a lost worker it tells in many lines, and we in one.
-    severe = "3" if STRATEGY.value == "multi_worker" else "2"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", severe)
-    # TensorFlow takes seconds to import; what is above need not wait for it.
+    # It takes seconds; what is above need not wait for it.
+    load_tensorflow()
     from keras_wsss.training.run import train
     from keras_wsss.training.workers import Timeouts
 

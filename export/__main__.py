@@ -4,12 +4,11 @@
 docs/serving.md.
 """
 
-import os
 from pathlib import Path
 
 from absl import flags, logging
 
-from keras_wsss.cli import run_app
+from keras_wsss.cli import run_app, start_computing
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder of train.py.")
 OUT = flags.DEFINE_string(
@@ -55,9 +54,6 @@ CHECK_IMAGES = flags.DEFINE_list(
     "target pictures if not given.",
 )
 
-# TensorFlow's own messages would stand between ours; an outer setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, a folder out; user errors are raised."""
@@ -71,6 +67,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError(
             "Give --workdir RUN and --out MODEL/N, or --verify MODEL/N."
         )
+    start_computing()
     from export.build import check_version, export_model
     from export.signatures import ServingOptions
     from keras_wsss.inference.predictor import Predictor

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from absl import app, flags
 
 from keras_wsss.errors import ConfigError, Terminated, UserError, printable
+from keras_wsss.quiet_start import load_tensorflow
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -85,6 +86,17 @@ def define_max_pixels() -> flags.FlagHolder:
         "not given.",
         lower_bound=1,
     )
+
+
+def start_computing() -> None:
+    """Imports TensorFlow, and prints what computes as a command's first line.
+
+    For commands that compute in one process on one device.
+    """
+    load_tensorflow()
+    from keras_wsss.devices import announce_devices
+
+    announce_devices()
 
 
 def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:

@@ -96,8 +96,9 @@ def test_evaluating_what_is_no_run(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_says_what_it_wrote(decoder_run):
+def test_a_run_says_what_computes_and_what_it_wrote(decoder_run):
     workdir, done = decoder_run
+    assert done.stdout.startswith("Computing on ")
     assert done.stdout.splitlines()[-1].startswith(
         f"Done: {workdir}/results.json, "
     )

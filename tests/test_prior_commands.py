@@ -16,6 +16,7 @@ def test_evaluate(prior_run, prior_data, tmp_path):
         data=prior_data,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Computing on ")
     results = read_json(tmp_path / "results.json")
     methods = {row["method"] for row in results["rows"]}
     assert {"Prior", "masks on line", "class activation maps"} <= methods
@@ -34,6 +35,7 @@ def test_export(prior_run, prior_data, tmp_path):
         data=prior_data,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Computing on ")
     assert "Checked in a fresh process without keras_wsss" in done.stdout
     assert (out / "saved_model.pb").exists()
     assert read_json(out / "manifest.json")["options"]["own_crf"] is True

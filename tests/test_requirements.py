@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_every_import_is_required():
 def test_every_requirement_has_both_bounds(name):
     for requirement, bounds in requirements(name).items():
         assert re.fullmatch(r">=[\d.]+,<[\d.]+", bounds), requirement
+
+
+def test_the_extra_for_gpus_is_the_required_tensorflow_with_cuda():
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    bounds = requirements("requirements.txt")["tensorflow"]
+    assert extras["gpu"] == [f"tensorflow[and-cuda]{bounds}"]
 
 
 def locked() -> dict[str, str]:

@@ -4,7 +4,6 @@ python -m keras_wsss.models.diagram --config configs/NAME.py --out FILE.svg
 """
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -182,6 +181,7 @@ def _arrow(
 
 def _main() -> None:
     from keras_wsss.cli import check_loaded, run_app
+    from keras_wsss.quiet_start import load_tensorflow
 
     config = config_flags.DEFINE_config_file(
         "config", None, "Configuration whose network is drawn."
@@ -189,6 +189,7 @@ def _main() -> None:
     out = flags.DEFINE_string("out", "model.svg", "SVG file to write.")
 
     def run(argv: list[str]) -> int:
+        load_tensorflow()
         from keras_wsss.config import split_of
         from keras_wsss.files import write_text
         from keras_wsss.models.network import build_network
@@ -204,5 +205,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _main()

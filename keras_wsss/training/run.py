@@ -15,6 +15,7 @@ from keras_wsss.checkpoints import (
 )
 from keras_wsss.config import PhaseSettings, check_values, to_json
 from keras_wsss.data.pictures import PictureStore
+from keras_wsss.devices import announce_devices, computing_devices
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.models.network import (
@@ -82,8 +83,8 @@ def train(
         config: see `keras_wsss.config.default_config`.
         phase_name: a name of the phase table.
         workdir: run folder; gets config.json, about.json (counts of the
-            data, versions), checkpoints, TensorBoard events and, at the end,
-            results.json.
+            data, versions, devices of the chief), checkpoints, TensorBoard
+            events and, at the end, results.json.
         init_from: run folder of the phase that this one starts from.
         strategy_name: see `make_strategy`; or "multi_worker", for one of
             the processes that TF_CONFIG names. They need the same arguments
@@ -115,6 +116,7 @@ def train(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
     workers = make_workers(strategy_name, cluster, timeouts)
+    announce_devices(workers.local_replicas, workers.count, report)
     with workers.together():
         job = _prepare(
             config, phase, settings, workers, workdir, init_from, report
@@ -171,7 +173,11 @@ def _prepare(
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
-        about = {"data": data.counts, "versions": library_versions()}
+        about = {
+            "data": data.counts,
+            "versions": library_versions(),
+            "devices": computing_devices(workers.local_replicas),
+        }
         claim_folder(config, phase, workdir, init_from, about)
         write_json(workdir / HELDOUT_FILE, heldout_lists(data))
     workers.meet()

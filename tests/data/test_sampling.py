@@ -115,6 +115,21 @@ def test_absent_labels_are_absent_and_of_the_given_ids():
     assert set(asked) == set(absent_ids)
 
 
+def test_what_may_be_there_unseen_is_never_asked_as_absent():
+    """A crowd's category, say: nobody knows that it is absent."""
+    first, *others = RECORDS
+    records = [dataclasses.replace(first, uncertain=(2, 6)), *others]
+    sampler = PairSampler(
+        records, 1, seed=2, absent_per_image=2, absent_ids=range(1, 8)
+    )
+    asked = collections.Counter()
+    for number in range(300):
+        slot = sampler.slot(number)
+        if slot.record[0] == 0:
+            asked.update(slot.labels[0, 1:].tolist())
+    assert set(asked) == {3, 5, 7}
+
+
 def test_present_is_all_ones_without_absent_queries():
     batch = PairSampler(RECORDS, 2, seed=2).batch(0, 50)
     np.testing.assert_array_equal(batch.present, batch.weights)

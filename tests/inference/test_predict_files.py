@@ -160,6 +160,7 @@ def test_command(transfer_run, shapes_dir, tmp_path):
     assert done.returncode == 1, done.stderr
     assert "broken.jpg: neither JPEG nor PNG" in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("Computing on ")
     assert "Written: 2 masks" in done.stdout
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 2
 

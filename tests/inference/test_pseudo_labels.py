@@ -159,6 +159,7 @@ def test_command_writes_and_repeats(transfer_run, shapes_dir, tmp_path):
     flags = ("--workdir", transfer_run[0], "--out", tmp_path / "labels")
     first = run_script("pseudo_labels.py", *flags, "--norefine")
     assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("Computing on ")
     assert "Written:" in first.stdout
     manifest = read_json(tmp_path / "labels" / MANIFEST)
     assert manifest["complete"] is True

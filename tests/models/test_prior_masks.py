@@ -49,9 +49,11 @@ def tags(*rows):
     return tf.constant(rows, tf.float32)
 
 
-def build(out, present, layer=OFF, valid=None, **options):
+def build(out, present, layer=OFF, valid=None, colours=None, **options):
     batch = present.shape[0]
-    colours = np.random.default_rng(1).uniform(0, 255, (batch, SIDE, SIDE, 3))
+    if colours is None:
+        rng = np.random.default_rng(1)
+        colours = rng.uniform(0, 255, (batch, SIDE, SIDE, 3))
     if valid is None:
         valid = tf.ones((batch, SIDE, SIDE))
     return build_masks(
@@ -238,3 +240,23 @@ def test_unknown_choices_are_refused():
             MaskOptions(**{field: "other"})
     with pytest.raises(ConfigError, match="fusion_streams"):
         dataclasses.replace(MaskOptions(), fusion_streams=())
+
+
+def test_colours_outside_the_picture_say_nothing_to_the_crf():
+    """Padding sends no messages: only the CRF looks at colours."""
+    crf = MeanFieldCrf(3, 0, 20, 60, 2, 5)
+    out, present = outputs(), tags([1, 1, 1], [1, 1, 0])
+    valid = np.ones((2, SIDE, SIDE), np.float32)
+    valid[:, 6:] = 0
+    rng = np.random.default_rng(3)
+    one = rng.uniform(0, 255, (2, SIDE, SIDE, 3))
+    other = np.where(valid[..., None] > 0, one, one[:, ::-1])
+
+    def masks(colours, weights):
+        found = build(out, present, crf, tf.constant(weights), colours)
+        return found.target.numpy()[:, :6]
+
+    # Were the padding part of the picture, it would be heard.
+    everywhere = np.ones_like(valid)
+    assert (masks(one, everywhere) != masks(other, everywhere)).any()
+    np.testing.assert_array_equal(masks(one, valid), masks(other, valid))

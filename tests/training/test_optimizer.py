@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tiny import tiny_config
 
-from keras_wsss.training.optimizer import MultiplierAdam
+from keras_wsss.training.optimizer import MultiplierAdam, MultiplierSgd
 from keras_wsss.training.update import make_optimizer
 
 
@@ -89,6 +89,22 @@ def test_variables_without_a_gradient_in_this_update_stay():
     optimizer.apply([tf.ones(3)], variables[:1])
     assert variables[0].numpy()[0] < 1
     np.testing.assert_array_equal(variables[1].numpy(), 1)
+
+
+@pytest.mark.parametrize("kind", [MultiplierAdam, MultiplierSgd])
+def test_rows_looked_up_twice_are_added_up_first(kind):
+    """What `ops.take` gives: rows 2 and 0, and 2 once more."""
+    rows = np.float32([[1, 2], [3, -4], [-2, 1]])
+    sparse = tf.IndexedSlices(tf.constant(rows), [2, 0, 2], [3, 2])
+    dense = tf.constant([rows[1], [0, 0], rows[0] + rows[2]])
+    results = []
+    for gradient in (sparse, dense):
+        variable = keras.Variable(np.ones((3, 2), np.float32), name="kernel")
+        optimizer = kind(0.1)
+        for _ in range(3):
+            optimizer.apply([gradient], [variable])
+        results.append(variable.numpy())
+    np.testing.assert_array_equal(*results)
 
 
 def test_config_round_trip():

@@ -170,6 +170,22 @@ def test_masks_without_dropout(eager):
         make(mask_forward="other")
 
 
+def test_the_crf_of_the_masks_knows_the_padding(eager):
+    _, split, update = make()
+    crf, seen = update.maker.crf, []
+
+    def noted(scores, colours, valid=None):
+        seen.append(valid)
+        return crf(scores, colours, valid)
+
+    update.maker.crf = noted
+    data = batch(split)
+    update(data, 1e-4)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], data["target"]["valid"])
+    assert 0 in seen[0].numpy()
+
+
 def test_the_hidden_stream_sees_less_and_the_clean_one_everything(eager):
     net, split, _ = make()
     maker = MaskMaker(net, tiny_prior_config("data"))

@@ -45,6 +45,8 @@ def test_run_folder_holds_what_identifies_the_run(decoder_run, shapes_dir):
         "mask_iou", "attention_on_object", "attention_on_padding",
     }  # fmt: skip
     about = read_json(workdir / "about.json")  # there from the beginning
+    devices = about.pop("devices")
+    assert f"Computing on {', '.join(devices)}." in decoder_run[1].stdout
     assert about == {"data": counts, "versions": results["versions"]}
     saved = read_json(workdir / "config.json")
     assert saved["train"]["deterministic"] is True

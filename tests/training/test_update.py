@@ -26,7 +26,9 @@ def make_config(**model):
     return config
 
 
-def make_update(config, mask_weight=1.0, tag_weight=1.0, strategy=None):
+def make_update(
+    config, mask_weight=1.0, tag_weight=1.0, strategy=None, overlap_weight=0.0
+):
     """A network of fixed weights, and its update."""
     split = split_of(config)
     strategy = strategy or tf.distribute.get_strategy()
@@ -45,7 +47,7 @@ def make_update(config, mask_weight=1.0, tag_weight=1.0, strategy=None):
             ]
         )
     labels = config.train.labels_per_image
-    objective = Objective(mask_weight, tag_weight, labels)
+    objective = Objective(mask_weight, tag_weight, labels, overlap_weight)
     return net, Update(net, optimizer, objective, strategy)
 
 
