@@ -9,7 +9,7 @@ import sys
 
 from absl import flags
 
-from keras_wsss.cli import define_max_pixels, run_app
+from keras_wsss.cli import define_max_pixels, define_quality, run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -23,21 +23,10 @@ TAGS = flags.DEFINE_list(
     "What is in every picture, e.g. cat,dog; the tagger decides for each if "
     "not given.",
 )
-AUGMENT = flags.DEFINE_bool(
-    "augment", False, "Average over scales and mirrored pictures; slower."
-)
-REFINE = flags.DEFINE_bool(
-    "refine", False, "Let masks follow the picture's colours and edges."
-)
-CRF = flags.DEFINE_bool(
-    "crf",
-    False,
-    "Let the network's own CRF smooth its logits, as the published inference "
-    "of the prior system does.",
-)
 EXIT_SOME_FAILED = 1
 
 MAX_PIXELS = define_max_pixels()
+QUALITY = define_quality()
 
 # TensorFlow's own messages would stand between ours; an outer setting wins.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -52,7 +41,7 @@ def run(argv: list[str]) -> int:
         predict_files,
     )
     from keras_wsss.inference.predictor import Predictor
-    from keras_wsss.inference.views import RAW, augmented_views
+    from keras_wsss.inference.quality import choose_quality
 
     if len(argv) < 2:
         raise ConfigError("Name pictures or folders to segment; see --help.")
@@ -62,17 +51,12 @@ def run(argv: list[str]) -> int:
     predictor = Predictor.from_workdir(
         WORKDIR.value, max_pixels=MAX_PIXELS.value
     )
-    views = RAW
-    if AUGMENT.value:
-        views = augmented_views(predictor.config.inference.scales)
     outcome = predict_files(
         predictor,
         progress(pictures, "segmenting"),
         OUT.value,
         tags=TAGS.value or None,
-        views=views,
-        refine=REFINE.value,
-        own_crf=CRF.value,
+        quality=choose_quality(predictor.steps, **QUALITY.given()),
         report=lambda text: print(f"error: {text}", file=sys.stderr),
     )
     print(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_wsss.cli import define_max_pixels, run_app
+from keras_wsss.cli import define_max_pixels, define_quality, run_app
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -25,23 +25,8 @@ FEATURE_CACHE = flags.DEFINE_string(
     'Folder of encoder outputs; that of the run\'s config if not given, "" '
     "for none.",
 )
-AUGMENT = flags.DEFINE_bool(
-    "augment", True, "Average over scales and mirrored pictures."
-)
-CRF = flags.DEFINE_bool(
-    "crf",
-    None,
-    "Let the network's own CRF smooth its logits, as the inference of the "
-    "prior system does; on for that system if not given.",
-)
-REFINE = flags.DEFINE_bool(
-    "refine",
-    None,
-    "Let masks follow the picture's colours and edges; on if not given, "
-    "unless the network's own CRF does it.",
-)
-
 MAX_PIXELS = define_max_pixels()
+QUALITY = define_quality()
 
 # TensorFlow's own messages would stand between ours; an outer setting wins.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -54,9 +39,10 @@ def run(argv: list[str]) -> int:
     from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predictor import Predictor
     from keras_wsss.inference.pseudo_labels import (
-        choose_settings,
+        PseudoLabelSettings,
         write_pseudo_labels,
     )
+    from keras_wsss.inference.quality import choose_quality
     from keras_wsss.run_folder import weights_digest
     from keras_wsss.training.inputs import build_cache, read_target_records
 
@@ -67,8 +53,9 @@ def run(argv: list[str]) -> int:
     )
     config = predictor.config
     records = read_target_records(config, predictor.split).records
-    settings = choose_settings(
-        predictor, AUGMENT.value, REFINE.value, CRF.value
+    settings = PseudoLabelSettings(
+        choose_quality(predictor.steps, **QUALITY.given()),
+        config.inference.pseudo_margin,
     )
     folder = FEATURE_CACHE.value
     if folder is not None:

@@ -17,6 +17,11 @@ from keras_wsss.config import PhaseSettings, check_values, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
+from keras_wsss.mask_updates import (
+    check_masks_will_be_learned,
+    count_mask_updates,
+    own_mask_updates,
+)
 from keras_wsss.models.network import (
     build_network,
     named_variables,
@@ -108,6 +113,7 @@ def train(
     if (workdir / RESULTS_FILE).exists():
         report(f"{workdir} holds the finished run; there is nothing to do.")
         return {} if cluster.index else read_results(workdir)
+    check_masks_will_be_learned(config, phase.name, init_from, report)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
@@ -163,8 +169,10 @@ def _prepare(
                 if variable.trainable
             ]
         )
+    mask_updates = 0
     if init_from:
-        load_trained_parts(net, Path(init_from))
+        step = load_trained_parts(net, Path(init_from))
+        mask_updates = count_mask_updates(Path(init_from), step)
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
@@ -173,7 +181,17 @@ def _prepare(
     workers.meet()
     if not workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
-    return Job(config, phase, settings, data, net, optimizer, workers, report)
+    return Job(
+        config,
+        phase,
+        settings,
+        data,
+        net,
+        optimizer,
+        workers,
+        report,
+        mask_updates,
+    )
 
 
 def _named(data: TrainingData) -> list:
@@ -214,6 +232,9 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
             parts.embeddings,
         ),
         meta={"phase": job.phase.name, "config": to_json(config)},
+        mask_updates=lambda step: (
+            job.mask_updates + own_mask_updates(config, job.phase.name, step)
+        ),
         report=job.report,
         log_every=config.train.log_every,
         checkpoint_every=config.train.checkpoint_every,
