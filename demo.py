@@ -309,7 +309,7 @@ def use_commands(out: Path) -> list[tuple[str, list[str]]]:
             [
                 "predict.py", "--workdir", str(out / RUN),
                 *(str(path) for path in pictures[:PREDICTED]),
-                "--out", str(out / "predictions"), "--refine",
+                "--out", str(out / "predictions"),
             ],
         )
     ]  # fmt: skip

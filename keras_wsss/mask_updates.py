@@ -56,20 +56,6 @@ def count_mask_updates(run: Path, step: int | None = None) -> int:
     return _count(Path(run), step, ())
 
 
-def check_masks_are_learned(run: Path, step: int) -> None:
-    """Refuses a run whose masks would be noise.
-
-    Args:
-        run: a run folder.
-        step: of the checkpoint that its network was read from.
-
-    Raises:
-        ConfigError: no mask has taught it; says why, and what to do.
-    """
-    if text := untrained_sentence(run, step):
-        raise ConfigError(text)
-
-
 def untrained_sentence(run: Path, step: int | None = None) -> str:
     """Why a run's masks are noise and what to do; "" if they are not.
 

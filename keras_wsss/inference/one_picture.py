@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from keras_wsss.inference.predictor import Predictor
 
 
+_LARGE = ("enlarge", "refine", "merge")  # stages whose parts have H x W
+
+
 @dataclasses.dataclass(frozen=True)
 class Prediction:
     """What the network says of one picture of H x W pixels.
@@ -85,21 +88,31 @@ class OnePicture:
     ):
         self._predictor = predictor
         self.image = image
-        # Key of a part, whose first entry is its stage -> part and seconds.
-        self._parts: dict[tuple, tuple[Any, float]] = {}
+        # The first entry of a key is the stage that the part belongs to.
+        self._parts: dict[tuple, Any] = {}
+        self._seconds: dict[tuple, float] = {}
         self._used: set[tuple] = set()
         for index, view in enumerate(encoded.views if encoded else ()):
-            self._parts["encode", view] = (encoded.of_view(index), 0.0)
+            self._parts["encode", view] = encoded.of_view(index)
+            self._seconds["encode", view] = 0.0
 
     @property
     def seconds(self) -> dict[str, float]:
         """Stage -> seconds that it took for all predictions together."""
-        return self._sums(self._parts)
+        sums: dict[str, float] = {}
+        for key, spent in self._seconds.items():
+            sums[key[0]] = sums.get(key[0], 0.0) + spent
+        return sums
 
     @property
     def last_seconds(self) -> float:
         """What the last prediction would have taken without the others."""
-        return sum(self._sums(self._used).values())
+        return sum(self._seconds[key] for key in self._used)
+
+    def release(self) -> None:
+        """Forgets what is of the picture's own size, and so may be large."""
+        for key in [key for key in self._parts if key[0] in _LARGE]:
+            del self._parts[key]
 
     def predict(
         self, tags: Sequence[int | str] | None, quality: Quality
@@ -192,13 +205,7 @@ class OnePicture:
         """
         if key not in self._parts:
             start = time.perf_counter()
-            part = work()
-            self._parts[key] = part, time.perf_counter() - start
+            self._parts[key] = work()
+            self._seconds[key] = time.perf_counter() - start
         self._used.add(key)
-        return self._parts[key][0]
-
-    def _sums(self, keys) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for key in keys:
-            sums[key[0]] = sums.get(key[0], 0.0) + self._parts[key][1]
-        return sums
+        return self._parts[key]

@@ -15,7 +15,7 @@ from keras_wsss.inference.make_steps import make_steps
 from keras_wsss.inference.one_picture import Encoded, OnePicture, Prediction
 from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.views import RAW, View, augmented_views
-from keras_wsss.mask_updates import check_masks_are_learned, count_mask_updates
+from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
 from keras_wsss.models.network import build_network
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
@@ -51,6 +51,7 @@ class Predictor:
         config: the run's config; `inference` gives the thresholds.
         mask_updates: how many updates have taught its masks, see
             `keras_wsss.mask_updates`; None if nobody counted.
+        warning: a sentence about masks that are noise; "" if they are not.
 
     Attributes:
         steps: the functions that it runs.
@@ -62,14 +63,17 @@ class Predictor:
         split: Split,
         config,
         mask_updates: int | None = None,
+        warning: str = "",
     ):
         self.net = net
         self.split = split
         self.config = config
         self.mask_updates = mask_updates
+        self.warning = warning
         self.steps = make_steps(net, split, config)
         self._encode_functions: dict[float, Callable] = {}
         self._foreground_functions: dict[float, Callable] = {}
+        self._crf_functions: dict[float, Callable] = {}
         self._tag_functions: dict[float, Callable] = {}
         self._training_masks = tf.function(
             self.steps.training_masks,
@@ -79,12 +83,6 @@ class Predictor:
                 tf.TensorSpec([None], tf.int32),
             ],
         )
-        if self.steps.has_crf:
-            self._crf = tf.function(
-                self.steps.crf_foreground,
-                autograph=False,
-                reduce_retracing=True,
-            )
         self._maps = tf.function(
             self.steps.maps, autograph=False, reduce_retracing=True
         )
@@ -162,9 +160,11 @@ class Predictor:
         net = build_network(config, split)
         load_run_encoder(net, workdir)
         step = load_trained_parts(net, workdir)
-        if not allow_untrained_decoder:
-            check_masks_are_learned(workdir, step)
-        return cls(net, split, config, count_mask_updates(workdir, step))
+        warning = untrained_sentence(workdir, step)
+        if warning and not allow_untrained_decoder:
+            raise ConfigError(warning)
+        updates = count_mask_updates(workdir, step)
+        return cls(net, split, config, updates, warning)
 
     def __call__(
         self,
@@ -298,7 +298,12 @@ class Predictor:
             return []
         labels = tf.constant(list(ids), tf.int32)
         if own_crf:
-            return [self._crf(logits, labels) for logits in encoded.switches]
+            return [
+                self._crf_function(view.scale)(switches, labels)
+                for view, switches in zip(
+                    encoded.views, encoded.switches, strict=True
+                )
+            ]
         return [
             self._foreground_function(view.scale)(features, switches, labels)
             for view, features, switches in zip(
@@ -440,3 +445,13 @@ class Predictor:
                 reduce_retracing=True,
             )
         return self._foreground_functions[scale]
+
+    def _crf_function(self, scale: float) -> Callable:
+        # One a scale: the CRF must know the size of its grid.
+        if scale not in self._crf_functions:
+            self._crf_functions[scale] = tf.function(
+                self.steps.crf_foreground,
+                autograph=False,
+                reduce_retracing=True,
+            )
+        return self._crf_functions[scale]

@@ -154,8 +154,6 @@ def test_command(transfer_run, shapes_dir, tmp_path):
         f"--workdir={transfer_run[0]}",
         folder,
         f"--out={tmp_path / 'out'}",
-        "--refine",
-        "--augment",
     )
     assert done.returncode == 1, done.stderr
     assert "broken.jpg: neither JPEG nor PNG" in done.stderr
