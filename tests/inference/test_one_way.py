@@ -222,9 +222,18 @@ def compare(answer, expected):
 
 
 def test_the_graph_gives_what_predictor_gives(predictor, records):
-    """What every signature of an export calls for one picture."""
+    """What every signature of an export calls for one picture.
+
+    The default is compared in whole exports: tests/export/test_export.py and
+    tests/test_prior_commands.py.
+    """
     image = read_image(records[0].image_path)
-    for name, quality in qualities(predictor).items():
+    known = qualities(predictor)
+    # Each part of a quality, with and without: a graph takes seconds.
+    names = ["raw", "augmented", "raw + refined"]
+    names += ["raw + own CRF + refined"] * predictor.steps.has_crf
+    for name in names:
+        quality = known[name]
         graph = tf.function(
             lambda image, ids, quality=quality: predictor.steps.segment(
                 image, ids, quality
@@ -240,20 +249,6 @@ def test_the_graph_gives_what_predictor_gives(predictor, records):
             expected = predictor.predict(image, tags or None, quality)
             assert expected.mask.any(), name
             compare(found[:2], expected)
-
-
-def test_the_saved_model_serves_the_default(predictor, records, tmp_path):
-    module = ServingModule(predictor.steps, ServingOptions())
-    png = {"png": module.signatures()["png"]}
-    tf.saved_model.save(module, str(tmp_path), signatures=png)
-    serve = tf.saved_model.load(str(tmp_path)).signatures["png"]
-    files = tf.constant([r.image_path.read_bytes() for r in records])
-    for text, tags in (("", None), ("fish,star", ["fish", "star"])):
-        answer = serve(image_bytes=files, tags=tf.constant([text] * PICTURES))
-        for index, record in enumerate(records):
-            mask = tf.io.decode_png(answer["mask_bytes"][index])[..., 0]
-            expected = predictor(record.image_path, tags)
-            compare((mask, answer["tag_ids"][index]), expected)
 
 
 def test_where_the_tagger_finds_nothing_all_give_background(
@@ -275,7 +270,8 @@ def test_where_the_tagger_finds_nothing_all_give_background(
     pictures = [Picture(records[0].image_path, "a")]
     assert predict_files(silent, pictures, tmp_path).written == 1
     assert not read_palette_mask(tmp_path / "masks" / "a.png").any()
-    serve = ServingModule(silent.steps, ServingOptions(max_tags=3)).signatures()
+    options = ServingOptions(max_tags=3, quality=Quality(refine=True))
+    serve = ServingModule(silent.steps, options).signatures()
     files = tf.constant([records[0].image_path.read_bytes()])
     answer = serve["serving_default"](image_bytes=files)
     assert not answer["mask"].numpy().any()

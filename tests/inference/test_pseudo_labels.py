@@ -19,7 +19,7 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.quality import Quality
+from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.views import augmented_views
 from keras_wsss.training.inputs import (
     read_target_records,
@@ -156,13 +156,23 @@ def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
     assert any((a != b).any() for a, b in zip(one, two, strict=True))
 
 
-def test_command_writes_and_repeats(transfer_run, shapes_dir, tmp_path):
+def test_command_writes_and_repeats(transfer_run, predictor, records, tmp_path):
     flags = ("--workdir", transfer_run[0], "--out", tmp_path / "labels")
     first = run_script("pseudo_labels.py", *flags, "--norefine")
     assert first.returncode == 0, first.stderr
     assert "Written:" in first.stdout
     manifest = read_json(tmp_path / "labels" / MANIFEST)
     assert manifest["complete"] is True
+    quality = choose_quality(predictor.steps, refine=False)
+    for record in records[:3]:
+        mask = read_palette_mask(
+            mask_path(tmp_path / "labels", record.image_id)
+        )
+        image = read_image(record.image_path)
+        expected = predictor.predict(image, record.labels, quality).mask
+        np.testing.assert_array_equal(
+            mask, np.where(mask == 255, 255, expected)
+        )
     other = run_script("pseudo_labels.py", *flags)  # refined: other masks
     assert other.returncode != 0
     assert "another model or with other settings" in other.stderr
