@@ -370,6 +370,8 @@ def conclude(out: Path, steps: Steps) -> int:
     text = "\n".join(
         [
             results_table([*rows, *_named_apart(prior)]),
+            "(default): what predict.py and python -m export give.",
+            "",
             f"Categories that were never seen with a mask: mean IoU "
             f"{raw:.3f}, augmented and refined {reached:.3f} (expected: "
             f"{EXPECTED:.2f} or more), class activation maps on the same "
