@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from tiny import STEPS, read_json, run_script, tiny_config
+from tiny_prior import WARMUP as PRIOR_WARMUP
 from tiny_prior import tiny_prior_config
 
 from keras_wsss.checkpoints import (
@@ -88,6 +89,12 @@ def test_a_run_within_its_warm_up_is_refused(decoder_run, tmp_path):
     assert found.mask_updates == 0
     assert found.warning == str(e.value)
     assert Predictor.from_workdir(decoder_run[0]).warning == ""
+
+
+def test_stream_s_within_its_warm_up_is_refused(prior_run, tmp_path):
+    early = copy_of(prior_run[0], tmp_path / "early", OLD, step=PRIOR_WARMUP)
+    with pytest.raises(ConfigError, match="taught the stream S of this run"):
+        Predictor.from_workdir(early)
 
 
 def test_a_run_that_never_leaves_its_warm_up_is_refused(decoder_run, tmp_path):

@@ -169,10 +169,7 @@ def _prepare(
                 if variable.trainable
             ]
         )
-    mask_updates = 0
-    if init_from:
-        step = load_trained_parts(net, Path(init_from))
-        mask_updates = count_mask_updates(Path(init_from), step)
+    mask_updates = _load_start(net, init_from)
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
@@ -192,6 +189,14 @@ def _prepare(
         report,
         mask_updates,
     )
+
+
+def _load_start(net, init_from) -> int:
+    """What the run before has trained; how many updates taught its masks."""
+    if not init_from:
+        return 0
+    step = load_trained_parts(net, Path(init_from))
+    return count_mask_updates(Path(init_from), step)
 
 
 def _named(data: TrainingData) -> list:

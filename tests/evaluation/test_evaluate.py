@@ -9,7 +9,7 @@ from tiny import read_json, run_script
 
 from keras_wsss.data.images import read_image
 from keras_wsss.data.voc import read_voc
-from keras_wsss.errors import DataError
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.evaluate import BASELINE_THRESHOLDS, evaluate
 from keras_wsss.evaluation.summary import summary
 from keras_wsss.inference.predictor import RAW, augmented_views
@@ -174,3 +174,24 @@ def test_evaluate_command(transfer_run, shapes_dir, tmp_path):
     report = (tmp_path / "report.html").read_text()
     assert report.count('<article class="shot"') == 2
     assert f"{tmp_path}/report.html" in done.stdout
+
+
+def test_crf_is_the_networks_own_and_the_published_one_is_dense_crf(
+    predictor, records, monkeypatch
+):
+    with pytest.raises(ConfigError, match="--dense_crf"):
+        evaluate(predictor, records[:1], own_crf=True)
+    # One that changes nothing gives what was before it.
+    monkeypatch.setattr(
+        "keras_wsss.inference.dense_crf.dense_crf", lambda image, before: before
+    )
+    found = evaluate(
+        predictor, records[:1], augment=False, refine=False, dense_crf=True,
+        baselines=False, report=lambda _: None,
+    )  # fmt: skip
+    for tags in ("oracle", "predicted"):
+        raw = row(found, tags=tags, inference="raw")
+        dense = row(found, tags=tags, inference="raw + dense CRF")
+        assert dense["mean_iou"] == raw["mean_iou"]
+        assert dense["milliseconds"] > 0
+        assert not dense["default"]
