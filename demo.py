@@ -307,7 +307,7 @@ def use_commands(out: Path) -> list[tuple[str, list[str]]]:
             [
                 "predict.py", "--workdir", str(out / RUN),
                 *(str(path) for path in pictures[:PREDICTED]),
-                "--out", str(out / "predictions"), "--refine",
+                "--out", str(out / "predictions"),
             ],
         )
     ]  # fmt: skip
@@ -369,6 +369,8 @@ def conclude(out: Path, steps: Steps) -> int:
     text = "\n".join(
         [
             results_table([*rows, *_named_apart(prior)]),
+            "(default): what predict.py and python -m export give.",
+            "",
             f"Categories that were never seen with a mask: mean IoU "
             f"{raw:.3f}, augmented and refined {reached:.3f} (expected: "
             f"{EXPECTED:.2f} or more), class activation maps on the same "

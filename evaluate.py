@@ -1,8 +1,11 @@
 """Scores a trained run: `python evaluate.py --workdir DIR`.
 
-Writes DIR/evaluation/results.json, results.md and report.html.
+Writes DIR/evaluation/results.json, results.md and report.html. Rows of masks
+are those of every quality that predict.py can give; --noaugment, --norefine
+and --nocrf leave some out.
 """
 
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -11,6 +14,7 @@ from ml_collections import config_flags
 from keras_wsss.cli import (
     check_loaded,
     define_max_pixels,
+    define_quality,
     run_app,
     start_computing,
 )
@@ -36,14 +40,10 @@ EVAL_ROOT = flags.DEFINE_string(
 EVAL_SET = flags.DEFINE_string(
     "eval_set", None, "List in ImageSets/Segmentation, e.g. val."
 )
-AUGMENT = flags.DEFINE_bool(
-    "augment", True, "Also average over scales and mirrored pictures."
-)
-REFINE = flags.DEFINE_bool(
-    "refine", True, "Also let masks follow the picture's colours and edges."
-)
-CRF = flags.DEFINE_bool(
-    "crf", False, "Also the published dense CRF (pip install '.[crf]'; slow)."
+DENSE_CRF = flags.DEFINE_bool(
+    "dense_crf",
+    False,
+    "Also the published dense CRF (pip install '.[crf]'; slow).",
 )
 BASELINES = flags.DEFINE_bool(
     "baselines", True, "Also class activation maps and other baselines."
@@ -58,6 +58,7 @@ LIMIT = flags.DEFINE_integer(
 )
 
 MAX_PIXELS = define_max_pixels()
+QUALITY = define_quality()
 
 
 def run(argv: list[str]) -> int:
@@ -77,8 +78,14 @@ def run(argv: list[str]) -> int:
     if CONFIG.value is not None:
         check_loaded(CONFIG.value)
     predictor = Predictor.from_workdir(
-        WORKDIR.value, CONFIG.value, MAX_PIXELS.value
+        WORKDIR.value,
+        CONFIG.value,
+        MAX_PIXELS.value,
+        allow_untrained_decoder=True,  # baselines and tags mean something
     )
+    # At once, as it may be what somebody wanted to know.
+    if predictor.warning:
+        print(f"warning: {predictor.warning}", file=sys.stderr)
     data = predictor.config.data
     root = EVAL_ROOT.value or data.eval_root
     if not root:
@@ -100,9 +107,8 @@ def run(argv: list[str]) -> int:
     results = evaluate(
         predictor,
         records,
-        augment=AUGMENT.value,
-        refine=REFINE.value,
-        crf=CRF.value,
+        **QUALITY.given(),
+        dense_crf=DENSE_CRF.value,
         baselines=BASELINES.value,
         album=album,
         report=lambda line: print(line, flush=True),

@@ -8,7 +8,12 @@ import sys
 
 from absl import flags
 
-from keras_wsss.cli import define_max_pixels, run_app, start_computing
+from keras_wsss.cli import (
+    define_max_pixels,
+    define_quality,
+    run_app,
+    start_computing,
+)
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -22,21 +27,10 @@ TAGS = flags.DEFINE_list(
     "What is in every picture, e.g. cat,dog; the tagger decides for each if "
     "not given.",
 )
-AUGMENT = flags.DEFINE_bool(
-    "augment", False, "Average over scales and mirrored pictures; slower."
-)
-REFINE = flags.DEFINE_bool(
-    "refine", False, "Let masks follow the picture's colours and edges."
-)
-CRF = flags.DEFINE_bool(
-    "crf",
-    False,
-    "Let the network's own CRF smooth its logits, as the published inference "
-    "of the prior system does.",
-)
 EXIT_SOME_FAILED = 1
 
 MAX_PIXELS = define_max_pixels()
+QUALITY = define_quality()
 
 
 def run(argv: list[str]) -> int:
@@ -49,7 +43,7 @@ def run(argv: list[str]) -> int:
         predict_files,
     )
     from keras_wsss.inference.predictor import Predictor
-    from keras_wsss.inference.views import RAW, augmented_views
+    from keras_wsss.inference.quality import choose_quality
 
     if len(argv) < 2:
         raise ConfigError("Name pictures or folders to segment; see --help.")
@@ -59,17 +53,12 @@ def run(argv: list[str]) -> int:
     predictor = Predictor.from_workdir(
         WORKDIR.value, max_pixels=MAX_PIXELS.value
     )
-    views = RAW
-    if AUGMENT.value:
-        views = augmented_views(predictor.config.inference.scales)
     outcome = predict_files(
         predictor,
         progress(pictures, "segmenting"),
         OUT.value,
         tags=TAGS.value or None,
-        views=views,
-        refine=REFINE.value,
-        own_crf=CRF.value,
+        quality=choose_quality(predictor.steps, **QUALITY.given()),
         report=lambda text: print(f"error: {text}", file=sys.stderr),
     )
     print(

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_wsss.cli import define_max_pixels, run_app, start_computing
+from keras_wsss.cli import (
+    define_max_pixels,
+    define_quality,
+    run_app,
+    start_computing,
+)
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
@@ -24,23 +29,8 @@ FEATURE_CACHE = flags.DEFINE_string(
     'Folder of encoder outputs; that of the run\'s config if not given, "" '
     "for none.",
 )
-AUGMENT = flags.DEFINE_bool(
-    "augment", True, "Average over scales and mirrored pictures."
-)
-CRF = flags.DEFINE_bool(
-    "crf",
-    None,
-    "Let the network's own CRF smooth its logits, as the inference of the "
-    "prior system does; on for that system if not given.",
-)
-REFINE = flags.DEFINE_bool(
-    "refine",
-    None,
-    "Let masks follow the picture's colours and edges; on if not given, "
-    "unless the network's own CRF does it.",
-)
-
 MAX_PIXELS = define_max_pixels()
+QUALITY = define_quality()
 
 
 def run(argv: list[str]) -> int:
@@ -51,9 +41,10 @@ def run(argv: list[str]) -> int:
     from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predictor import Predictor
     from keras_wsss.inference.pseudo_labels import (
-        choose_settings,
+        PseudoLabelSettings,
         write_pseudo_labels,
     )
+    from keras_wsss.inference.quality import choose_quality
     from keras_wsss.run_folder import weights_digest
     from keras_wsss.training.inputs import build_cache, read_target_records
 
@@ -64,8 +55,9 @@ def run(argv: list[str]) -> int:
     )
     config = predictor.config
     records = read_target_records(config, predictor.split).records
-    settings = choose_settings(
-        predictor, AUGMENT.value, REFINE.value, CRF.value
+    settings = PseudoLabelSettings(
+        choose_quality(predictor.steps, **QUALITY.given()),
+        config.inference.pseudo_margin,
     )
     folder = FEATURE_CACHE.value
     if folder is not None:

@@ -35,6 +35,7 @@ from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.constant_weights import with_constant_weights
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import Quality
 from keras_wsss.models.network import build_network
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
@@ -134,7 +135,9 @@ def export_row(predictor: Predictor, image: np.ndarray, folder: Path) -> dict:
     """The whole exported graph against `Predictor.__call__`."""
     from export.signatures import ServingModule, ServingOptions
 
-    module = ServingModule(predictor.steps, ServingOptions(refine=False))
+    # The network alone, on both sides.
+    options = ServingOptions(quality=Quality())
+    module = ServingModule(predictor.steps, options)
     tf.saved_model.save(module, str(folder), signatures=module.signatures())
     loaded = tf.saved_model.load(str(folder))
     serve = loaded.signatures["tensors"]
@@ -146,7 +149,9 @@ def export_row(predictor: Predictor, image: np.ndarray, folder: Path) -> dict:
             "SavedModel": lambda: serve(images=batch, tags=tags)[
                 "mask"
             ].numpy(),
-            "Predictor": lambda: predictor(image, [name]).mask,
+            "Predictor": lambda: (
+                predictor.predict(image, [name], Quality()).mask
+            ),
         },
         "1.0",
     )
@@ -297,12 +302,13 @@ def scale_rows(predictor: Predictor, folder: Path) -> list[dict]:
     """Time and memory of predicting more and more pictures."""
     path = folder / "picture.jpg"
     Image.fromarray(picture()).save(path, quality=90)
-    predict_files(predictor, [Picture(path, "first")], folder / "out")
+    out, raw = folder / "out", Quality()
+    predict_files(predictor, [Picture(path, "first")], out, quality=raw)
     rows = []
     for count in map(int, _COUNTS.value):
         pictures = [Picture(path, f"{i % 50}") for i in range(count)]
         start = time.perf_counter()
-        predict_files(predictor, pictures, folder / "out", tags=None)
+        predict_files(predictor, pictures, out, quality=raw)
         seconds = time.perf_counter() - start
         rows.append(
             {

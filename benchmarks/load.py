@@ -46,6 +46,7 @@ from keras_wsss.config import default_config, split_of
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import Quality
 from keras_wsss.inference.views import View
 from keras_wsss.models.network import build_network
 
@@ -113,12 +114,23 @@ def make_model(folder: Path) -> tuple[Predictor, ServingOptions, Path]:
                 "--saved_model needs --workdir, the run it was made from."
             )
         path = Path(_SAVED_MODEL.value)
-        values = verify_manifest(path)["options"]
-        views = tuple(View(**view) for view in values.pop("views"))
-        return predictor, ServingOptions(**values, views=views), path
-    options = ServingOptions(max_tags=3)
+        return predictor, _options_of(path), path
+    options = ServingOptions(max_tags=3, quality=Quality(refine=True))
     export_model(predictor, folder / "1", options)
     return predictor, options, folder / "1"
+
+
+def _options_of(saved_model: Path) -> ServingOptions:
+    """What an export was made with, from its manifest."""
+    values = verify_manifest(saved_model)["options"]
+    if "quality" not in values:
+        raise ConfigError(
+            f"{saved_model} was exported by an earlier version, whose manifest "
+            "has no options.quality; export the run again."
+        )
+    quality = values.pop("quality")
+    views = tuple(View(**view) for view in quality.pop("views"))
+    return ServingOptions(**values, quality=Quality(views, **quality))
 
 
 def make_predictor() -> Predictor:

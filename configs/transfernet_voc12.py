@@ -12,7 +12,7 @@ CRF. Prepare the data first, see docs/data.md.
         --workdir runs/voc12/attention
     python train.py --phase transfer --config configs/transfernet_voc12.py \
         --workdir runs/voc12/transfer --init_from runs/voc12/attention
-    python evaluate.py --workdir runs/voc12/transfer --crf
+    python evaluate.py --workdir runs/voc12/transfer --dense_crf
 
 Estimate, from operation counts and not from a run: phase `transfer` needs
 about 5e12 multiply-adds per update, so 15,000 updates take 1.5e17

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from keras_wsss.cli import run_app, start_computing
+from keras_wsss.cli import define_quality, run_app, start_computing
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder of train.py.")
 OUT = flags.DEFINE_string(
@@ -16,18 +16,6 @@ OUT = flags.DEFINE_string(
 )
 VERIFY = flags.DEFINE_string(
     "verify", None, "Only check the files of this export, MODEL/N."
-)
-REFINE = flags.DEFINE_bool(
-    "refine", True, "Let masks follow the picture's colours and edges."
-)
-AUGMENT = flags.DEFINE_bool(
-    "augment", False, "Average over scales and mirrored pictures; slower."
-)
-CRF = flags.DEFINE_bool(
-    "crf",
-    False,
-    "Let the network's own CRF smooth its logits, as the published inference "
-    "of the prior system does.",
 )
 MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
@@ -54,6 +42,8 @@ CHECK_IMAGES = flags.DEFINE_list(
     "target pictures if not given.",
 )
 
+QUALITY = define_quality()
+
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, a folder out; user errors are raised."""
@@ -71,23 +61,16 @@ def run(argv: list[str]) -> int:
     from export.build import check_version, export_model
     from export.signatures import ServingOptions
     from keras_wsss.inference.predictor import Predictor
-    from keras_wsss.inference.views import RAW, augmented_views
+    from keras_wsss.inference.quality import choose_quality
 
     out = Path(OUT.value)
     check_version(out)
     predictor = Predictor.from_workdir(WORKDIR.value)
-    if CRF.value:
-        predictor.check_crf()
-    views = RAW
-    if AUGMENT.value:
-        views = augmented_views(predictor.config.inference.scales)
     options = ServingOptions(
         max_pixels=MAX_PIXELS.value,
         max_tags=MAX_TAGS.value,
         max_batch=MAX_BATCH.value,
-        views=views,
-        refine=REFINE.value,
-        own_crf=CRF.value,
+        quality=choose_quality(predictor.steps, **QUALITY.given()),
     )
     # TensorFlow lists every input of every loop at the level INFO.
     logging.set_verbosity(logging.WARNING)

@@ -19,6 +19,7 @@ from keras_wsss.data.images import IMAGE_SUFFIXES, open_regular
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import choose_quality
 
 CATEGORIES_FILE = "assets.extra/categories.json"
 CHECKED_PICTURES = 3  # real ones, where the run's pictures are still there
@@ -54,6 +55,9 @@ def export_model(
     """
     check_version(out)
     pictures = [_read(path) for path in check_images or _known(predictor)]
+    # The manifest says what was served, not that nothing was said.
+    quality = options.quality or choose_quality(predictor.steps)
+    options = dataclasses.replace(options, quality=quality)
     with atomic_folder(out) as folder:
         module = ServingModule(predictor.steps, options)
         tf.saved_model.save(

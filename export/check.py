@@ -170,12 +170,11 @@ def expected_prediction(
         text: names of tags, separated by commas; "" asks the tagger.
     """
     tags = [tag.strip() for tag in text.split(",")] if text else None
-    how = options.views, options.refine, options.own_crf
-    found = predictor(image, tags, *how)
+    found = predictor.predict(image, tags, options.quality)
     if len(found.tags) > options.max_tags:
         best = np.argsort(-found.tag_scores[np.array(found.tags) - 1])
         tags = [found.tags[i] for i in best[: options.max_tags]]
-        found = predictor(image, tags, *how)
+        found = predictor.predict(image, tags, options.quality)
     return found
 
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.images import largest_side
 from keras_wsss.inference.decode import decode_picture, upright_size
+from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.steps import SegmentationSteps
-from keras_wsss.inference.views import RAW, View
 
 # Masks of a batch are padded to a common size; together they may have this
 # many times `max_pixels`, or one strip among large pictures would ask for
@@ -29,19 +29,16 @@ class ServingOptions:
         max_pixels: largest height times width of a picture.
         max_tags: most tags that a request may name for a picture, and that
             the tagger may find; memory grows with them.
-        views: test-time augmentation.
-        refine: whether masks follow the picture's colours and edges.
         max_batch: most pictures of a request. A body of 32 MB could hold
             half a million tiny ones and keep the server busy for hours.
-        own_crf: whether the network's own CRF smooths its logits first.
+        quality: what is done for a picture; None is what `choose_quality`
+            says of the network.
     """
 
     max_pixels: int = 16_777_216
     max_tags: int = 8
-    views: tuple[View, ...] = RAW
-    refine: bool = True
     max_batch: int = 64
-    own_crf: bool = False
+    quality: Quality | None = None
 
 
 class ServingModule(tf.Module):
@@ -72,7 +69,8 @@ class ServingModule(tf.Module):
         super().__init__(name="keras_wsss")
         self._steps = steps
         self._options = options
-        for view in options.views:
+        self._quality = options.quality or choose_quality(steps)
+        for view in self._quality.views:
             steps.network(view.scale)
         self.weights = steps.variables
         self._names = tf.constant(["", *steps.split.categories])
@@ -295,7 +293,9 @@ class ServingModule(tf.Module):
             ),
             parallel_iterations=1,
         )
-        ids = ids[:, : tf.reduce_max(counts)]
+        # One column at least, also where no picture has a tag: not every
+        # client can read an array without elements.
+        ids = ids[:, : tf.maximum(tf.reduce_max(counts), 1)]
         return {
             "mask_bytes" if as_png else "mask": answers,
             "size": sizes,
@@ -308,13 +308,7 @@ class ServingModule(tf.Module):
         self, image: tf.Tensor, wanted: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`SegmentationSteps.segment` of uint8 [H, W, 3] and bool [C]."""
-        options = self._options
         ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
         return self._steps.segment(
-            image,
-            ids,
-            options.views,
-            options.refine,
-            options.max_tags,
-            options.own_crf,
+            image, ids, self._quality, self._options.max_tags
         )

@@ -144,6 +144,27 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(step, arrays, values)
 
 
+def read_meta(path: Path) -> dict[str, Any]:
+    """The description in a checkpoint alone, with its "step".
+
+    The arrays are not read, so nothing is verified: for whoever has loaded
+    the checkpoint, or only wants to know.
+
+    Raises:
+        DataError: missing, truncated, or not a checkpoint.
+    """
+    try:
+        with open(path, "rb") as file:
+            _check_entries(file)
+            file.seek(0)
+            found = json.loads(str(np.load(file, allow_pickle=False)[_META]))
+            if not isinstance(found["step"], int):
+                raise ValueError(f"its step is {found['step']!r}")
+            return found
+    except _DAMAGE as error:
+        raise DataError(f"{path}: damaged checkpoint ({error}).") from error
+
+
 def load_latest(folder: Path, report=print) -> Checkpoint | None:
     """The newest sound checkpoint of a folder, or None if there is none.
 

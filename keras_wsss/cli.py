@@ -1,5 +1,6 @@
 """What every command of the project shares: errors without tracebacks."""
 
+import dataclasses
 import errno
 import re
 import sys
@@ -79,12 +80,14 @@ def _wrong_path(error: OSError) -> str:
 
 def define_max_pixels() -> flags.FlagHolder:
     """The flag of every command that opens pictures for a run."""
-    return flags.DEFINE_integer(
-        "max_pixels",
-        None,
-        "Largest width times height of a picture; config.data.max_pixels if "
-        "not given.",
-        lower_bound=1,
+    return _of_the_command(
+        flags.DEFINE_integer(
+            "max_pixels",
+            None,
+            "Largest width times height of a picture; config.data.max_pixels "
+            "if not given.",
+            lower_bound=1,
+        )
     )
 
 
@@ -97,6 +100,65 @@ def start_computing() -> None:
     from keras_wsss.devices import announce_devices
 
     announce_devices()
+
+
+@dataclasses.dataclass(frozen=True)
+class QualityFlags:
+    """`--augment`, `--refine` and `--crf`, of all commands that make masks."""
+
+    augment: flags.FlagHolder
+    refine: flags.FlagHolder
+    crf: flags.FlagHolder
+
+    def given(self) -> dict[str, bool | None]:
+        """Arguments of `choose_quality`; None where no flag was given."""
+        return {
+            "augment": self.augment.value,
+            "refine": self.refine.value,
+            "own_crf": self.crf.value,
+        }
+
+
+def define_quality() -> QualityFlags:
+    """The flags that decide what is done for a picture.
+
+    Without any, a command gives what `choose_quality` says of the network.
+    """
+    return QualityFlags(
+        _of_the_command(
+            flags.DEFINE_bool(
+                "augment",
+                None,
+                "Average over mirrored pictures and the config's scales; on "
+                "if not given.",
+            )
+        ),
+        _of_the_command(
+            flags.DEFINE_bool(
+                "refine",
+                None,
+                "Let masks follow the picture's colours and edges; on if not "
+                "given, unless the network's own CRF is.",
+            )
+        ),
+        _of_the_command(
+            flags.DEFINE_bool(
+                "crf",
+                None,
+                "Let the network's own CRF smooth its logits, as the "
+                "published inference of the prior system does; on if not "
+                "given, where there is one.",
+            )
+        ),
+    )
+
+
+def _of_the_command(holder: flags.FlagHolder) -> flags.FlagHolder:
+    """Makes a flag that is defined here appear in the command's --help."""
+    flags.FLAGS.register_key_flag_for_module(
+        sys.argv[0], flags.FLAGS[holder.name]
+    )
+    return holder
 
 
 def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:

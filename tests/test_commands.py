@@ -1,5 +1,7 @@
 """train.py and evaluate.py as a user meets them: help, and wrong input."""
 
+import re
+
 import pytest
 from tiny import read_json, run_script
 
@@ -30,8 +32,10 @@ def assert_one_sentence(done, *texts):
         ),
         (
             "evaluate.py",
-            "workdir out eval_root eval_set augment refine crf baselines",
+            "workdir out eval_root eval_set augment refine crf dense_crf "
+            "baselines max_pixels",
         ),
+        ("predict.py", "workdir out tags augment refine crf max_pixels"),
     ],
 )
 def test_help_lists_the_flags_without_tensorflow(script, names):
@@ -40,6 +44,25 @@ def test_help_lists_the_flags_without_tensorflow(script, names):
     for name in names.split():
         assert f"--{name}:" in done.stdout or f"--[no]{name}:" in done.stdout
     assert "python" in done.stdout  # the command, from the script's docstring
+
+
+def test_flags_of_quality_mean_the_same_everywhere():
+    texts = set()
+    for script in (
+        "predict.py",
+        "pseudo_labels.py",
+        "evaluate.py",
+        "export/__main__.py",
+    ):
+        done = run_script(script, "--help", code=NO_TENSORFLOW)
+        # A flag's text ends where the next one begins.
+        flags = re.findall(
+            r"--\[no\](augment|refine|crf): (.*?)(?=\n  --)", done.stdout, re.S
+        )
+        assert len(flags) == 3, done.stdout
+        texts.add(tuple(flags))
+    assert len(texts) == 1
+    assert "default:" not in str(texts)  # None: what the system does
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,13 @@ def test_export(prior_run, prior_data, tmp_path):
         "export/__main__.py",
         f"--workdir={prior_run[0]}",
         f"--out={out}",
-        "--norefine",
-        "--crf",  # in the graph, and compared with the run's own answers
         data=prior_data,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Computing on ")
     assert "Checked in a fresh process without keras_wsss" in done.stdout
     assert (out / "saved_model.pb").exists()
-    assert read_json(out / "manifest.json")["options"]["own_crf"] is True
+    # The CRF is in the graph, and was compared with the run's own answers.
+    quality = read_json(out / "manifest.json")["options"]["quality"]
+    assert (quality["own_crf"], quality["refine"]) == (True, False)
+    assert len(quality["views"]) == 2

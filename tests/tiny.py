@@ -136,9 +136,9 @@ def random_part(seed: int, split, domain: str, rows: int = 2, labels: int = 1):
         "weights": np.ones((rows, labels), np.float32),
         "present": np.ones((rows, labels), np.float32),
         "tags": tags,
-        "known": np.isin(
-            np.arange(1, split.num_categories + 1), ids
-        ).astype(np.float32)[None].repeat(rows, 0),
+        "known": np.isin(np.arange(1, split.num_categories + 1), ids)
+        .astype(np.float32)[None]
+        .repeat(rows, 0),
         "valid": np.ones((rows, SIZE // 16, SIZE // 16), np.float32),
         "record": np.arange(rows, dtype=np.int32),
     }

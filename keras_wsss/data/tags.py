@@ -247,9 +247,13 @@ def _cells(
                 return (), (), _no_category(name, split, words)
             (unknown if doubted or number else labels).add(found)
     if both := labels & unknown:
-        return (), (), (
-            f"{split.name_of(min(both))!r} is a tag and unknown at once; "
-            "remove one of them"
+        return (
+            (),
+            (),
+            (
+                f"{split.name_of(min(both))!r} is a tag and unknown at once; "
+                "remove one of them"
+            ),
         )
     return tuple(sorted(labels)), tuple(sorted(unknown)), None
 

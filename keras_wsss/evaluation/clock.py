@@ -16,9 +16,8 @@ class Clock:
         """Adds the time of a `with` block to a stage."""
         start = time.perf_counter()
         yield
-        spent = time.perf_counter() - start
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
+        self.add(stage, time.perf_counter() - start)
 
-    def sum(self, *stages: str) -> float:
-        """Seconds of all these stages together."""
-        return sum(self.seconds.get(stage, 0.0) for stage in stages)
+    def add(self, stage: str, seconds: float) -> None:
+        """Adds seconds to a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

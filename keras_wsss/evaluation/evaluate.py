@@ -1,7 +1,9 @@
 """Scores a predictor on pictures with masks, beside its baselines."""
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +15,11 @@ from keras_wsss.evaluation.boundary import BoundaryIou
 from keras_wsss.evaluation.clock import Clock
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
+from keras_wsss.inference.one_picture import OnePicture
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import Quality, choose_quality
+from keras_wsss.inference.views import RAW
 from keras_wsss.tagging import tag_scores
-from keras_wsss.inference.predictor import RAW, Predictor, augmented_views
 
 # Thresholds of the baselines, as a share of a map's maximum.
 BASELINE_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -29,7 +34,9 @@ MAPS = {
     "class_maps": "class activation map",
     "foreground": "foreground",
 }
-OWN_CRF = "raw + own CRF"  # of networks that have one
+DENSE_CRF = "raw + dense CRF"
+# Of a row whose masks nothing has taught, wherever it is copied to.
+UNTRAINED = "untrained decoder"
 _REPORT_SECONDS = 15.0
 
 
@@ -45,7 +52,15 @@ class _Scores:
         )
         self.seconds: float | None = None
 
-    def add(self, truth: np.ndarray, mask: np.ndarray, name: str) -> None:
+    def add(
+        self,
+        truth: np.ndarray,
+        mask: np.ndarray,
+        name: str,
+        seconds: float | None = None,
+    ) -> None:
+        if seconds is not None:
+            self.seconds = (self.seconds or 0.0) + seconds
         mask = scored_view(mask, self.split, name)
         self.confusion.update(truth, mask, name)
         if self.boundary is not None:
@@ -67,9 +82,10 @@ def evaluate(
     predictor: Predictor,
     records: Sequence[Record],
     *,
-    augment: bool = True,
-    refine: bool = True,
-    crf: bool = False,
+    augment: bool | None = None,
+    refine: bool | None = None,
+    own_crf: bool | None = None,
+    dense_crf: bool = False,
     baselines: bool = True,
     album: Album | None = None,
     report: Callable[[str], None] = print,
@@ -77,15 +93,20 @@ def evaluate(
     """Predicts every picture in every way asked for and scores it.
 
     Oracle tags are the scored categories that the mask holds; predicted
-    tags are the tagger's. The baselines get oracle tags and the threshold
-    that is best *on these very pictures*: they are meant to be hard to beat.
+    tags are the tagger's, of the views that a row looks at. Every mask is to
+    the pixel what `Predictor` gives in that quality. The baselines get oracle
+    tags and the threshold that is best *on these very pictures*: they are
+    meant to be hard to beat.
 
     Args:
         predictor: a trained network.
         records: pictures with masks, ids of the predictor's split.
-        augment: also average over scales and mirrored pictures.
-        refine: also refine with `ImageGuidedRefinement`.
-        crf: also refine with the published dense CRF (extra "crf"; slow).
+        augment: also average over scales and mirrored pictures; None does.
+        refine: also refine with `ImageGuidedRefinement`; None does.
+        own_crf: also let the network's own CRF smooth its logits; None does
+            where there is one.
+        dense_crf: also refine with the published dense CRF (extra "crf";
+            slow).
         baselines: also score class activation maps, thresholded densified
             attention and all background.
         album: collects small pictures for the report.
@@ -93,15 +114,20 @@ def evaluate(
 
     Returns:
         Plain values: "rows" (one per way of predicting, see
-        `ConfusionMatrix.result`), "tagging" (see `tag_scores`), "pictures",
-        "seconds" per stage.
+        `ConfusionMatrix.result`; "default" marks what `Predictor` gives if
+        nothing else is asked for), "default" (its name), "tagging" (see
+        `tag_scores`; of the default's views, where they are looked at),
+        "pictures", "seconds" per stage, "mask_updates" (see
+        `keras_wsss.mask_updates`), and "warning" where its masks are noise.
 
     Raises:
+        ConfigError: `own_crf` of a network that has none.
         DataError: no picture, or a picture or mask that cannot be read.
     """
     if not records:
         raise DataError("There is no picture to evaluate.")
-    run = _Evaluation(predictor, augment, refine, crf, baselines, album)
+    ways = _ways(predictor, augment, refine, own_crf)
+    run = _Evaluation(predictor, ways, dense_crf, baselines, album)
     last = time.perf_counter()
     for number, record in enumerate(records, start=1):
         run.add(record)
@@ -111,21 +137,33 @@ def evaluate(
     return run.result()
 
 
+def _ways(predictor, augment, refine, own_crf) -> tuple[Quality, ...]:
+    """Raw, and with everything that is not left out, in all combinations."""
+    steps = predictor.steps
+    most = choose_quality(steps, augment, refine is not False, own_crf)
+    return tuple(
+        Quality(views, refined, crf)
+        for crf, views, refined in itertools.product(
+            (False, True)[: 1 + most.own_crf],
+            dict.fromkeys((RAW, most.views)),
+            (False, True)[: 1 + most.refine],
+        )
+    )
+
+
 class _Evaluation:
-    def __init__(self, predictor, augment, refine, crf, baselines, album):
+    def __init__(self, predictor, ways, dense_crf, baselines, album):
         self.predictor = predictor
         self.split = predictor.split
-        self.refine = refine
-        self.crf = crf
+        self.ways: tuple[Quality, ...] = ways
+        self.default = choose_quality(predictor.steps)
+        # The tagger is scored as it is asked by default.
+        looks = {way.views for way in ways}
+        default = self.default.views
+        self.tag_views = default if default in looks else RAW
+        self.dense_crf = dense_crf
         self.album = album
         self.clock = Clock()
-        self.views = (
-            augmented_views(predictor.config.inference.scales)
-            if augment
-            else ()
-        )
-        # The plain view is looked at in any case; it is not done twice.
-        self.more_views = tuple(view for view in self.views if view not in RAW)
         self.pictures = 0
         self.truths: list[np.ndarray] = []
         self.tag_scores: list[np.ndarray] = []
@@ -164,60 +202,46 @@ class _Evaluation:
                 f"its mask {truth.shape}; they must be the same."
             )
         oracle = tuple(i for i in self.split.scored_ids if np.any(truth == i))
-        with self.clock("encode"):
-            encoded = predictor.encode(image)
-        with self.clock("tag"):
-            scores = predictor.tag_scores(encoded)
-        chosen = predictor.choose_tags(scores)
+        picture = OnePicture(predictor, image)
+        masks = self._add_ways(picture, truth, oracle, name)
+        scores = picture.tag_scores(self.tag_views)
         self.truths.append(np.isin(self.split.scored_ids, oracle))
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
-        # Labels asked by either kind of tags are decoded once.
-        ids = tuple(sorted({*oracle, *chosen}))
-        with self.clock("decode"):
-            raw = predictor.probabilities(encoded, ids)
-        # Of each kind of inference what ranks labels, and what says where
-        # each is.
-        versions = {"raw": (raw, raw)}
-        if self.views:
-            with self.clock("augment"):
-                more = predictor.encode(image, self.more_views)
-                total = predictor.probabilities(more, ids)
-                total = total * len(self.more_views)
-                if len(self.more_views) < len(self.views):
-                    total = total + raw
-                total = total / len(self.views)
-                versions["augmented"] = (total, total)
-        if self.refine:
-            for key in tuple(versions):
-                with self.clock(f"refine {key}"):
-                    ranks, _ = versions[key]
-                    refined = predictor.refine(image, ranks)
-                versions[f"{key} + refined"] = (ranks, refined)
-        masks = {}
-        for key, (ranks, decisive) in versions.items():
-            for tags, wanted, found in (
-                ("oracle", oracle, None),
-                ("predicted", chosen, scores),
-            ):
-                keep = [ids.index(i) for i in wanted]
-                mask = predictor.merge(
-                    ranks[keep], wanted, found, decisive[keep]
-                )
-                self._row(tags, key).add(truth, mask, name)
-                masks[f"{tags} {key}"] = mask
-        if predictor.steps.has_crf:
-            masks |= self._add_own_crf(encoded, truth, oracle, chosen, name)
         maps = {}
         if oracle and (self.album is not None or self.baselines):
+            encoded = picture.encode(*RAW)
             maps = predictor.densified(encoded, oracle)
         if self.album is not None:
             layers = self._layers(maps, oracle, truth.shape)
             self.album.add(record.image_id, image, truth, masks, layers)
-        if self.crf:
-            self._add_crf(image, truth, raw, ids, oracle, chosen, name)
+        if self.dense_crf:
+            self._add_dense_crf(picture, truth, oracle, name)
         if self.baselines:
             self._add_baselines(maps, truth, oracle, name)
             self._add_training_masks(image, truth, record, name)
+        for stage, seconds in picture.seconds.items():
+            self.clock.add(stage, seconds)
+
+    def _add_ways(self, picture: OnePicture, truth, oracle, name) -> dict:
+        """Scores the picture in every quality, by either kind of tags.
+
+        Returns:
+            Masks for the report: "oracle raw", ... -> uint8 [H, W].
+        """
+        masks = {}
+        asked = [(q, *k) for q in self.ways for k in _kinds(oracle)]
+        if self.predictor.steps.has_crf:
+            # Of all targets at once, which is to have no class gate.
+            asked.append((Quality(), "none", self.split.target_ids))
+        for quality, kind, tags in asked:
+            if not quality.refine:
+                picture.release()  # the next one shares nothing that is large
+            mask = picture.predict(tags, quality).mask
+            row = self._row(kind, quality.name, quality == self.default)
+            row.add(truth, mask, name, picture.last_seconds)
+            if kind != "none":
+                masks[f"{kind} {quality.name}"] = mask
+        return masks
 
     def _layers(self, maps, ids, shape) -> dict:
         """Maps of the picture for the report, small."""
@@ -229,45 +253,38 @@ class _Evaluation:
             if key in maps
         }
 
-    def _row(self, tags: str, inference: str) -> _Scores:
+    def _row(self, tags: str, inference: str, default: bool = False) -> _Scores:
         if (tags, inference) not in self.rows:
+            method = self.predictor.steps.method
+            if self.predictor.mask_updates == 0:
+                method = f"{method} ({UNTRAINED})"
             self.rows[tags, inference] = _Scores(
                 self.split,
-                method=self.predictor.steps.method,
+                method=method,
                 tags=tags,
                 inference=inference,
+                default=default,
             )
         return self.rows[tags, inference]
 
-    def _add_own_crf(self, encoded, truth, oracle, chosen, name) -> dict:
-        """Rows of a network with a CRF: with it, and without its class gate.
-
-        Returns:
-            Masks for the report.
-        """
-        predictor, masks = self.predictor, {}
-        for tags, wanted in (("oracle", oracle), ("predicted", chosen)):
-            with self.clock("own CRF"):
-                after = predictor.crf_probabilities(encoded, wanted)
-            mask = predictor.merge(after, wanted)
-            self._row(tags, OWN_CRF).add(truth, mask, name)
-            masks[f"{tags} {OWN_CRF}"] = mask
-        every = self.split.target_ids
-        mask = predictor.merge(predictor.probabilities(encoded, every), every)
-        self._row("none", "raw").add(truth, mask, name)
-        return masks
-
-    def _add_crf(self, image, truth, raw, ids, oracle, chosen, name) -> None:
+    def _add_dense_crf(self, picture: OnePicture, truth, oracle, name) -> None:
+        """The published merge: fires by the CRF, ranks by what was before."""
         from keras_wsss.inference.dense_crf import dense_crf
 
-        with self.clock("crf"):
-            posterior = dense_crf(image, raw)
-        # The published merge: fires by the CRF, ranks by what was before it.
-        fired = np.where(posterior > 0.5, np.maximum(raw, 1e-6), 0.0)
-        for tags, wanted in (("oracle", oracle), ("predicted", chosen)):
-            keep = [ids.index(i) for i in wanted]
-            mask = _arg_max(fired[keep], wanted, truth.shape)
-            self._row(tags, "raw + dense CRF").add(truth, mask, name)
+        known: dict[tuple[int, ...], tuple[np.ndarray, float]] = {}
+        for kind, tags in _kinds(oracle):
+            raw = picture.predict(tags, Quality())
+            if raw.tags not in known:
+                start = time.perf_counter()
+                after = dense_crf(picture.image, raw.probabilities)
+                known[raw.tags] = after, time.perf_counter() - start
+                self.clock.add("dense CRF", known[raw.tags][1])
+            after, spent = known[raw.tags]
+            ranks = np.maximum(raw.probabilities, 1e-6)
+            fired = np.where(after > 0.5, ranks, 0.0)
+            mask = _arg_max(fired, raw.tags, truth.shape)
+            spent += picture.last_seconds
+            self._row(kind, DENSE_CRF).add(truth, mask, name, spent)
 
     def _add_baselines(self, maps, truth, oracle, name) -> None:
         self.background.add(truth, np.zeros_like(truth), name)
@@ -304,16 +321,6 @@ class _Evaluation:
 
     def result(self) -> dict:
         """Everything as plain values."""
-        steps = ("encode", "tag", "decode")
-        for (_, inference), scores in self.rows.items():
-            extra = {
-                "augmented": ("augment",),
-                "raw + refined": ("refine raw",),
-                "augmented + refined": ("augment", "refine augmented"),
-                "raw + dense CRF": ("crf",),
-                OWN_CRF: ("own CRF",),
-            }.get(inference, ())
-            scores.seconds = self.clock.sum(*steps, *extra)
         rows = [scores.result(self.pictures) for scores in self.rows.values()]
         rows.sort(key=lambda row: row["tags"])
         rows += [s.result(self.pictures) for s in self.taught.values()]
@@ -328,17 +335,29 @@ class _Evaluation:
         if self.background is not None:
             rows.append(self.background.result(self.pictures))
         names = [self.split.name_of(i) for i in self.split.scored_ids]
+        warning = self.predictor.warning
         return {
+            **({"warning": warning} if warning else {}),
             "rows": rows,
-            "tagging": tag_scores(
-                np.array(self.truths),
-                np.array(self.tag_scores),
-                names,
-                self.predictor.steps.rule,
-            ),
+            "default": self.default.name,
+            "mask_updates": self.predictor.mask_updates,
+            "tagging": {
+                "views": Quality(self.tag_views).name,
+                **tag_scores(
+                    np.array(self.truths),
+                    np.array(self.tag_scores),
+                    names,
+                    self.predictor.steps.rule,
+                ),
+            },
             "pictures": self.pictures,
             "seconds": self.clock.seconds,
         }
+
+
+def _kinds(oracle: tuple[int, ...]) -> tuple[tuple[str, Any], ...]:
+    """Kind of tags -> what `OnePicture.predict` is asked."""
+    return ("oracle", oracle), ("predicted", None)
 
 
 def _arg_max(

@@ -130,6 +130,9 @@ def html_of(report: Report) -> str:
     facts = " · ".join(
         f"{escape(name)} {escape(text)}" for name, text in report.facts.items()
     )
+    warning = report.results.get("warning", "")
+    if warning:
+        warning = f'<p class="warning">Warning: {escape(warning)}</p>'
     style = _read("report.css") + chip_styles(report.split)
     script = _read("report.js")
     title = escape(report.title)
@@ -147,7 +150,8 @@ def html_of(report: Report) -> str:
         'initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the results</a>\n'
-        f'<header><h1>{title}</h1><p class="soft">{facts}</p></header>\n'
+        f'<header>{warning}<h1>{title}</h1><p class="soft">{facts}</p>'
+        "</header>\n"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
         f'<main id="main">{figures(report.results)}{body}</main>\n'
         '<footer class="soft"><p>Written by keras_wsss. Every picture, '

@@ -7,7 +7,13 @@ from typing import Any
 
 from keras_wsss.evaluation.report_charts import bar_chart, legend, line_chart
 from keras_wsss.evaluation.report_history import History
-from keras_wsss.evaluation.table import MAIN_COLUMNS, NOT_RUN, format_value
+from keras_wsss.evaluation.table import (
+    MAIN_COLUMNS,
+    NOT_RUN,
+    default_note,
+    format_value,
+    inference_name,
+)
 
 # Charts of a training run: heading -> how their tags are recognised.
 _CHARTS = {
@@ -24,10 +30,10 @@ def figures(results: Mapping) -> str:
     """The few numbers to see first."""
     shown: dict[str, str] = {}
     for tags in ("oracle", "predicted"):
-        best = _best_row(results["rows"], tags)
-        if best is not None:
-            name = f"mean IoU, {tags} tags, {best['inference']}"
-            shown[name] = format_value(best["mean_iou"])
+        first = _first_row(results["rows"], tags)
+        if first is not None:
+            name = f"mean IoU, {tags} tags, {first['inference']}"
+            shown[name] = format_value(first["mean_iou"])
     for row in results["rows"]:
         if row["method"] == "class activation maps":
             shown["mean IoU of class activation maps"] = format_value(
@@ -52,15 +58,7 @@ def results_section(results: Mapping) -> str:
         if key == "method" or any(key in row for row in rows)
     }
     best = [_best_row(rows, tags) for tags in ("oracle", "predicted")]
-    cells = [
-        [
-            format_value(row[key], 0 if key == "milliseconds" else 3)
-            if key in row
-            else ("" if key in ("tags", "inference") else NOT_RUN)
-            for key in columns.values()
-        ]
-        for row in rows
-    ]
+    cells = [[_cell(row, key) for key in columns.values()] for row in rows]
     numeric = [
         i
         for i, key in enumerate(columns.values())
@@ -72,6 +70,7 @@ def results_section(results: Mapping) -> str:
         "<p>Oracle tags are those of the truth; predicted tags are the "
         "tagger's. Baselines get oracle tags and the threshold that is best "
         f"on these very pictures.{note}</p>"
+        f"<p>{escape(default_note(results))}</p>"
         + _table(
             "All ways of predicting, the best of each kind of tags in bold",
             list(columns),
@@ -164,8 +163,9 @@ def tagger_section(tagging: Mapping) -> str:
         range(1, 7),
     )
     return (
-        "<p>Which categories the tagger finds. Charts: precision (up) over "
-        "recall (right), as the threshold falls.</p>"
+        f"<p>Which categories the tagger finds by its {tagging['views']} "
+        "scores. Charts: precision (up) over recall (right), as the threshold "
+        "falls.</p>"
         f'{table}<div class="charts">{"".join(charts)}</div>'
     )
 
@@ -228,6 +228,24 @@ def _ours(rows: Sequence[Mapping], tags: str) -> list[Mapping]:
 def _best_row(rows: Sequence[Mapping], tags: str) -> Mapping | None:
     found = _ours(rows, tags)
     return max(found, key=lambda row: row["mean_iou"] or 0.0, default=None)
+
+
+def _first_row(rows: Sequence[Mapping], tags: str) -> Mapping | None:
+    """What is given without any flag, to be seen first.
+
+    The best row is chosen on these very pictures: it is shown first only
+    where the default was left out.
+    """
+    found = [row for row in _ours(rows, tags) if row.get("default")]
+    return found[0] if found else _best_row(rows, tags)
+
+
+def _cell(row: Mapping, key: str) -> str:
+    if key not in row:
+        return "" if key in ("tags", "inference") else NOT_RUN
+    if key == "inference":
+        return inference_name(row)
+    return format_value(row[key], 0 if key == "milliseconds" else 3)
 
 
 def _row_name(row: Mapping) -> str:

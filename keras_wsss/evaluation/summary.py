@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from keras_wsss.evaluation.table import (
+    default_note,
     markdown_table,
     per_class_table,
     results_table,
@@ -10,7 +11,10 @@ from keras_wsss.evaluation.table import (
 
 
 def summary(results: Mapping) -> str:
-    """Tables of what `evaluate` returned: methods, classes, tagger."""
+    """Tables of what `evaluate` returned: methods, classes, tagger.
+
+    A "warning" among the results is the first line.
+    """
     rows = results["rows"]
     tagging = results["tagging"]
     per_class = {
@@ -35,15 +39,20 @@ def summary(results: Mapping) -> str:
             "pictures": "positives",
         },
     )
+    warning = results.get("warning")
     return "\n".join(
         [
+            *([f"**Warning: {warning}**", ""] if warning else ()),
             f"# Results on {results['pictures']} pictures",
             "",
             results_table(rows),
+            default_note(results),
+            "",
             "## IoU per class",
             "",
             per_class_table(per_class),
-            f"## Tagger, threshold {tagging['threshold']}",
+            f"## Tagger, threshold {tagging['threshold']}, "
+            f"{tagging['views']} scores",
             "",
             tagger,
         ]

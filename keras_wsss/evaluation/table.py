@@ -5,6 +5,7 @@ from typing import Any
 
 NOT_RUN = "not run"
 UNDEFINED = "n/a"
+DEFAULT_MARK = " (default)"
 
 # Columns of the main table: heading -> key of a result row.
 MAIN_COLUMNS = {
@@ -92,7 +93,8 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
         rows: mappings with `method` and, where they were measured, `tags`
             ("oracle" or "predicted"), `inference` ("raw", "augmented",
             "raw + refined", ...), `mean_iou`, `pixel_accuracy`,
-            `boundary_iou` (all in [0, 1]) and `milliseconds` an image.
+            `boundary_iou` (all in [0, 1]), `milliseconds` an image, and
+            `default`, whether it is what is given without any flag.
 
     Returns:
         A Markdown table; a figure that a row lacks shows as "not run", a
@@ -104,8 +106,33 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
         for heading, key in MAIN_COLUMNS.items()
         if key == "method" or any(key in row for row in rows)
     }
-    rows = [{"tags": "-", "inference": "-", **row} for row in rows]
+    rows = [
+        {"tags": "-", "inference": "-", **row, **_marked(row)} for row in rows
+    ]
     return markdown_table(rows, columns, {"milliseconds": 1})
+
+
+def inference_name(row: Mapping[str, Any]) -> str:
+    """A row's inference; that which is given without any flag is marked."""
+    return f"{row['inference']}{DEFAULT_MARK if row.get('default') else ''}"
+
+
+def default_note(results: Mapping[str, Any]) -> str:
+    """A sentence about the mark, for results of `evaluate`."""
+    if any(row.get("default") for row in results["rows"]):
+        return (
+            f"Rows marked{DEFAULT_MARK} are what Predictor, predict.py, "
+            "python -m export and, by the pictures' own tags, "
+            "pseudo_labels.py give unless their flags say otherwise."
+        )
+    return (
+        "What Predictor, predict.py and python -m export give unless their "
+        f"flags say otherwise, {results['default']}, was left out here."
+    )
+
+
+def _marked(row: Mapping[str, Any]) -> dict[str, str]:
+    return {"inference": inference_name(row)} if "inference" in row else {}
 
 
 def per_class_table(

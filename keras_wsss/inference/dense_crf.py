@@ -54,10 +54,10 @@ def load_pydensecrf() -> ModuleType:
         from pydensecrf import densecrf
     except ImportError as error:
         raise ConfigError(
-            "--crf needs pydensecrf2, which cannot be imported "
+            "--dense_crf needs pydensecrf2, which cannot be imported "
             f"({error}); install it with `pip install '.[crf]'` (it "
-            "builds with a C++ compiler), or leave --crf out: --refine needs "
-            "nothing."
+            "builds with a C++ compiler), or leave --dense_crf out: --refine "
+            "needs nothing."
         ) from error
     return densecrf
 

@@ -14,7 +14,7 @@ from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path, write_json
 from keras_wsss.inference.predictor import Prediction, Predictor
-from keras_wsss.inference.views import RAW, View
+from keras_wsss.inference.quality import Quality, choose_quality
 
 PREDICTIONS_FILE = "predictions.json"
 MASKS, OVERLAYS = "masks", "overlays"
@@ -130,9 +130,7 @@ def predict_files(
     out: str | Path,
     *,
     tags: Sequence[str | int] | None = None,
-    views: Sequence[View] = RAW,
-    refine: bool = False,
-    own_crf: bool = False,
+    quality: Quality | None = None,
     report: Callable[[str], None] = print,
 ) -> Outcome:
     """Segments pictures one by one, in constant memory.
@@ -146,20 +144,21 @@ def predict_files(
         pictures: from `find_pictures`.
         out: folder, made when missing; files of the same names are replaced.
         tags: what is in every picture; None asks the tagger for each.
-        views: test-time augmentation.
-        refine: let masks follow the picture's colours and edges.
-        own_crf: see `Predictor`.
+        quality: what is done for each; None is what `choose_quality` says
+            of the network.
         report: takes a sentence about every picture that failed.
 
     Raises:
         ConfigError: an unknown tag, or a CRF that the network has not; before
             anything is written.
     """
-    if own_crf:
-        predictor.check_crf()
+    if quality is None:
+        quality = choose_quality(predictor.steps)
+    if quality.own_crf:
+        predictor.steps.check_crf()
 
     def predict(image: np.ndarray) -> Prediction:
-        return predictor(image, ids, views, refine, own_crf)
+        return predictor.predict(image, ids, quality)
 
     out = Path(out)
     ids = None if tags is None else predictor.tag_ids(tags)
@@ -184,9 +183,9 @@ def predict_files(
             },
             "options": {
                 "tags": None if tags is None else list(tags),
-                "views": [dataclasses.asdict(view) for view in views],
-                "refine": refine,
-                "crf": own_crf,
+                "views": [dataclasses.asdict(view) for view in quality.views],
+                "refine": quality.refine,
+                "crf": quality.own_crf,
             },
             "pictures": entries,
             "failures": failures,

@@ -12,7 +12,10 @@ from keras_wsss.config import check_values, load_config, split_of
 from keras_wsss.data.images import largest_side, read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.make_steps import make_steps
+from keras_wsss.inference.one_picture import Encoded, OnePicture, Prediction
+from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.views import RAW, View, augmented_views
+from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
 from keras_wsss.models.network import build_network
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
@@ -29,47 +32,11 @@ __all__ = [
     "Encoded",
     "Prediction",
     "Predictor",
+    "Quality",
     "View",
     "augmented_views",
+    "choose_quality",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the network says of one picture of H x W pixels.
-
-    Attributes:
-        mask: uint8 [H, W], 0 background or category ids.
-        tags: ids of the categories looked for, ascending.
-        tag_scores: float32 [C], the tagger's probability of every category.
-        probabilities: float32 [K, H, W], foreground probability of each tag,
-            refined where the mask is. They say where each is; between tags
-            at one pixel the mask goes by those before refinement.
-    """
-
-    mask: np.ndarray
-    tags: tuple[int, ...]
-    tag_scores: np.ndarray
-    probabilities: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """A picture seen in several views, encoder outputs and more.
-
-    Attributes:
-        image: uint8 [H, W, 3], RGB.
-        views: the views.
-        features: per view what the tags are read from, float32
-            [1, g, g, D] or, in the prior system, a dict.
-        switches: per view what else masks are made of: TransferNet's
-            switches, the prior system's logits.
-    """
-
-    image: np.ndarray
-    views: tuple[View, ...]
-    features: tuple[tf.Tensor, ...]
-    switches: tuple[list[tf.Tensor], ...]
 
 
 class Predictor:
@@ -84,8 +51,14 @@ class Predictor:
         net: a trained network.
         split: its categories.
         config: the run's config; `inference` gives the thresholds.
+        mask_updates: how many updates have taught its masks, see
+            `keras_wsss.mask_updates`; None if nobody counted.
+        warning: a sentence about masks that are noise; "" if they are not.
         rule: thresholds of tags that the run chose for itself, used where
             the config names none.
+
+    Attributes:
+        steps: the functions that it runs.
     """
 
     def __init__(
@@ -93,14 +66,19 @@ class Predictor:
         net: TransferNet | Prior,
         split: Split,
         config,
+        mask_updates: int | None = None,
+        warning: str = "",
         rule: TagRule | None = None,
     ):
         self.net = net
         self.split = split
         self.config = config
+        self.mask_updates = mask_updates
+        self.warning = warning
         self.steps = make_steps(net, split, config, rule)
         self._encode_functions: dict[float, Callable] = {}
         self._foreground_functions: dict[float, Callable] = {}
+        self._crf_functions: dict[float, Callable] = {}
         self._tag_functions: dict[float, Callable] = {}
         self._training_masks = tf.function(
             self.steps.training_masks,
@@ -110,12 +88,6 @@ class Predictor:
                 tf.TensorSpec([None], tf.int32),
             ],
         )
-        if self.steps.has_crf:
-            self._crf = tf.function(
-                self.steps.crf_foreground,
-                autograph=False,
-                reduce_retracing=True,
-            )
         self._maps = tf.function(
             self.steps.maps, autograph=False, reduce_retracing=True
         )
@@ -164,6 +136,7 @@ class Predictor:
         workdir: str | Path,
         settings=None,
         max_pixels: int | None = None,
+        allow_untrained_decoder: bool = False,
     ) -> "Predictor":
         """Loads a run of `train.py`, its newest checkpoint.
 
@@ -173,9 +146,12 @@ class Predictor:
                 replaces the run's; None keeps the run's.
             max_pixels: largest width times height of a picture; None keeps
                 the run's.
+            allow_untrained_decoder: also load a run that no mask has taught
+                yet, for its attention and tags; its masks are noise.
 
         Raises:
-            ConfigError: not a run folder, or nothing saved in it yet.
+            ConfigError: not a run folder, nothing saved in it yet, or no mask
+                has taught it.
             DataError: damaged weights.
         """
         workdir = Path(workdir)
@@ -188,24 +164,35 @@ class Predictor:
         split = split_of(config)
         net = build_network(config, split)
         load_run_encoder(net, workdir)
-        load_trained_parts(net, workdir)
-        return cls(net, split, config, read_tag_rule(workdir))
+        step = load_trained_parts(net, workdir)
+        warning = untrained_sentence(workdir, step)
+        if warning and not allow_untrained_decoder:
+            raise ConfigError(warning)
+        updates = count_mask_updates(workdir, step)
+        rule = read_tag_rule(workdir)
+        return cls(net, split, config, updates, warning, rule)
 
     def __call__(
         self,
         image: np.ndarray | str | Path,
         tags: Sequence[int | str] | None = None,
-        views: Sequence[View] = RAW,
-        refine: bool = False,
-        own_crf: bool = False,
+        views: Sequence[View] | None = None,
+        refine: bool | None = None,
+        own_crf: bool | None = None,
     ) -> Prediction:
-        """Segments one picture.
+        """Segments one picture, as well as its system can if not told less.
+
+        What is left at None is as `choose_quality` says: TransferNet's
+        masks are augmented and refined, those of a network with a CRF of its
+        own augmented and smoothed by it. `views=RAW, refine=False` is the
+        network alone, in less than half of the time.
 
         Args:
             image: uint8 [H, W, 3], RGB, or a JPEG or PNG file.
             tags: what is in the picture: names or ids. None asks the tagger
                 for the categories that the split scores.
-            views: test-time augmentation; probabilities are averaged.
+            views: test-time augmentation; tag scores and probabilities are
+                averaged.
             refine: let masks follow the picture's colours and edges.
             own_crf: let the network's own CRF smooth its logits first, as
                 the published inference of the prior system does.
@@ -214,19 +201,28 @@ class Predictor:
             DataError: a picture that cannot be read.
             ConfigError: an unknown tag, or the network has no CRF.
         """
+        quality = choose_quality(self.steps, None, refine, own_crf)
+        if views is not None:
+            quality = dataclasses.replace(quality, views=tuple(views))
+        return self.predict(image, tags, quality)
+
+    def predict(
+        self,
+        image: np.ndarray | str | Path,
+        tags: Sequence[int | str] | None = None,
+        quality: Quality | None = None,
+    ) -> Prediction:
+        """As a call, in a quality made by `choose_quality`; None: its default.
+
+        Raises:
+            DataError: a picture that cannot be read.
+            ConfigError: an unknown tag, or the network has no CRF.
+        """
         if not isinstance(image, np.ndarray):
             image = read_image(Path(image), self.config.data.max_pixels)
-        encoded = self.encode(image, views)
-        scores = self.tag_scores(encoded)
-        ids = self.choose_tags(scores) if tags is None else self.tag_ids(tags)
-        if own_crf:
-            probabilities = self.crf_probabilities(encoded, ids)
-        else:
-            probabilities = self.probabilities(encoded, ids)
-        found = scores if tags is None else None
-        refined = self.refine(image, probabilities) if refine else probabilities
-        mask = self.merge(probabilities, ids, found, refined)
-        return Prediction(mask, ids, scores, refined)
+        if quality is None:
+            quality = choose_quality(self.steps)
+        return OnePicture(self, image).predict(tags, quality)
 
     def encode(self, image: np.ndarray, views: Sequence[View] = RAW) -> Encoded:
         """Runs the encoder, once per view.
@@ -274,28 +270,8 @@ class Predictor:
         Returns:
             float32 [K, H, W], mean over the views.
         """
-        height, width = encoded.image.shape[:2]
-        if not ids:
-            return np.zeros((0, height, width), np.float32)
-        labels = tf.constant(list(ids), tf.int32)
-        total = np.zeros((len(ids), height, width), np.float32)
-        for view, features, switches in zip(
-            encoded.views, encoded.features, encoded.switches, strict=True
-        ):
-            function = self._foreground_function(view.scale)
-            square = function(features, switches, labels)
-            total += self._resize(square, height, width, view.mirror).numpy()
-        return total / len(encoded.views)
-
-    def densified(self, encoded: Encoded, ids: Sequence[int]) -> dict:
-        """Maps of the first view, for pictures and baselines.
-
-        Returns:
-            Name -> float32 [K, g, g], see the `maps` of the steps.
-        """
-        labels = tf.constant(list(ids), tf.int32)
-        maps = self._maps(encoded.features[0], labels)
-        return {name: values.numpy() for name, values in maps.items()}
+        squares = self.squares(encoded, ids)
+        return self.mean_at_size(encoded.image, ids, encoded.views, squares)
 
     def crf_probabilities(
         self, encoded: Encoded, ids: Sequence[int]
@@ -308,23 +284,74 @@ class Predictor:
         Raises:
             ConfigError: the network has none.
         """
-        self.check_crf()
-        height, width = encoded.image.shape[:2]
-        if not ids:
-            return np.zeros((0, height, width), np.float32)
-        labels = tf.constant(list(ids), tf.int32)
-        total = np.zeros((len(ids), height, width), np.float32)
-        for view, logits in zip(encoded.views, encoded.switches, strict=True):
-            square = self._crf(logits, labels)
-            total += self._resize(square, height, width, view.mirror).numpy()
-        return total / len(encoded.views)
+        squares = self.squares(encoded, ids, own_crf=True)
+        return self.mean_at_size(encoded.image, ids, encoded.views, squares)
 
-    def check_crf(self) -> None:
-        """Raises `ConfigError` unless the network has a CRF of its own."""
-        if not self.steps.has_crf:
-            raise ConfigError(
-                f"{self.steps.method} has no CRF of its own; leave --crf out."
+    def squares(
+        self, encoded: Encoded, ids: Sequence[int], own_crf: bool = False
+    ) -> list[tf.Tensor]:
+        """Foreground probabilities on the padded square, as the network's.
+
+        Returns:
+            float32 [K, m, m] for each view; nothing without labels.
+
+        Raises:
+            ConfigError: the network has no CRF.
+        """
+        if own_crf:
+            self.steps.check_crf()
+        if not ids:
+            return []
+        labels = tf.constant(list(ids), tf.int32)
+        if own_crf:
+            return [
+                self._crf_function(view.scale)(switches, labels)
+                for view, switches in zip(
+                    encoded.views, encoded.switches, strict=True
+                )
+            ]
+        return [
+            self._foreground_function(view.scale)(features, switches, labels)
+            for view, features, switches in zip(
+                encoded.views, encoded.features, encoded.switches, strict=True
             )
+        ]
+
+    def mean_at_size(
+        self,
+        image: np.ndarray,
+        ids: Sequence[int],
+        views: Sequence[View],
+        squares: Sequence[tf.Tensor],
+    ) -> np.ndarray:
+        """The mean of what `squares` gave, at the picture's own size.
+
+        Args:
+            image: uint8 [H, W, 3].
+            ids: K ids.
+            views: one for each of the squares.
+            squares: float32 [K, m, m]; nothing without labels.
+
+        Returns:
+            float32 [K, H, W].
+        """
+        height, width = image.shape[:2]
+        total = np.zeros((len(ids), height, width), np.float32)
+        if not ids:
+            return total
+        for view, square in zip(views, squares, strict=True):
+            total += self._resize(square, height, width, view.mirror).numpy()
+        return total / len(views)
+
+    def densified(self, encoded: Encoded, ids: Sequence[int]) -> dict:
+        """Maps of the first view, for pictures and baselines.
+
+        Returns:
+            Name -> float32 [K, g, g], see the `maps` of the steps.
+        """
+        labels = tf.constant(list(ids), tf.int32)
+        maps = self._maps(encoded.features[0], labels)
+        return {name: values.numpy() for name, values in maps.items()}
 
     def training_masks(
         self, image: np.ndarray, ids: Sequence[int]
@@ -424,3 +451,13 @@ class Predictor:
                 reduce_retracing=True,
             )
         return self._foreground_functions[scale]
+
+    def _crf_function(self, scale: float) -> Callable:
+        # One a scale: the CRF must know the size of its grid.
+        if scale not in self._crf_functions:
+            self._crf_functions[scale] = tf.function(
+                self.steps.crf_foreground,
+                autograph=False,
+                reduce_retracing=True,
+            )
+        return self._crf_functions[scale]

@@ -56,6 +56,11 @@ class PriorSteps(SegmentationSteps):
         self._columns = tf.constant(columns, tf.int32)
         self._ids = tf.constant((0, *split.target_ids), tf.int32)
 
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Those of the config: both streams take all sizes."""
+        return tuple(self.config.inference.scales)
+
     def network(self, scale: float) -> Prior:
         """The network, which takes all sizes."""
         return self._networks[1.0]

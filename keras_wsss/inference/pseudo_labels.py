@@ -23,8 +23,10 @@ from keras_wsss.data.pseudo_masks import (
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json, write_text
-from keras_wsss.inference.predictor import Encoded, Predictor
-from keras_wsss.inference.views import RAW, View, augmented_views
+from keras_wsss.inference.one_picture import Encoded, OnePicture
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import Quality
+from keras_wsss.inference.views import View
 
 # Pictures in work at a time. On 2 cores 200 drawn pictures of 128 pixels took
 # 11.7 s one by one and 9.7 s by two; three gained next to nothing more.
@@ -36,58 +38,22 @@ class PseudoLabelSettings:
     """What decides the masks besides the model.
 
     Attributes:
-        views: looks at every picture, averaged.
-        refine: whether masks follow colours and edges.
+        quality: what is done for a picture.
         margin: pixels whose highest probability is closer than this to the
             threshold are ignore (255).
-        own_crf: whether probabilities are those after the network's own CRF,
-            as in the inference of the prior system.
     """
 
-    views: tuple[View, ...]
-    refine: bool
+    quality: Quality
     margin: float
-    own_crf: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values that tell these settings from others."""
         return {
-            "views": [[view.scale, view.mirror] for view in self.views],
-            "refine": self.refine,
-            "own_crf": self.own_crf,
+            "views": [[v.scale, v.mirror] for v in self.quality.views],
+            "refine": self.quality.refine,
+            "own_crf": self.quality.own_crf,
             "margin": self.margin,
         }
-
-
-def choose_settings(
-    predictor: Predictor,
-    augment: bool = True,
-    refine: bool | None = None,
-    own_crf: bool | None = None,
-) -> PseudoLabelSettings:
-    """Settings for a network of either system.
-
-    Args:
-        predictor: a trained network.
-        augment: average over scales and mirrored pictures.
-        refine: see `PseudoLabelSettings`; None refines unless the network's
-            own CRF does.
-        own_crf: the same; None where there is one.
-
-    Raises:
-        ConfigError: the network has no CRF of its own.
-    """
-    has_crf = predictor.steps.has_crf
-    if own_crf:
-        predictor.check_crf()
-    own_crf = has_crf if own_crf is None else own_crf
-    inference = predictor.config.inference
-    return PseudoLabelSettings(
-        augmented_views(inference.scales) if augment else RAW,
-        not own_crf if refine is None else refine,
-        inference.pseudo_margin,
-        own_crf,
-    )
 
 
 def write_pseudo_labels(
@@ -123,12 +89,13 @@ def write_pseudo_labels(
             lacks a view.
         DataError: a picture cannot be read.
     """
-    if cache is not None and any(v.scale != 1.0 for v in settings.views):
+    views = settings.quality.views
+    if cache is not None and any(view.scale != 1.0 for view in views):
         raise ConfigError(
             "A feature cache holds one scale; set config.inference.scales to "
             "(1.0,), or give --noaugment or --feature_cache=''."
         )
-    mirrored = any(view.mirror for view in settings.views)
+    mirrored = any(view.mirror for view in views)
     if mirrored and cache is not None and not cache.views.mirror:
         raise ConfigError(
             "The feature cache of a run with image.mirror=False holds no "
@@ -214,26 +181,18 @@ def _pseudo_label(
 ) -> np.ndarray:
     """uint8 [H, W]: ids of the picture's tags, 0 and 255."""
     image = read_image(record.image_path, predictor.config.data.max_pixels)
-    if cache is None:
-        encoded = predictor.encode(image, settings.views)
-    else:
-        encoded = _cached(predictor, image, record, settings.views, cache)
-    ids = record.labels
-    if settings.own_crf:
-        probabilities = predictor.crf_probabilities(encoded, ids)
-    else:
-        probabilities = predictor.probabilities(encoded, ids)
-    decisive = probabilities
-    if settings.refine:
-        decisive = predictor.refine(image, probabilities)
-    mask = predictor.merge(probabilities, ids, refined=decisive)
+    quality, encoded = settings.quality, None
+    if cache is not None:
+        encoded = _cached(image, record, quality.views, cache)
+    picture = OnePicture(predictor, image, encoded)
+    found = picture.predict(record.labels, quality)
     threshold = predictor.config.inference.mask_threshold
-    unsure = np.abs(decisive.max(axis=0) - threshold) < settings.margin
-    return np.where(unsure, IGNORE, mask).astype(np.uint8)
+    highest = found.probabilities.max(axis=0, initial=0.0)
+    unsure = np.abs(highest - threshold) < settings.margin
+    return np.where(unsure, IGNORE, found.mask).astype(np.uint8)
 
 
 def _cached(
-    predictor: Predictor,
     image: np.ndarray,
     record: Record,
     views: Sequence[View],

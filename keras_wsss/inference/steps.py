@@ -13,7 +13,7 @@ from keras_wsss.data import preprocess
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.constant_weights import with_constant_weights
 from keras_wsss.inference.merge import foreground_probability, merge_labels
-from keras_wsss.inference.views import View
+from keras_wsss.inference.quality import Quality
 from keras_wsss.layers.refinement import ImageGuidedRefinement
 from keras_wsss.models.network import (
     assign_arrays,
@@ -74,6 +74,24 @@ class SegmentationSteps:
             for net in self._networks.values()
             for variable in named_variables(net, net.trained_parts).values()
         ]
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Scales of test-time augmentation that the network can take.
+
+        Those of the config; dense attention has a fixed input size.
+        """
+        if self._networks[1.0].config.attention == "dense":
+            return (1.0,)
+        return tuple(self.config.inference.scales)
+
+    def check_crf(self) -> None:
+        """Raises `ConfigError` unless the network has a CRF of its own."""
+        if not self.has_crf:
+            raise ConfigError(
+                f"{self.method} has no CRF of its own; leave --crf out "
+                "(evaluate.py scores the published dense one by --dense_crf)."
+            )
 
     def network(self, scale: float) -> TransferNet:
         """The network for another input size, with the same weights.
@@ -142,7 +160,8 @@ class SegmentationSteps:
             scores: float [C].
 
         Returns:
-            int32 [K], ids in ascending order; none of them if K is 0.
+            int32 [K], ids in ascending order. Everything that takes them
+            works for K = 0 too: nothing of interest is in the picture.
         """
         ids = tf.constant(self.split.scored_ids, tf.int32)
         own = tf.gather(scores, ids - 1)
@@ -277,55 +296,66 @@ class SegmentationSteps:
         self,
         image: tf.Tensor,
         asked: tf.Tensor,
-        views: Sequence[View],
-        refine: bool,
+        quality: Quality,
         max_tags: int | None = None,
-        own_crf: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """All steps on one picture.
 
         Args:
             image: uint8 [H, W, 3], RGB.
             asked: int32 [K], ids in ascending order; empty asks the tagger.
-            views: what probabilities are averaged over.
-            refine: whether masks follow the picture's colours and edges.
+            quality: what is done for it.
             max_tags: of more tags that the tagger finds, the most probable
                 ones count; memory grows with them.
-            own_crf: whether the network's own CRF comes first, if `has_crf`.
 
         Returns:
             Mask uint8 [H, W], its ids int32 [K], the tagger's scores
-            float32 [C].
+            float32 [C]. K is 0, and all of the mask background, where the
+            tagger finds nothing.
         """
+        views = quality.views
         encoded = [self.encode(image, v.scale, v.mirror) for v in views]
-        count = float(len(views))
         scores = [
             self.tag_scores(features, view.scale)
             for view, (features, _) in zip(views, encoded, strict=True)
         ]
-        scores = tf.add_n(scores) / count
+        scores = tf.add_n(scores) / float(len(views))
+        by_tagger = tf.equal(tf.size(asked), 0)
         ids = tf.cond(
-            tf.equal(tf.size(asked), 0),
+            by_tagger,
             lambda: _most_probable(self.choose_tags(scores), scores, max_tags),
             lambda: asked,
         )
+        confidence = tf.cond(
+            by_tagger,
+            lambda: self.confidence(scores, ids),
+            lambda: tf.ones([tf.size(ids)]),
+        )
+        # No label costs no decoder.
+        mask = tf.cond(
+            tf.size(ids) > 0,
+            lambda: self._mask(image, encoded, ids, confidence, quality),
+            lambda: tf.zeros(tf.shape(image)[:2], tf.uint8),
+        )
+        return mask, ids, scores
+
+    def _mask(self, image, encoded, ids, confidence, quality: Quality):
+        """The mask of at least one label, from the encoded views."""
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         total = []
-        for view, (features, switches) in zip(views, encoded, strict=True):
-            if own_crf:
+        for view, (features, switches) in zip(
+            quality.views, encoded, strict=True
+        ):
+            if quality.own_crf:
                 square = self.crf_foreground(switches, ids)
             else:
                 square = self.foreground(features, switches, ids, view.scale)
             total.append(self.to_picture(square, height, width, view.mirror))
-        probabilities = tf.add_n(total) / count
-        refined = self.refine(image, probabilities) if refine else None
-        confidence = tf.cond(
-            tf.equal(tf.size(asked), 0),
-            lambda: self.confidence(scores, ids),
-            lambda: tf.ones([tf.size(ids)]),
-        )
-        mask = self.merge(probabilities, ids, confidence, refined)
-        return mask, ids, scores
+        probabilities = tf.add_n(total) / float(len(total))  # (K, H, W)
+        refined = None
+        if quality.refine:
+            refined = self.refine(image, probabilities)
+        return self.merge(probabilities, ids, confidence, refined)
 
 
 def _parts(net: TransferNet) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.errors import ConfigError, Terminated, UserError
 from keras_wsss.files import write_json
+from keras_wsss.mask_updates import MASK_UPDATES
 from keras_wsss.models.network import (
     assign_arrays,
     named_variables,
@@ -64,6 +65,8 @@ class Loop:
         writer: TensorBoard writer.
         watch: writes examples and more for TensorBoard, with the scores.
         meta: what identifies the run; kept in every checkpoint.
+        mask_updates: from a step to the updates so far that taught masks;
+            kept in every checkpoint and in the results.
         report: called with progress lines.
         log_every: steps between two progress lines.
         checkpoint_every: steps between two checkpoints.
@@ -87,6 +90,7 @@ class Loop:
     writer: tf.summary.SummaryWriter
     watch: Watch
     meta: Mapping
+    mask_updates: Callable[[int], int]
     report: Callable[[str], None]
     log_every: int
     checkpoint_every: int
@@ -225,7 +229,17 @@ class Loop:
                     "learning rate; the last checkpoint is sound."
                 )
         save_checkpoint(
-            folder, Checkpoint(step, arrays, {**self.meta, **meta}), keep
+            folder,
+            Checkpoint(
+                step,
+                arrays,
+                {
+                    **self.meta,
+                    MASK_UPDATES: self.mask_updates(step),
+                    **meta,
+                },
+            ),
+            keep,
         )
 
     def _restart_optimizer(self) -> None:
@@ -295,9 +309,7 @@ class _Progress:
         shown = {
             "source": scores,
             "tags": {
-                name: tags[name]
-                for name in SHOWN
-                if tags.get(name) is not None
+                name: tags[name] for name in SHOWN if tags.get(name) is not None
             },
         }
         with event_errors(), loop.writer.as_default(step=step):
@@ -325,6 +337,7 @@ class _Progress:
         return {
             "steps": self._done,
             "resumed_after_step": self._first,
+            MASK_UPDATES: self._loop.mask_updates(self._done),
             "train_minutes": seconds / 60,
             "seconds_per_step": seconds / steps if steps else None,
             "last": self._last,

@@ -18,6 +18,11 @@ from keras_wsss.data.pictures import PictureStore
 from keras_wsss.devices import announce_devices, computing_devices
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
+from keras_wsss.mask_updates import (
+    check_masks_will_be_learned,
+    count_mask_updates,
+    own_mask_updates,
+)
 from keras_wsss.models.network import (
     build_network,
     named_variables,
@@ -112,6 +117,7 @@ def train(
     if (workdir / RESULTS_FILE).exists():
         report(f"{workdir} holds the finished run; there is nothing to do.")
         return {} if cluster.index else read_results(workdir)
+    check_masks_will_be_learned(config, phase.name, init_from, report)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
@@ -168,8 +174,7 @@ def _prepare(
                 if variable.trainable
             ]
         )
-    if init_from:
-        load_trained_parts(net, Path(init_from))
+    mask_updates = _load_start(net, init_from)
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
@@ -183,7 +188,25 @@ def _prepare(
     workers.meet()
     if not workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
-    return Job(config, phase, settings, data, net, optimizer, workers, report)
+    return Job(
+        config,
+        phase,
+        settings,
+        data,
+        net,
+        optimizer,
+        workers,
+        report,
+        mask_updates,
+    )
+
+
+def _load_start(net, init_from) -> int:
+    """What the run before has trained; how many updates taught its masks."""
+    if not init_from:
+        return 0
+    step = load_trained_parts(net, Path(init_from))
+    return count_mask_updates(Path(init_from), step)
 
 
 def _named(data: TrainingData) -> list:
@@ -225,6 +248,9 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
             parts.embeddings,
         ),
         meta={"phase": job.phase.name, "config": to_json(config)},
+        mask_updates=lambda step: (
+            job.mask_updates + own_mask_updates(config, job.phase.name, step)
+        ),
         report=job.report,
         log_every=config.train.log_every,
         checkpoint_every=config.train.checkpoint_every,

@@ -36,6 +36,7 @@ class Job:
         optimizer: built for the network.
         workers: this process and those that it trains with.
         report: called with progress lines.
+        mask_updates: updates that taught masks in the runs before.
     """
 
     config: Any
@@ -46,6 +47,7 @@ class Job:
     optimizer: keras.optimizers.Optimizer
     workers: Workers
     report: Callable[[str], None]
+    mask_updates: int = 0
 
     @property
     def strategy(self) -> tf.distribute.Strategy:

@@ -431,9 +431,9 @@ def test_what_is_uncertain_is_neither_present_nor_absent(records):
 
 def test_a_picture_without_a_label_reaches_the_tagger_alone(records):
     empty = dataclasses.replace(records[0], labels=(), annotated=(1, 2))
-    batch = _take(
-        make_batches(_stream([empty, *records[1:]], size=8)), 1
-    )[0]["source"]
+    batch = _take(make_batches(_stream([empty, *records[1:]], size=8)), 1)[0][
+        "source"
+    ]
     rows = batch["record"] == 0
     assert rows.any()
     assert not batch["weights"][rows].any()

@@ -222,7 +222,5 @@ def test_nothing_is_left_of_a_failed_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr("keras_wsss.data.shapes._write_target", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_shapes(
-            tmp_path / "set", size=ShapesSize(64, 1, 1, 1, 0, 0)
-        )
+        write_shapes(tmp_path / "set", size=ShapesSize(64, 1, 1, 1, 0, 0))
     assert not list(tmp_path.iterdir())

@@ -9,10 +9,10 @@ from tiny import read_json, run_script
 
 from keras_wsss.data.images import read_image
 from keras_wsss.data.voc import read_voc
-from keras_wsss.errors import DataError
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.evaluate import BASELINE_THRESHOLDS, evaluate
 from keras_wsss.evaluation.summary import summary
-from keras_wsss.inference.predictor import augmented_views
+from keras_wsss.inference.predictor import RAW, augmented_views
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +55,15 @@ def test_rows_equal_predictions_scored_by_hand(
 ):
     split, config = predictor.split, predictor.config
     truths, masks = [], []
+    scales = config.inference.scales if "augmented" in inference else ()
     for record in records:
-        truth = record.mask.read()
-        truths.append(truth)
-        views = {"views": augmented_views(config.inference.scales)}
-        # Tags come from the plain picture in all rows.
-        chosen = predictor(record.image_path).tags
+        truths.append(record.mask.read())
         masks.append(
             predictor(
                 record.image_path,
-                tags=record.labels if tags == "oracle" else chosen,
+                tags=record.labels if tags == "oracle" else None,
+                views=augmented_views(scales) or RAW,
                 refine="refined" in inference,
-                **(views if "augmented" in inference else {}),
             ).mask
         )
     found = row(results, tags=tags, inference=inference)
@@ -177,3 +174,24 @@ def test_evaluate_command(transfer_run, shapes_dir, tmp_path):
     report = (tmp_path / "report.html").read_text()
     assert report.count('<article class="shot"') == 2
     assert f"{tmp_path}/report.html" in done.stdout
+
+
+def test_crf_is_the_networks_own_and_the_published_one_is_dense_crf(
+    predictor, records, monkeypatch
+):
+    with pytest.raises(ConfigError, match="--dense_crf"):
+        evaluate(predictor, records[:1], own_crf=True)
+    # One that changes nothing gives what was before it.
+    monkeypatch.setattr(
+        "keras_wsss.inference.dense_crf.dense_crf", lambda image, before: before
+    )
+    found = evaluate(
+        predictor, records[:1], augment=False, refine=False, dense_crf=True,
+        baselines=False, report=lambda _: None,
+    )  # fmt: skip
+    for tags in ("oracle", "predicted"):
+        raw = row(found, tags=tags, inference="raw")
+        dense = row(found, tags=tags, inference="raw + dense CRF")
+        assert dense["mean_iou"] == raw["mean_iou"]
+        assert dense["milliseconds"] > 0
+        assert not dense["default"]

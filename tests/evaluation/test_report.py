@@ -34,6 +34,7 @@ def results():
             "mean_iou": 0.4 + 0.01 * index,
             "pixel_accuracy": 0.8,
             "boundary_iou": None,
+            "default": way == "augmented",
             "milliseconds": 12.5,
             "per_class": scores(0.4),
         }
@@ -54,7 +55,12 @@ def results():
     truth = np.arange(2 * PICTURES).reshape(-1, 2) % 3 == 0
     guess = np.linspace(0, 1, 2 * PICTURES).reshape(-1, 2)
     tagging = tag_scores(truth, guess, ["cat", "dog"])
-    return {"rows": rows, "tagging": tagging, "pictures": PICTURES}
+    return {
+        "rows": rows,
+        "default": "augmented",
+        "tagging": {"views": "augmented", **tagging},
+        "pictures": PICTURES,
+    }
 
 
 def album():
@@ -199,6 +205,18 @@ def test_a_screen_reader_finds_its_way(page):
     headings = [attributes.get("scope") for attributes in page.all("th")]
     assert set(headings) == {"col", "row"}
     assert all(a.get("role") == "img" for a in page.all("svg"))
+
+
+def test_the_default_comes_first_and_not_what_is_best_here(text):
+    assert "mean IoU, oracle tags, augmented</dt><dd>0.410</dd>" in text
+    assert "augmented (default)" in text
+
+
+def test_a_warning_is_seen_first():
+    text = html_of(report(results={**results(), "warning": "noise & more"}))
+    assert "Warning" not in html_of(report())
+    assert text.index("Warning: noise &amp; more") < text.index("<h1>")
+    assert Page(text).open == []
 
 
 def test_numbers_of_the_results_are_shown(text):

@@ -20,6 +20,7 @@ from export.samples import sample_files
 from export.signatures import ServingModule, ServingOptions
 from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
+from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.views import View
 
 
@@ -52,7 +53,7 @@ def test_mixed_batch_equals_the_predictor(served, predictor):
     asked = [["fish", "star"], None, ["heart"]]
     for index, (data, tags) in enumerate(zip(files, asked, strict=True)):
         image = decode_image(data, "sample")
-        expected = predictor(image, tags, refine=True)
+        expected = predictor(image, tags)
         height, width = image.shape[:2]
         assert tuple(found["size"][index].numpy()) == (height, width)
         mask = found["mask"][index].numpy()
@@ -138,7 +139,8 @@ def test_an_export_of_another_model_is_noticed(
 
     # That a fresh process answers was seen when `served_export` was made.
     monkeypatch.setattr("export.check._answer_in_fresh_process", answer_here)
-    options = ServingOptions(max_pixels=40_000, max_tags=3, refine=False)
+    quality = choose_quality(predictor.steps, refine=False)
+    options = ServingOptions(max_pixels=40_000, max_tags=3, quality=quality)
     with pytest.raises(DataError, match=r"of the mask and scores by"):
         check_export(served_export[0], predictor, options, [])
 
@@ -160,14 +162,14 @@ def test_failed_check_leaves_no_version(predictor, tmp_path, monkeypatch):
 
 def test_views_are_averaged_in_the_graph(predictor):
     views = (View(mirror=True), View(0.5))
-    options = ServingOptions(40_000, 3, views, refine=False)
+    options = ServingOptions(40_000, 3, quality=Quality(views))
     data = sample_files()[0]
     found = ServingModule(predictor.steps, options).signatures()["png"](
         image_bytes=tf.constant([data]), tags=tf.constant(["fish,star"])
     )
     mask = tf.io.decode_png(found["mask_bytes"][0])[..., 0].numpy()
     image = decode_image(data, "sample")
-    expected = predictor(image, ["fish", "star"], views)
+    expected = predictor(image, ["fish", "star"], views, refine=False)
     assert np.mean(mask != expected.mask) < 1e-3
 
 
@@ -261,7 +263,7 @@ def test_rest_client(rest_url, predictor, tmp_path, capsys):
         predictor.split.name_of(i) for i in found[0]["tag_ids"]
     ]
     image = decode_image(files[2], "sample")
-    expected = predictor(image, ["heart"], refine=True).mask
+    expected = predictor(image, ["heart"]).mask
     assert found[2]["mask"].shape == expected.shape
     assert np.mean(found[2]["mask"] != expected) < 1e-3
     path = tmp_path / "turned.jpg"

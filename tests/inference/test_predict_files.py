@@ -142,7 +142,8 @@ def test_unknown_tag_writes_nothing(predictor, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_command(transfer_run, shapes_dir, tmp_path):
+def test_command(transfer_run, shapes_dir, predictor, tmp_path):
+    """Without flags, masks are those of `Predictor` without arguments."""
     pictures = sorted((shapes_dir / "target" / "JPEGImages").glob("val_*"))[:2]
     folder = tmp_path / "in"
     folder.mkdir()
@@ -154,8 +155,6 @@ def test_command(transfer_run, shapes_dir, tmp_path):
         f"--workdir={transfer_run[0]}",
         folder,
         f"--out={tmp_path / 'out'}",
-        "--refine",
-        "--augment",
     )
     assert done.returncode == 1, done.stderr
     assert "broken.jpg: neither JPEG nor PNG" in done.stderr
@@ -163,6 +162,12 @@ def test_command(transfer_run, shapes_dir, tmp_path):
     assert done.stdout.startswith("Computing on ")
     assert "Written: 2 masks" in done.stdout
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 2
+    for path in pictures:
+        found = read_palette_mask(tmp_path / "out/masks" / f"{path.stem}.png")
+        np.testing.assert_array_equal(found, predictor(path).mask)
+    options = read_json(tmp_path / "out" / PREDICTIONS_FILE)["options"]
+    assert options["refine"] is True
+    assert len(options["views"]) == 2
 
 
 def test_command_without_pictures(transfer_run, tmp_path):

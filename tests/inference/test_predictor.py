@@ -11,6 +11,7 @@ from keras_wsss.config import split_of
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import (
+    RAW,
     Predictor,
     View,
     augmented_views,
@@ -61,7 +62,7 @@ def test_equal_logits_mean_two_thirds(predictor, image):
     net = build_network(config, predictor.split)
     net.decoder.set_weights([0 * w for w in net.decoder.get_weights()])
     flat = Predictor(net, predictor.split, config)
-    found = flat(image, tags=["fish"])
+    found = flat(image, ["fish"], refine=False)
     np.testing.assert_allclose(found.probabilities, 2 / 3, rtol=1e-5)
     assert np.all(found.mask == found.tags[0])
 
@@ -88,14 +89,14 @@ def test_no_tag_means_background(predictor, image):
 
 
 def test_labels_together_are_as_labels_alone(predictor, image):
-    together = predictor(image, tags=[1, 2, 3]).probabilities
+    together = predictor(image, [1, 2, 3], RAW, refine=False).probabilities
     for row, tag in enumerate((1, 2, 3)):
-        alone = predictor(image, tags=[tag]).probabilities
+        alone = predictor(image, [tag], RAW, refine=False).probabilities
         np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
 
 
 def test_most_probable_label_wins_over_the_threshold(predictor, image):
-    prediction = predictor(image, tags=[1, 2])
+    prediction = predictor(image, [1, 2], refine=False)
     best = prediction.probabilities.argmax(0)
     expected = np.where(
         prediction.probabilities.max(0) > 0.5,
@@ -109,7 +110,7 @@ def test_tags_over_the_threshold_or_the_best_or_none(predictor):
     steps = predictor.steps
     rule = TagRule(0.5, 0.3)
     predictor = Predictor(
-        predictor.net, predictor.split, predictor.config, rule
+        predictor.net, predictor.split, predictor.config, rule=rule
     )
     assert predictor.steps.rule == rule
     scores = np.zeros(predictor.split.num_categories)
@@ -127,7 +128,9 @@ def test_tags_over_the_threshold_or_the_best_or_none(predictor):
 
 def test_a_picture_without_a_tag_has_an_empty_mask(predictor, image):
     rule = TagRule(1.0, 1.0)
-    cautious = Predictor(predictor.net, predictor.split, predictor.config, rule)
+    cautious = Predictor(
+        predictor.net, predictor.split, predictor.config, rule=rule
+    )
     prediction = cautious(image)
     assert prediction.tags == ()
     assert prediction.mask.shape == image.shape[:2]

@@ -1,7 +1,5 @@
 """Pseudo labels of the prior system: gate by the tags, then its own CRF."""
 
-import types
-
 import numpy as np
 import pytest
 from tiny import read_json, run_script
@@ -12,18 +10,17 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path, with_pseudo_masks
 from keras_wsss.data.records import Dataset
-from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
-    choose_settings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.views import RAW, View
+from keras_wsss.inference.quality import Quality
+from keras_wsss.inference.views import View
 from keras_wsss.training.inputs import read_target_records
 
 VIEWS = (View(), View(mirror=True))
-SETTINGS = PseudoLabelSettings(VIEWS, refine=False, margin=0.1, own_crf=True)
+SETTINGS = PseudoLabelSettings(Quality(VIEWS, own_crf=True), margin=0.1)
 MADE_BY = {"weights": "w"}
 
 
@@ -119,20 +116,6 @@ def test_they_can_be_trained_on(predictor, records, folder):
         read.records, masks_in(folder, records), strict=True
     ):
         np.testing.assert_array_equal(record.mask.read(), mask)
-
-
-def test_the_own_crf_is_for_networks_that_have_one(predictor):
-    assert choose_settings(predictor).own_crf
-    assert not choose_settings(predictor).refine
-    plain = choose_settings(predictor, augment=False, own_crf=False)
-    assert (plain.views, plain.refine, plain.own_crf) == (RAW, True, False)
-    steps = types.SimpleNamespace(has_crf=False, method="TransferNet")
-    other = types.SimpleNamespace(steps=steps, config=predictor.config)
-    other.check_crf = types.MethodType(Predictor.check_crf, other)
-    assert not choose_settings(other).own_crf
-    assert choose_settings(other).refine
-    with pytest.raises(ConfigError, match="no CRF of its own"):
-        choose_settings(other, own_crf=True)
 
 
 def test_command(prior_run, prior_data, tmp_path):

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
-from keras_wsss.evaluation.evaluate import OWN_CRF, evaluate
+from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.make_steps import make_steps
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.views import RAW
+from keras_wsss.inference.quality import Quality, choose_quality
 
 CELLS = 9
 
@@ -145,7 +145,7 @@ def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
     }
     for tags in ("oracle", "predicted"):
         assert ("Prior", tags, "raw") in rows
-        assert ("Prior", tags, OWN_CRF) in rows
+        assert ("Prior", tags, "raw + own CRF") in rows
     assert ("Prior", "none", "raw") in rows
     assert ("masks on line", "oracle", "") in rows
     assert ("masks on line, no CRF", "oracle", "") in rows
@@ -153,19 +153,38 @@ def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
     assert not any("densified" in method for method, *_ in rows)
 
 
+def test_the_crf_takes_every_scale(predictor, image):
+    config = predictor.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.inference.scales = (1.0, 0.5)
+    scaled = Predictor(predictor.net, predictor.split, config)
+    targets = predictor.split.target_ids[:2]
+    found = scaled(image, tags=targets)
+    views = choose_quality(scaled.steps).views
+    assert len(views) == 4
+    alone = [
+        predictor.predict(image, targets, Quality((view,), own_crf=True))
+        for view in views
+    ]
+    np.testing.assert_allclose(
+        found.probabilities,
+        np.mean([one.probabilities for one in alone], axis=0),
+        atol=1e-6,
+    )
+
+
 def test_the_crf_comes_before_the_mask_where_it_is_asked_for(predictor, image):
     targets = predictor.split.target_ids[:2]
     encoded = predictor.encode(image)
-    smoothed = predictor(image, tags=targets, own_crf=True)
+    quality = Quality(own_crf=True)
+    smoothed = predictor.predict(image, targets, quality)
     np.testing.assert_array_equal(
         smoothed.probabilities, predictor.crf_probabilities(encoded, targets)
     )
-    plain = predictor(image, tags=targets)
+    plain = predictor.predict(image, targets, Quality())
     assert np.abs(smoothed.probabilities - plain.probabilities).max() > 1e-3
     graph = tf.function(
-        lambda image, ids: predictor.steps.segment(
-            image, ids, RAW, False, own_crf=True
-        ),
+        lambda image, ids: predictor.steps.segment(image, ids, quality),
         autograph=False,
     )
     mask, _, _ = graph(image, tf.constant(targets, tf.int32))

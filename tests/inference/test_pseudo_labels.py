@@ -19,14 +19,15 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.views import RAW, augmented_views
+from keras_wsss.inference.quality import Quality, choose_quality
+from keras_wsss.inference.views import augmented_views
 from keras_wsss.training.inputs import (
     read_target_records,
     read_training_data,
 )
 from keras_wsss.training.run import train
 
-PLAIN = PseudoLabelSettings(RAW, refine=False, margin=0.1)
+PLAIN = PseudoLabelSettings(Quality(), margin=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_masks_hold_only_the_tags_and_leave_doubt_open(
         mask = read_palette_mask(mask_path(folder, record.image_id))
         assert set(np.unique(mask)) <= {0, 255, *record.labels}
         image = read_image(record.image_path)
-        prediction = predictor(image, tags=record.labels)
+        prediction = predictor.predict(image, record.labels, Quality())
         unsure = np.abs(prediction.probabilities.max(axis=0) - 0.5) < 0.1
         np.testing.assert_array_equal(mask == 255, unsure)
         np.testing.assert_array_equal(mask[~unsure], prediction.mask[~unsure])
@@ -155,7 +156,7 @@ def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
     assert any((a != b).any() for a, b in zip(one, two, strict=True))
 
 
-def test_command_writes_and_repeats(transfer_run, shapes_dir, tmp_path):
+def test_command_writes_and_repeats(transfer_run, predictor, records, tmp_path):
     flags = ("--workdir", transfer_run[0], "--out", tmp_path / "labels")
     first = run_script("pseudo_labels.py", *flags, "--norefine")
     assert first.returncode == 0, first.stderr
@@ -163,6 +164,16 @@ def test_command_writes_and_repeats(transfer_run, shapes_dir, tmp_path):
     assert "Written:" in first.stdout
     manifest = read_json(tmp_path / "labels" / MANIFEST)
     assert manifest["complete"] is True
+    quality = choose_quality(predictor.steps, refine=False)
+    for record in records[:3]:
+        mask = read_palette_mask(
+            mask_path(tmp_path / "labels", record.image_id)
+        )
+        image = read_image(record.image_path)
+        expected = predictor.predict(image, record.labels, quality).mask
+        np.testing.assert_array_equal(
+            mask, np.where(mask == 255, 255, expected)
+        )
     other = run_script("pseudo_labels.py", *flags)  # refined: other masks
     assert other.returncode != 0
     assert "another model or with other settings" in other.stderr
@@ -173,7 +184,7 @@ def test_a_cache_without_mirrored_views_is_refused(
     predictor, records, tmp_path
 ):
     cache = SimpleNamespace(views=ViewSpec(SIZE, SIZE, mirror=False))
-    settings = PseudoLabelSettings(augmented_views((1.0,)), False, 0.1)
+    settings = PseudoLabelSettings(Quality(augmented_views((1.0,))), 0.1)
     with pytest.raises(ConfigError, match=r"no mirrored views; give --noaug"):
         write_pseudo_labels(
             predictor, records, tmp_path / "o", settings, {}, cache

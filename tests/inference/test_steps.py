@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data.images import read_image
+from keras_wsss.inference.quality import Quality
 from keras_wsss.inference.steps import SegmentationSteps
 from keras_wsss.inference.views import RAW, View
 
@@ -27,7 +28,9 @@ def image(shapes_dir):
 )
 def test_one_graph_is_as_the_predictor(predictor, image, asked, views, refine):
     graph = tf.function(
-        lambda image, ids: predictor.steps.segment(image, ids, views, refine),
+        lambda image, ids: predictor.steps.segment(
+            image, ids, Quality(views, refine)
+        ),
         autograph=False,
     )
     mask, ids, scores = graph(image, tf.constant(asked, tf.int32))
@@ -42,15 +45,15 @@ def test_only_the_most_probable_of_many_tags(predictor, image):
     with config.unlocked():
         config.inference.tag_threshold = 0.0
     steps = SegmentationSteps(predictor.net, predictor.split, config)
-    _, everything, scores = steps.segment(image, NOBODY, RAW, False)
+    _, everything, scores = steps.segment(image, NOBODY, Quality())
     assert tuple(everything.numpy()) == predictor.split.scored_ids
-    _, some, _ = steps.segment(image, NOBODY, RAW, False, max_tags=2)
+    _, some, _ = steps.segment(image, NOBODY, Quality(), max_tags=2)
     own = scores.numpy()[everything.numpy() - 1]
     best = sorted(everything.numpy()[np.argsort(-own)[:2]])
     assert list(some.numpy()) == best
     # Tags that were asked for are not cut here.
     asked = tf.constant([1, 2, 3])
-    assert len(steps.segment(image, asked, RAW, False, max_tags=2)[1]) == 3
+    assert len(steps.segment(image, asked, Quality(), max_tags=2)[1]) == 3
 
 
 def test_the_taggers_choices_compete_by_its_scores(predictor):
@@ -89,8 +92,8 @@ def test_refinement_says_where_a_label_is_and_not_which(predictor, found):
 
 
 def test_refined_masks_of_several_labels(predictor, image):
-    plain = predictor(image, tags=[1, 2, 3])
-    refined = predictor(image, tags=[1, 2, 3], refine=True)
+    plain = predictor(image, [1, 2, 3], RAW, refine=False)
+    refined = predictor(image, [1, 2, 3], RAW, refine=True)
     fires = refined.probabilities > predictor.config.inference.mask_threshold
     ranks = np.where(fires, plain.probabilities, -1.0)
     expected = np.where(fires.any(0), 1 + ranks.argmax(0), 0)
