@@ -5,8 +5,10 @@
 On the embedded data set: a `decoder` run and a `transfer` run that know five
 target categories, and no picture with the sixth; then a `transfer` from that
 run with the tags of all six. Beside it, the same phase from the same `decoder`
-run with all six at once. Every run is one of configs/shapes.py; repeating the
-command goes on where it was interrupted. See docs/new_categories.md.
+run with all six at once, and both without the new step but with as many
+updates. Last, a step that has no tags but those of the pictures that show the
+new category. Every run is one of configs/shapes.py; repeating the command goes
+on where it was interrupted. See docs/new_categories.md.
 """
 
 import os
@@ -50,6 +52,49 @@ COLUMNS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A transfer of the comparison.
+
+    Attributes:
+        name: its folder.
+        start: folder of the run that it starts from.
+        title: what the table calls it.
+        knows: "old" categories, "all", or "all" with the tags of "new"
+            pictures alone.
+    """
+
+    name: str
+    start: str
+    title: str
+    knows: str = "all"
+
+
+RUNS = (
+    Run("before", "decoder", "the old ones alone", "old"),
+    Run("added", "before", "the new one added to that"),
+    Run("together", "decoder", "all at once"),
+)
+MORE_RUNS = (
+    Run("before_longer", "before", "the old ones alone, twice", "old"),
+    Run("together_longer", "together", "all at once, twice"),
+    Run("added_alone", "before", "added with its own pictures alone", "new"),
+)
+
+
+def write_tags(config, path: Path, keep: Callable[[tuple[int, ...]], bool]):
+    """Writes the lines of a config's tags whose labels are to be kept."""
+    split, data = split_of(config), config.data
+    lines = ["image,labels\n"]
+    for record in read_tags(
+        Path(data.target_tags), Path(data.target_images), split
+    ).records:
+        if keep(record.labels):
+            labels = ";".join(split.name_of(i) for i in record.labels)
+            lines.append(f"{record.image_path.name},{labels}\n")
+    write_text(path, "".join(lines))
+
+
 def without(config, name: str, tags: Path):
     """A config that does not know one of its target categories yet.
 
@@ -61,21 +106,13 @@ def without(config, name: str, tags: Path):
     Returns:
         The config, with a split of its own and these tags.
     """
-    split, data = split_of(config), config.data
-    records = read_tags(
-        Path(data.target_tags), Path(data.target_images), split
-    ).records
-    lines = ["image,labels\n"]
-    for record in records:
-        if split.id_of(name) not in record.labels:
-            labels = ";".join(split.name_of(i) for i in record.labels)
-            lines.append(f"{record.image_path.name},{labels}\n")
-    write_text(tags, "".join(lines))
+    split = split_of(config)
+    new = split.id_of(name)
+    write_tags(config, tags, lambda labels: new not in labels)
     smaller = config.copy_and_resolve_references()
     smaller.split.name = f"{split.name} without {name}"
     smaller.split.source = split.source
     smaller.split.target = tuple(n for n in split.target if n != name)
-    smaller.split.scored = ()
     smaller.data.target_tags = str(tags)
     return smaller
 
@@ -93,9 +130,22 @@ def with_new(config, name: str):
     return larger
 
 
+def only_pictures_of(config, name: str, tags: Path):
+    """A config with the tags of the pictures alone that show a category."""
+    new = split_of(config).id_of(name)
+    write_tags(config, tags, lambda labels: new in labels)
+    fewer = config.copy_and_resolve_references()
+    fewer.data.target_tags = str(tags)
+    return fewer
+
+
 def compare(
-    config, new: str, out: Path, report: Callable[[str], None] = print
-) -> list[dict]:
+    config,
+    new: str,
+    out: Path,
+    runs: tuple[Run, ...] = RUNS,
+    report: Callable[[str], None] = print,
+) -> dict[str, dict]:
     """Trains all runs and scores them.
 
     Args:
@@ -103,33 +153,38 @@ def compare(
             categories plays the new one.
         new: its name.
         out: folder for the runs.
+        runs: what to train after the decoder.
         report: called with progress lines.
 
     Returns:
-        A row for each run: "run", "old_asked_alone" (mean IoU of the old
-        categories, when no other is asked for), "old" and "new" (mean IoU
-        and IoU when all are), the same "_found" with the tagger's tags,
-        "minutes" of training. None where a run does not know the category.
+        A row for each run, by its name: "run", its title; "old_asked_alone",
+        mean IoU of the old categories when no other is asked for; "old" and
+        "new", mean IoU and IoU when all are; the same "_found" with the
+        tagger's tags; "minutes" of training. None where a run does not know
+        the new category.
     """
-    before = without(config, new, out / "tags_before.csv")
-    after = with_new(config, new)
-    old = split_of(before).target
-
-    def run(name: str, settings, phase: str, start: str | None = None) -> dict:
-        report(f"--- {name}")
-        folder = out / start if start else None
-        return train(settings, phase, out / name, folder, report=report)
-
-    run("decoder", before, "decoder")
-    rows = []
-    for name, settings, start, title in (
-        ("before", before, "decoder", "the old ones alone"),
-        ("added", after, "before", "the new one added to that"),
-        ("together", after, "decoder", "all at once"),
-    ):
-        minutes = run(name, settings, "transfer", start)["minutes"]
-        scores = _scores(out / name, old, new)
-        rows.append({"run": title, **scores, "minutes": minutes})
+    configs = {
+        "old": without(config, new, out / "tags_before.csv"),
+        "all": with_new(config, new),
+    }
+    configs["new"] = only_pictures_of(configs["all"], new, out / "tags_new.csv")
+    old = split_of(configs["old"]).target
+    train(configs["old"], "decoder", out / "decoder", report=report)
+    rows = {}
+    for run in runs:
+        report(f"--- {run.title}")
+        results = train(
+            configs[run.knows],
+            "transfer",
+            out / run.name,
+            out / run.start,
+            report=report,
+        )
+        rows[run.name] = {
+            "run": run.title,
+            **_scores(out / run.name, old, new),
+            "minutes": results["minutes"],
+        }
     return rows
 
 
@@ -173,16 +228,25 @@ def _mean(scores: dict[str, float], names: tuple[str, ...]) -> float:
     return sum(known) / max(len(known), 1)
 
 
-def losses(rows: list[dict]) -> tuple[float, float]:
+def losses(
+    rows: dict[str, dict], before: str = "before", together: str = "together"
+) -> tuple[float, float]:
     """What adding a category costs, of the rows of `compare`.
+
+    Args:
+        rows: the rows.
+        before: the run to compare the old categories with.
+        together: the run to compare the new one with.
 
     Returns:
         Mean IoU that the old ones lose, and how far the new one is below
         training all at once; negative where adding is better.
     """
-    before, added, together = rows
-    forgotten = before["old_asked_alone"] - added["old_asked_alone"]
-    return forgotten, together["new"] - added["new"]
+    added = rows["added"]
+    return (
+        rows[before]["old_asked_alone"] - added["old_asked_alone"],
+        rows[together]["new"] - added["new"],
+    )
 
 
 def main() -> None:
@@ -194,17 +258,26 @@ def main() -> None:
     config = shapes.get_config()
     config.train.seed = _SEED.value
     rows = compare(
-        config, _SIXTH.value, out, lambda line: print(line, flush=True)
+        config,
+        _SIXTH.value,
+        out,
+        (*RUNS, *MORE_RUNS),
+        lambda line: print(line, flush=True),
     )
     write_json(out / "results.json", rows)
-    print(markdown_table(rows, COLUMNS, {"minutes": 1}))
-    forgotten, behind = losses(rows)
-    print(
-        f"The old categories lose {forgotten:.3f} (at most {MOST_FORGOTTEN}), "
-        f"'{_SIXTH.value}' is {behind:.3f} below training all at once (at most "
-        f"{MOST_BEHIND}). {(time.perf_counter() - start) / 60:.1f} minutes on "
-        f"{os.cpu_count()} cores."
-    )
+    print(markdown_table(list(rows.values()), COLUMNS, {"minutes": 1}))
+    for what, before, together in (
+        ("the same command", "before", "together"),
+        ("as many updates", "before_longer", "together_longer"),
+    ):
+        forgotten, behind = losses(rows, before, together)
+        print(
+            f"Beside {what}: the old categories lose {forgotten:.3f} (at most "
+            f"{MOST_FORGOTTEN}), '{_SIXTH.value}' is {behind:.3f} below all at "
+            f"once (at most {MOST_BEHIND})."
+        )
+    minutes = (time.perf_counter() - start) / 60
+    print(f"{minutes:.1f} minutes on {os.cpu_count()} cores.")
 
 
 if __name__ == "__main__":
