@@ -33,7 +33,10 @@ WORKDIR = flags.DEFINE_string(
     required=True,
 )
 INIT_FROM = flags.DEFINE_string(
-    "init_from", None, "Run folder of the phase that this one starts from."
+    "init_from",
+    None,
+    "Run folder of the phase that this one starts from. Its categories may be "
+    "others: weights are carried over by name.",
 )
 ENCODER_WEIGHTS = flags.DEFINE_string(
     "encoder_weights",

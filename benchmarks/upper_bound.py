@@ -28,7 +28,7 @@ from keras_wsss.config import split_of
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path
 from keras_wsss.data.records import Record
-from keras_wsss.data.voc import read_voc
+from keras_wsss.data.voc import read_voc, write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json, write_text
 
@@ -86,8 +86,7 @@ def _write_masks(folder: Path, records: list[Record], split: Split) -> None:
         labels = ";".join(split.name_of(i) for i in record.labels)
         rows.append(f"{record.image_path.name},{labels}\n")
     write_text(folder / "train_tags.csv", "".join(rows))
-    names = "".join(f"{name}\n" for name in split.categories)
-    write_text(masks / "classes.txt", names)
+    write_classes(masks, split.categories)
     made_by = {"oracle": "true masks of evaluation pictures"}
     write_json(masks / MANIFEST, {"complete": True, "made_by": made_by})
 

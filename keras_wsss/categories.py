@@ -258,6 +258,46 @@ def get_split(
     )
 
 
+def same_categories(here: Split, there: Split) -> dict[str, str]:
+    """Which category of another split each category of this one is.
+
+    The same name is the same category. Of the others, those that have a
+    spelling in common are: aliases of both splits count.
+
+    Args:
+        here: the split whose categories are looked up.
+        there: the split to find them in.
+
+    Returns:
+        Name here to name there, without those that are new here. Several
+        may be one there: a category that was divided.
+
+    Raises:
+        ConfigError: aliases make one of several that differ there.
+    """
+    same = {name: name for name in here.categories if name in there.categories}
+    others = [name for name in there.categories if name not in same]
+    for name in here.categories:
+        if name in same:
+            continue
+        spellings = _spellings(here, name)
+        found = [o for o in others if spellings & _spellings(there, o)]
+        if len(found) > 1:
+            raise ConfigError(
+                f"config.split.aliases: '{name}' would go on from each of "
+                f"{', '.join(found)} of split '{there.name}'; give it the name "
+                "of the one that it shall go on from, and make the other "
+                "spellings aliases of that."
+            )
+        if found:
+            same[name] = found[0]
+    return same
+
+
+def _spellings(split: Split, name: str) -> set[str]:
+    return {name, *(a for a, own in split.aliases.items() if own == name)}
+
+
 def palette(size: int = 256) -> np.ndarray:
     """The VOC colour map: bit-reversed ids spread over three channels.
 

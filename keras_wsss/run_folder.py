@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from keras_wsss.checkpoints import find_latest, load_latest
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import sha256
@@ -74,7 +76,7 @@ def weights_digest(run: str | Path) -> str:
 
 
 def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
-    """Loads what a run has trained.
+    """Loads what a run has trained into a network of the same categories.
 
     Returns:
         The step of the checkpoint.
@@ -83,16 +85,28 @@ def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
         ConfigError: the folder holds no checkpoint.
         DataError: damaged, or of another network.
     """
+    step, arrays = read_trained_arrays(run)
+    assign_arrays(named_variables(net, net.trained_parts), arrays, str(run))
+    return step
+
+
+def read_trained_arrays(run: Path) -> tuple[int, dict[str, np.ndarray]]:
+    """What a run has trained: the newest sound checkpoint's step and weights.
+
+    Returns:
+        The step, and arrays by the names of `named_variables`.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint.
+    """
     checkpoint = load_latest(run / CHECKPOINTS)
     if checkpoint is None:
         raise ConfigError(_no_checkpoint(run))
-    arrays = {
+    return checkpoint.step, {
         name.removeprefix("model/"): array
         for name, array in checkpoint.arrays.items()
         if name.startswith("model/")
     }
-    assign_arrays(named_variables(net, net.trained_parts), arrays, str(run))
-    return checkpoint.step
 
 
 def read_tag_rule(run: Path, folder: str = CHECKPOINTS) -> TagRule | None:

@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keras_wsss.categories import Split
+from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.records import Dataset
-from keras_wsss.data.voc import VocMask, index_ids
+from keras_wsss.data.voc import CLASSES_FILE, VocMask, read_classes
 from keras_wsss.errors import DataError
 
 MANIFEST = "pseudo_labels.json"
@@ -27,6 +27,11 @@ def with_pseudo_masks(
 ) -> Dataset:
     """Gives every target record its pseudo label.
 
+    Mask indices get the ids of `split` by their names, so the run that made
+    the masks may have had other categories, or another order. Pixels of a
+    category that `split` lacks are ignored: they are neither background nor
+    anything else that it knows.
+
     Args:
         dataset: records of `read_tags`.
         folder: what `write_pseudo_labels` wrote, complete.
@@ -37,7 +42,8 @@ def with_pseudo_masks(
         The same records in the same order, with masks.
 
     Raises:
-        DataError: no such folder, unfinished, or a picture has no mask.
+        DataError: no such folder, unfinished, without names, or a picture
+            has no mask.
     """
     manifest = read_manifest(folder)
     if not manifest.get("complete"):
@@ -45,7 +51,8 @@ def with_pseudo_masks(
             f"{folder / MANIFEST}: the pseudo labels are not complete; repeat "
             "the `python pseudo_labels.py` command, it goes on where it was."
         )
-    ids = index_ids(folder, dataclasses.replace(split, scored=()))
+    names = _read_names(folder)
+    ids = tuple(split.find(name) or IGNORE for name in names)
     records = []
     for record in dataset.records:
         path = mask_path(folder, record.image_id)
@@ -57,6 +64,33 @@ def with_pseudo_masks(
         mask = VocMask(path, ids, max_pixels)
         records.append(dataclasses.replace(record, mask=mask))
     return dataclasses.replace(dataset, records=tuple(records))
+
+
+def unknown_categories(folder: Path, split: Split) -> dict[str, int | None]:
+    """Categories of pseudo labels that a split lacks, and how many show them.
+
+    Returns:
+        Name to number of pictures, as the manifest has counted them; None
+        where it has not. Without those that no picture shows.
+
+    Raises:
+        DataError: the folder was not written by `write_pseudo_labels`.
+    """
+    unknown = [n for n in _read_names(folder) if split.find(n) is None]
+    shown = read_manifest(folder).get("pictures_with")
+    if not isinstance(shown, dict):
+        return dict.fromkeys(unknown)
+    return {name: shown[name] for name in unknown if name in shown}
+
+
+def _read_names(folder: Path) -> tuple[str, ...]:
+    # Without the file, the indices of a VOC folder would be VOC's.
+    if not (folder / CLASSES_FILE).exists():
+        raise DataError(
+            f"{folder / CLASSES_FILE}: no such file, so nothing tells what the "
+            f"masks' indices mean: {_REMEDY} anew."
+        )
+    return read_classes(folder)
 
 
 def mask_path(folder: Path, image_id: str) -> Path:

@@ -20,6 +20,7 @@ from keras_wsss.data.coco import read_coco
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import Record
 from keras_wsss.data.tags import HEADER, read_tags
+from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_folder, write_text
 
@@ -147,7 +148,7 @@ def _write_lists(folder: Path, rows, names, classes) -> None:
     lists = folder / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     write_text(lists / "val.txt", "".join(f"{name}\n" for name in names))
-    write_text(folder / "classes.txt", "".join(f"{n}\n" for n in classes))
+    write_classes(folder, classes)
 
 
 def _flags(out: Path, split: Split, played: Sequence[str]) -> str:

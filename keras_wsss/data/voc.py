@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
@@ -27,7 +27,9 @@ from keras_wsss.data.problems import (
 )
 from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.errors import DataError
+from keras_wsss.files import write_text
 
+CLASSES_FILE = "classes.txt"
 _BACKGROUND_NAMES = ("background", "__background__")
 
 
@@ -152,7 +154,7 @@ def read_classes(root: Path) -> tuple[str, ...]:
     Raises:
         DataError: an empty or repeated name, or too many.
     """
-    path = root / "classes.txt"
+    path = root / CLASSES_FILE
     if not path.exists():
         return VOC_CATEGORIES
     names = [line.strip() for line in read_text(path).rstrip().split("\n")]
@@ -171,6 +173,11 @@ def read_classes(root: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def write_classes(root: Path, names: Iterable[str]) -> None:
+    """Writes the names of mask indices for `read_classes`, index 1 first."""
+    write_text(root / CLASSES_FILE, "".join(f"{name}\n" for name in names))
+
+
 def index_ids(root: Path, split: Split) -> tuple[int, ...]:
     """Id of `split` for the mask indices 1, 2, ... of a folder.
 
@@ -184,7 +191,7 @@ def index_ids(root: Path, split: Split) -> tuple[int, ...]:
     names = read_classes(root)
     ids = tuple(split.find(name) or BACKGROUND for name in names)
     remedy = "correct the split or classes.txt"
-    if not (root / "classes.txt").exists():
+    if not (root / CLASSES_FILE).exists():
         remedy = "without a file classes.txt the indices are VOC's: write one"
     for scored in split.scored:
         if split.id_of(scored) not in ids:

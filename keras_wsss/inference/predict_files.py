@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_wsss.data.images import IMAGE_SUFFIXES, read_image
 from keras_wsss.data.masks import write_palette_mask
+from keras_wsss.data.voc import CLASSES_FILE, read_classes, write_classes
 from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path, write_json
@@ -136,7 +137,8 @@ def predict_files(
     """Segments pictures one by one, in constant memory.
 
     Writes `masks/NAME.png`, palette indices at the picture's own size,
-    upright; `overlays/NAME.jpg`; and `predictions.json`, last. A picture
+    upright; `overlays/NAME.jpg`; `classes.txt`, the names of these indices;
+    and `predictions.json`, last. A picture
     that cannot be read is reported and left out, the others go on.
 
     Args:
@@ -149,8 +151,9 @@ def predict_files(
         report: takes a sentence about every picture that failed.
 
     Raises:
-        ConfigError: an unknown tag, or a CRF that the network has not; before
-            anything is written.
+        ConfigError: an unknown tag, a CRF that the network has not, or
+            `out` holds masks of other categories; before anything is
+            written.
     """
     if quality is None:
         quality = choose_quality(predictor.steps)
@@ -162,6 +165,7 @@ def predict_files(
 
     out = Path(out)
     ids = None if tags is None else predictor.tag_ids(tags)
+    _name_indices(out, predictor.split.categories)
     entries, failures = [], []
     for picture in pictures:
         try:
@@ -192,6 +196,16 @@ def predict_files(
         },
     )
     return Outcome(len(entries), tuple(f["error"] for f in failures))
+
+
+def _name_indices(out: Path, names: Sequence[str]) -> None:
+    """Writes what the indices mean; masks that are there must mean the same."""
+    if (out / CLASSES_FILE).exists() and read_classes(out) != tuple(names):
+        raise ConfigError(
+            f"{out / CLASSES_FILE}: the masks there are of other categories, "
+            "or in another order; give another --out."
+        )
+    write_classes(out, names)
 
 
 def _predict(

@@ -21,6 +21,7 @@ from keras_wsss.data.pseudo_masks import (
     read_manifest,
 )
 from keras_wsss.data.records import Record
+from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.one_picture import Encoded, OnePicture
@@ -167,10 +168,7 @@ def _begin(out: Path, made_by: dict[str, Any], predictor: Predictor) -> None:
         )
     write_json(out / MANIFEST, {"complete": False, "made_by": made_by})
     # Every category, so that a mask index is the id in the split.
-    write_text(
-        out / "classes.txt",
-        "".join(f"{name}\n" for name in predictor.split.categories),
-    )
+    write_classes(out, predictor.split.categories)
 
 
 def _pseudo_label(

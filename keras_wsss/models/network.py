@@ -20,31 +20,25 @@ from keras_wsss.models.transfernet import (
 )
 
 
-def build_network(config, split: Split) -> TransferNet | Prior:
-    """Builds the network of a config, with random weights.
+def network_config(config, split: Split) -> TransferNetConfig | PriorConfig:
+    """What decides the variables of a config's network.
 
     Raises:
         ConfigError: a field that no network can have.
     """
     if config.system == "prior":
-        return build_prior(
-            PriorConfig(
-                num_categories=len(split.target_ids),
-                encoder=config.model.encoder,
-                dropout=config.prior.dropout,
-                frozen_blocks=config.prior.frozen_blocks,
-                fc6_dilation=config.prior.fc6_dilation,
-            )
+        return PriorConfig(
+            num_categories=len(split.target_ids),
+            encoder=config.model.encoder,
+            dropout=config.prior.dropout,
+            frozen_blocks=config.prior.frozen_blocks,
+            fc6_dilation=config.prior.fc6_dilation,
         )
     if config.system != "transfernet":
         raise ConfigError(
             f"config.system is '{config.system}'; use one of "
             f"{', '.join(SYSTEMS)}."
         )
-    return _build_transfernet(config, split)
-
-
-def _build_transfernet(config, split: Split) -> TransferNet:
     model = config.model
     if model.judge == "tagger" and config.train.absent_per_image:
         raise ConfigError(
@@ -52,31 +46,78 @@ def _build_transfernet(config, split: Split) -> TransferNet:
             "config.model.judge='classifier' can answer; set it to 0 or "
             "change the judge."
         )
+    return TransferNetConfig(
+        num_categories=split.num_categories,
+        encoder=model.encoder,
+        image_size=config.image.size,
+        attention=model.attention,
+        attention_units=model.attention_units,
+        classifier_units=model.classifier_units,
+        absent_class=config.train.absent_per_image > 0,
+        judge=model.judge,
+        attention_gain=model.attention_gain,
+        classifier_gain=model.classifier_gain,
+        normalization=model.normalization,
+        decoder_width=model.decoder_width,
+        output_stride=model.output_stride,
+        initializer=model.initializer,
+        shortcut=model.shortcut,
+        guide_maps=model.guide_maps,
+        guide_features=model.guide_features,
+        tagger_units=model.tagger_units,
+    )
+
+
+def build_network(config, split: Split) -> TransferNet | Prior:
+    """Builds the network of a config, with random weights.
+
+    Raises:
+        ConfigError: a field that no network can have.
+    """
+    wanted = network_config(config, split)
+    if isinstance(wanted, PriorConfig):
+        return build_prior(wanted)
     try:
-        return build_transfernet(
-            TransferNetConfig(
-                num_categories=split.num_categories,
-                encoder=model.encoder,
-                image_size=config.image.size,
-                attention=model.attention,
-                attention_units=model.attention_units,
-                classifier_units=model.classifier_units,
-                absent_class=config.train.absent_per_image > 0,
-                judge=model.judge,
-                attention_gain=model.attention_gain,
-                classifier_gain=model.classifier_gain,
-                normalization=model.normalization,
-                decoder_width=model.decoder_width,
-                output_stride=model.output_stride,
-                initializer=model.initializer,
-                shortcut=model.shortcut,
-                guide_maps=model.guide_maps,
-                guide_features=model.guide_features,
-                tagger_units=model.tagger_units,
-            )
-        )
+        return build_transfernet(wanted)
     except ValueError as error:
         raise ConfigError(f"config.model: {error}.") from error
+
+
+def shape_fields(config) -> tuple[str, ...]:
+    """The fields that decide shapes of variables, other than by categories.
+
+    Weights fit into the network of another config where these are equal.
+    """
+    if config.system == "prior":
+        return ("model.encoder",)
+    fields = [
+        f"model.{name}"
+        for name in (
+            "encoder",
+            "attention",
+            "attention_units",
+            "judge",
+            "decoder_width",
+            "output_stride",
+            "shortcut",
+            "guide_maps",
+            "guide_features",
+            "tagger_units",
+        )
+    ]
+    if config.model.judge == "classifier":
+        fields.append("model.classifier_units")
+    if config.model.attention == "dense":
+        fields.append("image.size")
+    return tuple(fields)
+
+
+def usage_fields(config) -> tuple[str, ...]:
+    """The fields that decide what weights mean, though no shape."""
+    if config.system == "prior":
+        return ("prior.fc6_dilation",)
+    names = ("attention_gain", "classifier_gain", "normalization")
+    return tuple(f"model.{name}" for name in names)
 
 
 def named_variables(

@@ -6,10 +6,16 @@ from typing import Any, ClassVar
 import keras
 from keras import layers
 
+from keras_wsss.categories import Split
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.class_activation import ClassActivationHead
 from keras_wsss.layers.dropout import FixedNameDropout
 from keras_wsss.layers.resampling import CaffeAveragePooling
+from keras_wsss.models.category_axes import (
+    CategoryAxes,
+    CategoryAxis,
+    Column,
+)
 from keras_wsss.models.vgg import STRIDE, Architecture, architecture
 
 # Width of fc6, fc7 and the class convolution, by encoder: the published
@@ -36,6 +42,20 @@ class PriorConfig:
     dropout: float = 0.5
     frozen_blocks: int = 0
     fc6_dilation: int = 12
+
+    def category_axes(self, split: Split) -> CategoryAxes:
+        """The variables that are laid out by the categories of a split.
+
+        Their names are those of `keras_wsss.models.network.named_variables`.
+        """
+        names = tuple(split.name_of(i) for i in split.target_ids)
+        scores = (Column.BACKGROUND, *names)
+        return {
+            "segmenter/segment_scores/kernel": CategoryAxis(3, scores),
+            "segmenter/segment_scores/bias": CategoryAxis(0, scores),
+            "classifier/class_head/kernel": CategoryAxis(1, names),
+            "classifier/class_head/bias": CategoryAxis(0, names),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `PriorConfig(**values)` is equal."""

@@ -5,10 +5,16 @@ from typing import Any, ClassVar
 
 import keras
 
+from keras_wsss.categories import Split
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
 from keras_wsss.layers.densify import AttendedFeature, DensifiedAttention
 from keras_wsss.layers.guide import AppendFeatures, GuideMaps, StackMaps
 from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
+from keras_wsss.models.category_axes import (
+    CategoryAxes,
+    CategoryAxis,
+    Column,
+)
 from keras_wsss.models.decoder import build_decoder, unpooled_levels
 from keras_wsss.models.tagger import build_tagger, tagger_evidence
 from keras_wsss.models.vgg import STRIDE, architecture, build_encoder
@@ -77,6 +83,24 @@ class TransferNetConfig:
     def guide_channels(self) -> int:
         """Maps that the decoder sees of a pair."""
         return (4 if self.guide_maps else 1) + self.guide_features
+
+    def category_axes(self, split: Split) -> CategoryAxes:
+        """The variables that are laid out by the categories of a split.
+
+        Their names are those of `keras_wsss.models.network.named_variables`.
+        """
+        names = split.categories
+        by_name = {"attention/att/cls_embed/kernel": CategoryAxis(0, names)}
+        # A layer that two parts share stands under the first.
+        tagger = "attention" if self.judge == "tagger" else "tagger"
+        layers = {f"{tagger}/tagger_logits": names}
+        if self.judge == "classifier":
+            absent = (Column.ABSENT,) * self.absent_class
+            layers["attention/classifier_logits"] = (*names, *absent)
+        for layer, keys in layers.items():
+            by_name[f"{layer}/kernel"] = CategoryAxis(1, keys)
+            by_name[f"{layer}/bias"] = CategoryAxis(0, keys)
+        return by_name
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values from which `TransferNetConfig(**values)` is equal."""

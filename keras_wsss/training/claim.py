@@ -1,10 +1,19 @@
 """Whose run a folder holds: checked before, and noted when one begins."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from keras_wsss.config import differences, load_config, save_config, to_json
+from keras_wsss.config import (
+    differences,
+    load_config,
+    save_config,
+    split_of,
+    to_json,
+)
+from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
+from keras_wsss.models.network import shape_fields
 from keras_wsss.run_folder import (
     ABOUT_FILE,
     CONFIG_FILE,
@@ -14,20 +23,16 @@ from keras_wsss.run_folder import (
 from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.phases import Phase
 
-# Fields that decide the variables: a later phase must keep them.
-_NETWORK_FIELDS = ("model.", "image.size", "split.")
-
 
 def check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
     """Checks that a folder which holds a run already holds this one."""
-    here = to_json(config)
     identity = _identity(phase, init_from)
     if init_from:
-        _check_start(here, phase, Path(init_from))
+        _check_start(config, phase, Path(init_from))
     path = workdir / CONFIG_FILE
     if path.exists():
         there = to_json(load_config(path))
-        changed = binding_differences(there, here)
+        changed = binding_differences(there, to_json(config))
         if (known := read_phase(workdir)) != identity:
             changed += differences(known, identity)
         if changed:
@@ -56,10 +61,12 @@ def claim_folder(
     if not path.exists():
         write_json(workdir / ABOUT_FILE, about)
         write_json(workdir / PHASE_FILE, _identity(phase, init_from))
+        # Ids of the run's masks and weights, whatever its split is called.
+        write_classes(workdir, split_of(config).categories)
         save_config(path, config)
 
 
-def _check_start(here: dict, phase: Phase, run: Path) -> None:
+def _check_start(config, phase: Phase, run: Path) -> None:
     """The run to start from is of a fitting phase and network."""
     found = read_phase(run)["phase"]
     if found not in phase.starts_from:
@@ -67,17 +74,23 @@ def _check_start(here: dict, phase: Phase, run: Path) -> None:
             f"{run} is a run of --phase {found}; --phase {phase.name} starts "
             f"from {' or '.join(phase.starts_from)}."
         )
-    changed = [
-        text
-        for text in differences(to_json(load_config(run / CONFIG_FILE)), here)
-        if text.startswith(_NETWORK_FIELDS)
-        and not text.startswith("model.encoder_weights")
-    ]
+    changed = differing_fields(config, run, shape_fields(config))
     if changed:
         raise ConfigError(
             f"The network of {run} differs from this config's: "
-            f"{'; '.join(changed)}."
+            f"{'; '.join(changed)}. Give them the values of that run, or "
+            "start from a run with this config's."
         )
+
+
+def differing_fields(config, run: Path, fields: Sequence[str]) -> list[str]:
+    """Sentences about those of some fields that are not as in another run."""
+    there = to_json(load_config(run / CONFIG_FILE))
+    return [
+        text
+        for text in differences(there, to_json(config))
+        if text.partition(" ")[0] in fields
+    ]
 
 
 def _identity(phase: Phase, init_from) -> dict:

@@ -13,7 +13,7 @@ from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pipeline import Stream
-from keras_wsss.data.pseudo_masks import with_pseudo_masks
+from keras_wsss.data.pseudo_masks import unknown_categories, with_pseudo_masks
 from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.tags import read_tags
@@ -83,10 +83,11 @@ def read_training_data(
                 "see exclude_images_with_target and min_pixels of config.data."
             )
     _check_disjoint(source, target, split)
+    unknown: dict[str, int] = {}
     if with_target and data.target_masks:
-        target = with_pseudo_masks(
-            target, Path(data.target_masks), split, data.max_pixels
-        )
+        folder = Path(data.target_masks)
+        target = with_pseudo_masks(target, folder, split, data.max_pixels)
+        unknown = unknown_categories(folder, split)
     held, kept = _parted(source.records, data.heldout)
     held_tagged, tagged = _parted(target.records, data.heldout_tags)
     if with_target and not any(record.labels for record in tagged):
@@ -113,6 +114,7 @@ def read_training_data(
         "target_left_out": {k: len(v) for k, v in target.skipped.items()},
         "source_labels_dropped": dict(source.dropped),
         "target_labels_dropped": dict(target.dropped),
+        "pseudo_labels_ignored": unknown,
         "bad_pictures": [*_bad_pictures(source), *_bad_pictures(target)],
     }
     return TrainingData(

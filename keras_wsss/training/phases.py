@@ -39,7 +39,7 @@ PHASES = {
         Phase("decoder", target=False, masks=True),
         # Published step 2 when it starts from "attention". From "decoder",
         # new target categories need this phase alone. From "transfer", tags
-        # of further pictures are added.
+        # of further pictures are added, and further categories.
         Phase(
             "transfer",
             target=True,

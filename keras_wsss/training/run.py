@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_wsss.categories import Split
 from keras_wsss.checkpoints import (
     Checkpoint,
     list_checkpoints,
@@ -27,6 +28,7 @@ from keras_wsss.models.network import (
     build_network,
     named_variables,
     read_arrays,
+    usage_fields,
 )
 from keras_wsss.models.vgg import load_encoder_weights
 from keras_wsss.run_folder import (
@@ -38,10 +40,13 @@ from keras_wsss.run_folder import (
     HELDOUT_FILE,
     RESULTS_FILE,
     load_run_encoder,
-    load_trained_parts,
     read_results,
 )
-from keras_wsss.training.claim import check_folder, claim_folder
+from keras_wsss.training.claim import (
+    check_folder,
+    claim_folder,
+    differing_fields,
+)
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
 from keras_wsss.training.encoding_function import encoding_of
@@ -61,6 +66,7 @@ from keras_wsss.training.inputs import (
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
 from keras_wsss.training.prior_system import PRIOR
+from keras_wsss.training.start import load_start
 from keras_wsss.training.summaries import Watch, event_errors, write_graph
 from keras_wsss.training.system import Job, Parts, System
 from keras_wsss.training.update import Objective, Update, make_optimizer
@@ -90,7 +96,8 @@ def train(
         workdir: run folder; gets config.json, about.json (counts of the
             data, versions, devices of the chief), checkpoints, TensorBoard
             events and, at the end, results.json.
-        init_from: run folder of the phase that this one starts from.
+        init_from: run folder of the phase that this one starts from; its
+            categories may be others, see `keras_wsss.training.start`.
         strategy_name: see `make_strategy`; or "multi_worker", for one of
             the processes that TF_CONFIG names. They need the same arguments
             and a file system that all of them see.
@@ -150,10 +157,7 @@ def _prepare(
         with_target=settings.target_pairs > 0,
         with_source=phase.source,
     )
-    if bad := data.counts["bad_pictures"]:
-        names = ", ".join(bad[:_NAMED_BAD])
-        more = f" and {len(bad) - _NAMED_BAD} more" * (len(bad) > _NAMED_BAD)
-        report(f"Left out, cannot be read: {len(bad)} pictures: {names}{more}.")
+    _report_ignored(config, data, report)
     strategy, system = workers.strategy, _SYSTEMS[phase.system]
     for field in ("source_pairs", "target_pairs"):
         check_divisible(
@@ -174,15 +178,18 @@ def _prepare(
                 if variable.trainable
             ]
         )
-    mask_updates = _load_start(net, init_from)
+    about = {
+        "data": data.counts,
+        "versions": library_versions(),
+        "devices": computing_devices(workers.local_replicas),
+    }
+    mask_updates = 0
+    if init_from:
+        about |= _start(config, net, data.split, Path(init_from), report)
+        mask_updates = count_mask_updates(Path(init_from))
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
         system.load_start(config, net, workdir, init_from, report)
-        about = {
-            "data": data.counts,
-            "versions": library_versions(),
-            "devices": computing_devices(workers.local_replicas),
-        }
         claim_folder(config, phase, workdir, init_from, about)
         write_json(workdir / HELDOUT_FILE, heldout_lists(data))
     workers.meet()
@@ -201,12 +208,32 @@ def _prepare(
     )
 
 
-def _load_start(net, init_from) -> int:
-    """What the run before has trained; how many updates taught its masks."""
-    if not init_from:
-        return 0
-    step = load_trained_parts(net, Path(init_from))
-    return count_mask_updates(Path(init_from), step)
+def _report_ignored(config, data: TrainingData, report) -> None:
+    """Pictures and masks that training does without."""
+    if bad := data.counts["bad_pictures"]:
+        names = ", ".join(bad[:_NAMED_BAD])
+        more = f" and {len(bad) - _NAMED_BAD} more" * (len(bad) > _NAMED_BAD)
+        report(f"Left out, cannot be read: {len(bad)} pictures: {names}{more}.")
+    if unknown := data.counts["pseudo_labels_ignored"]:
+        names = ", ".join(
+            name if count is None else f"{name} ({count} pictures)"
+            for name, count in unknown.items()
+        )
+        report(
+            f"Pseudo labels of {config.data.target_masks}: ignored where they "
+            f"show what is no category here: {names}."
+        )
+
+
+def _start(config, net, split: Split, run: Path, report) -> dict:
+    """Trained weights of the run to start from; what about.json says of it."""
+    categories = load_start(net, config, split, run)
+    report(categories.sentence(run))
+    if used := differing_fields(config, run, usage_fields(config)):
+        report(
+            f"The weights of {run} were trained otherwise: {'; '.join(used)}."
+        )
+    return {"categories": categories.to_dict()}
 
 
 def _named(data: TrainingData) -> list:

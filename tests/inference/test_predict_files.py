@@ -10,6 +10,7 @@ from tiny import read_json, run_script
 
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
+from keras_wsss.data.voc import read_classes, write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import (
     PREDICTIONS_FILE,
@@ -94,6 +95,7 @@ def test_masks_are_those_of_the_predictor(predictor, tmp_path):
         np.testing.assert_array_equal(mask, expected.mask)
         overlay = read_image(out / "overlays" / f"{picture.name}.jpg")
         assert mask.shape == overlay.shape[:2] == shape
+    assert read_classes(out) == predictor.split.categories
     found = read_json(out / PREDICTIONS_FILE)
     entry = found["pictures"][1]
     assert (entry["height"], entry["width"]) == (33, 21)
@@ -107,6 +109,16 @@ def test_masks_are_those_of_the_predictor(predictor, tmp_path):
     for name, score in entry["scores"].items():
         assert score == pytest.approx(scores[number[name] - 1], abs=1e-4)
     assert set(entry["scores"]) == set(predictor.split.scored)
+
+
+def test_masks_of_other_categories_are_not_mixed(predictor, tmp_path):
+    out, picture = tmp_path / "out", Picture(save(tmp_path / "a.png"), "a")
+    write_classes(out, predictor.split.categories[::-1])
+    with pytest.raises(ConfigError, match="or in another order; give another"):
+        predict_files(predictor, [picture], out)
+    assert [path.name for path in out.iterdir()] == ["classes.txt"]
+    write_classes(out, predictor.split.categories)
+    assert predict_files(predictor, [picture], out).written == 1
 
 
 def test_bad_files_are_named_and_the_others_written(predictor, tmp_path):

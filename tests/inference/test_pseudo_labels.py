@@ -127,6 +127,63 @@ def test_another_split_reads_the_categories_by_name(folder, records):
         (folder / "classes.txt").write_text("\n".join(names) + "\n")
 
 
+@pytest.mark.usefixtures("eager")
+def test_pixels_of_what_the_split_lacks_are_ignored_and_said(
+    shapes_dir, decoder_run, folder, records, tmp_path
+):
+    """Whatever their order was in the run that made the masks."""
+    config = tiny_config(shapes_dir)
+    split = split_of(config)
+    config.split.name = "own"
+    config.split.source = split.source
+    config.split.target = ("comet", *split.target[:0:-1])  # without arrow
+    lines = Path(config.data.target_tags).read_text().replace("arrow", "comet")
+    (tmp_path / "tags.csv").write_text(lines)
+    config.data.target_tags = str(tmp_path / "tags.csv")
+    config.data.target_masks = str(folder)
+    config.transfer.steps, config.train.examples = 1, 0
+    shown = read_json(folder / MANIFEST)["pictures_with"]["arrow"]
+    told = []
+    results = train(
+        config, "transfer", tmp_path / "run", decoder_run[0],
+        report=told.append,
+    )  # fmt: skip
+    assert results["data"]["pseudo_labels_ignored"] == {"arrow": shown}
+    assert any(f"no category here: arrow ({shown} pictu" in t for t in told)
+    data = read_training_data(config, with_target=True)
+    for before, record in zip(records, data.target, strict=True):
+        mask = read_palette_mask(mask_path(folder, before.image_id))
+        found = record.mask.read()
+        for index in np.unique(mask):
+            name = split.name_of(index) if 0 < index < 255 else None
+            expected = 255 if name == "arrow" else index
+            if name not in (None, "arrow"):
+                expected = data.split.id_of(name)
+            assert set(found[mask == index]) == {expected}
+
+
+def test_masks_without_their_names_are_refused(shapes_dir, folder, tmp_path):
+    """They would be read as VOC's."""
+    config = tiny_config(shapes_dir)
+    config.data.target_masks = str(shutil.copytree(folder, tmp_path / "labels"))
+    (tmp_path / "labels" / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"classes\.txt: no such file, so noth"):
+        read_training_data(config, with_target=True)
+
+
+def test_masks_whose_pixels_nobody_counted_are_said_too(
+    shapes_dir, folder, tmp_path
+):
+    labels = Path(shutil.copytree(folder, tmp_path / "labels"))
+    (labels / MANIFEST).write_text('{"complete": true, "pictures_with": 3}')
+    names = (labels / "classes.txt").read_text()
+    (labels / "classes.txt").write_text(names.replace("fish", "comet"))
+    config = tiny_config(shapes_dir)
+    config.data.target_masks = str(labels)
+    counts = read_training_data(config, with_target=True).counts
+    assert counts["pseudo_labels_ignored"] == {"comet": None}
+
+
 def read_like(records):
     from keras_wsss.data.records import Dataset
 

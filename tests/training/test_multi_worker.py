@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from worker_runs import WorkerRuns
 
+from keras_wsss.categories import SHAPES_SOURCE, SHAPES_TARGET
 from keras_wsss.checkpoints import load_latest
 from keras_wsss.run_folder import CHECKPOINTS, read_results
 
@@ -239,7 +240,14 @@ def test_all_workers_build_the_feature_cache_together(killed, alone, folder):
 def test_phases_give_the_same_weights(start, folder, alone, phase):
     flags = [*FLAGS, f"--phase={phase}", f"--config.{phase}.steps={STEPS}"]
     if phase == "transfer":
-        flags.append(f"--init_from={alone}")
+        # One more category, which begins with random weights.
+        target = ("comet", *SHAPES_TARGET[::-1])
+        flags += [
+            f"--init_from={alone}",
+            "--config.split.name=own",
+            f"--config.split.source={SHAPES_SOURCE!r}",
+            f"--config.split.target={target!r}",
+        ]
     one, two = folder / f"{phase}_alone", folder / f"{phase}_two"
     runs = start([*flags, f"--workdir={one}"], count=1)
     runs += start([*flags, f"--workdir={two}"])

@@ -173,7 +173,7 @@ def test_start_from_the_wrong_phase(config, decoder_copy, tmp_path):
     ("field", "value"),
     [
         ("model.attention_units", 8),
-        ("image.size", 80),
+        ("model.guide_maps", True),
         ("model.judge", "tagger"),
     ],
 )
@@ -182,7 +182,9 @@ def test_start_from_another_network(
 ):
     group, name = field.split(".")
     config[group][name] = value
-    with pytest.raises(ConfigError, match=f"differs .*{field} is"):
+    with pytest.raises(
+        ConfigError, match=f"differs .*{field} is .* Give them the values of"
+    ):
         train(config, "transfer", tmp_path / "t", decoder_run[0], report=silent)
     assert not (tmp_path / "t").exists()
 
