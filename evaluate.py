@@ -2,7 +2,8 @@
 
 Writes DIR/evaluation/results.json, results.md and report.html. Rows of masks
 are those of every quality that predict.py can give; --noaugment, --norefine
-and --nocrf leave some out.
+and --nocrf leave some out. Without masks to score by, it scores the tagger on
+the tagged pictures that the run held out of training.
 """
 
 import sys
@@ -13,6 +14,7 @@ from ml_collections import config_flags
 
 from keras_wsss.cli import (
     check_loaded,
+    define_checkpoint,
     define_max_pixels,
     define_quality,
     run_app,
@@ -57,16 +59,26 @@ LIMIT = flags.DEFINE_integer(
     "limit", 0, "First pictures only; 0 is all.", lower_bound=0
 )
 
+NEGATIVES = flags.DEFINE_string(
+    "negatives",
+    None,
+    "Folder of pictures that hold no scored category, to count the masks that "
+    "they get all the same; config.data.eval_negatives if not given.",
+)
+
 MAX_PIXELS = define_max_pixels()
+CHECKPOINT = define_checkpoint()
 QUALITY = define_quality()
 
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, tables out; user errors are raised."""
     start_computing()
-    from keras_wsss.data.voc import read_voc
     from keras_wsss.errors import ConfigError
-    from keras_wsss.evaluation.evaluate import evaluate
+    from keras_wsss.evaluation.negatives import (
+        known_negatives,
+        score_negatives,
+    )
     from keras_wsss.evaluation.report import run_report, write_report
     from keras_wsss.evaluation.report_pictures import Album
     from keras_wsss.evaluation.summary import summary
@@ -77,22 +89,52 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
     if CONFIG.value is not None:
         check_loaded(CONFIG.value)
+    workdir = Path(WORKDIR.value)
     predictor = Predictor.from_workdir(
-        WORKDIR.value,
+        workdir,
         CONFIG.value,
         MAX_PIXELS.value,
         allow_untrained_decoder=True,  # baselines and tags mean something
+        checkpoint=CHECKPOINT.value,
     )
     # At once, as it may be what somebody wanted to know.
     if predictor.warning:
         print(f"warning: {predictor.warning}", file=sys.stderr)
+    folder = NEGATIVES.value or predictor.config.data.eval_negatives
+    negatives = known_negatives(workdir, folder, _report)
+    out = Path(OUT.value or workdir / "evaluation")
+    out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
+    album = Album(predictor.split) if REPORT.value else None
+    root = EVAL_ROOT.value or predictor.config.data.eval_root
+    if root:
+        results = _by_masks(predictor, root, album)
+    else:
+        results = _by_tags(predictor, workdir, album)
+    negatives = {k: v[: LIMIT.value or None] for k, v in negatives.items()}
+    results["without"] += score_negatives(predictor, negatives)
+    results["inference"] = predictor.config.inference.to_dict()
+    results["rule"] = predictor.steps.rule.to_dict()
+    results["checkpoint"] = CHECKPOINT.value
+    write_json(out / "results.json", results)
+    write_text(out / "results.md", summary(results))
+    print(summary(results))
+    print(f"Written: {out}/results.json and results.md")
+    if album is not None:
+        report = run_report(workdir, predictor, results, album)
+        write_report(out / "report.html", report)
+        print(f"Written: {out}/report.html")
+    return 0
+
+
+def _report(line: str) -> None:
+    print(line, flush=True)
+
+
+def _by_masks(predictor, root: str, album) -> dict:
+    from keras_wsss.data.voc import read_voc
+    from keras_wsss.evaluation.evaluate import evaluate
+
     data = predictor.config.data
-    root = EVAL_ROOT.value or data.eval_root
-    if not root:
-        raise ConfigError(
-            "There is nothing to evaluate on: set config.data.eval_root when "
-            "training, or give --eval_root FOLDER (VOC layout with masks)."
-        )
     dataset = read_voc(
         root,
         EVAL_SET.value or data.eval_set,
@@ -100,30 +142,38 @@ def run(argv: list[str]) -> int:
         masks=data.eval_masks,
         max_pixels=data.max_pixels,
     )
-    records = dataset.records[: LIMIT.value or None]
-    out = Path(OUT.value or Path(WORKDIR.value) / "evaluation")
-    out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
-    album = Album(predictor.split) if REPORT.value else None
     results = evaluate(
         predictor,
-        records,
+        dataset.records[: LIMIT.value or None],
         **QUALITY.given(),
         dense_crf=DENSE_CRF.value,
         baselines=BASELINES.value,
         album=album,
-        report=lambda line: print(line, flush=True),
+        report=_report,
     )
-    results["inference"] = predictor.config.inference.to_dict()
     results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
-    write_json(out / "results.json", results)
-    write_text(out / "results.md", summary(results))
-    print(summary(results))
-    print(f"Written: {out}/results.json and results.md")
-    if album is not None:
-        report = run_report(Path(WORKDIR.value), predictor, results, album)
-        write_report(out / "report.html", report)
-        print(f"Written: {out}/report.html")
-    return 0
+    return results
+
+
+def _by_tags(predictor, workdir: Path, album) -> dict:
+    from keras_wsss.errors import ConfigError
+    from keras_wsss.evaluation.negatives import read_heldout
+    from keras_wsss.evaluation.tagged import evaluate_tagged
+    from keras_wsss.inference.quality import choose_quality
+
+    tagged = read_heldout(workdir)["tagged"][: LIMIT.value or None]
+    if not tagged:
+        raise ConfigError(
+            "There is nothing to evaluate on: the run held no tagged picture "
+            "out (config.data.heldout_tags), and neither config.data.eval_root "
+            "nor --eval_root names a folder with masks (VOC layout)."
+        )
+    print(
+        f"No masks to score by (config.data.eval_root): {len(tagged)} tagged "
+        "pictures that training held out score the tagger."
+    )
+    quality = choose_quality(predictor.steps, **QUALITY.given())
+    return evaluate_tagged(predictor, tagged, quality, album, _report)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 from absl import flags
 
 from keras_wsss.cli import (
+    define_checkpoint,
     define_max_pixels,
     define_quality,
     run_app,
@@ -30,6 +31,7 @@ TAGS = flags.DEFINE_list(
 EXIT_SOME_FAILED = 1
 
 MAX_PIXELS = define_max_pixels()
+CHECKPOINT = define_checkpoint()
 QUALITY = define_quality()
 
 
@@ -51,7 +53,9 @@ def run(argv: list[str]) -> int:
     if passed:
         print(f"{passed} files in the folders are no JPEG or PNG by name.")
     predictor = Predictor.from_workdir(
-        WORKDIR.value, max_pixels=MAX_PIXELS.value
+        WORKDIR.value,
+        max_pixels=MAX_PIXELS.value,
+        checkpoint=CHECKPOINT.value,
     )
     outcome = predict_files(
         predictor,

@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_wsss.cli import (
+    define_checkpoint,
     define_max_pixels,
     define_quality,
     run_app,
@@ -30,6 +31,7 @@ FEATURE_CACHE = flags.DEFINE_string(
     "for none.",
 )
 MAX_PIXELS = define_max_pixels()
+CHECKPOINT = define_checkpoint()
 QUALITY = define_quality()
 
 
@@ -45,13 +47,15 @@ def run(argv: list[str]) -> int:
         write_pseudo_labels,
     )
     from keras_wsss.inference.quality import choose_quality
-    from keras_wsss.run_folder import weights_digest
+    from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
     from keras_wsss.training.inputs import build_cache, read_target_records
 
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
     predictor = Predictor.from_workdir(
-        WORKDIR.value, max_pixels=MAX_PIXELS.value
+        WORKDIR.value,
+        max_pixels=MAX_PIXELS.value,
+        checkpoint=CHECKPOINT.value,
     )
     config = predictor.config
     records = read_target_records(config, predictor.split).records
@@ -83,7 +87,9 @@ def run(argv: list[str]) -> int:
         Path(OUT.value),
         settings,
         {
-            "weights": weights_digest(WORKDIR.value),
+            "weights": weights_digest(
+                WORKDIR.value, CHECKPOINT_FOLDERS[CHECKPOINT.value]
+            ),
             **settings.to_dict(),
             "inference": config.inference.to_dict(),
         },

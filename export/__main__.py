@@ -8,7 +8,12 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from keras_wsss.cli import define_quality, run_app, start_computing
+from keras_wsss.cli import (
+    define_checkpoint,
+    define_quality,
+    run_app,
+    start_computing,
+)
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder of train.py.")
 OUT = flags.DEFINE_string(
@@ -43,6 +48,7 @@ CHECK_IMAGES = flags.DEFINE_list(
 )
 
 QUALITY = define_quality()
+CHECKPOINT = define_checkpoint()
 
 
 def run(argv: list[str]) -> int:
@@ -65,7 +71,9 @@ def run(argv: list[str]) -> int:
 
     out = Path(OUT.value)
     check_version(out)
-    predictor = Predictor.from_workdir(WORKDIR.value)
+    predictor = Predictor.from_workdir(
+        WORKDIR.value, checkpoint=CHECKPOINT.value
+    )
     options = ServingOptions(
         max_pixels=MAX_PIXELS.value,
         max_tags=MAX_TAGS.value,

@@ -102,6 +102,20 @@ def start_computing() -> None:
     announce_devices()
 
 
+def define_checkpoint() -> flags.FlagHolder:
+    """The flag of every command that loads the weights of a run."""
+    return _of_the_command(
+        flags.DEFINE_enum(
+            "checkpoint",
+            "last",
+            ["last", "best"],
+            "Which weights of the run: the 'last' ones, or those that were "
+            "'best' on held-out source masks, if it was trained with "
+            "--config.train.keep_best=True.",
+        )
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class QualityFlags:
     """`--augment`, `--refine` and `--crf`, of all commands that make masks."""

@@ -42,34 +42,40 @@ def own_mask_updates(config, phase: str, step: int) -> int:
     return max(0, step - config[phase].warmup_steps)
 
 
-def count_mask_updates(run: Path, step: int | None = None) -> int:
+def count_mask_updates(
+    run: Path, step: int | None = None, folder: str = CHECKPOINTS
+) -> int:
     """Updates that have taught a run's masks, with those before it.
 
     Args:
         run: a run folder.
         step: of the checkpoint that counts; the newest readable one if None.
+        folder: where in the run folder the checkpoint lies.
 
     Raises:
         ConfigError: the folder is not that of a run.
         DataError: the checkpoint cannot be read.
     """
-    return _count(Path(run), step, ())
+    return _count(Path(run), step, (), folder)
 
 
-def untrained_sentence(run: Path, step: int | None = None) -> str:
+def untrained_sentence(
+    run: Path, step: int | None = None, folder: str = CHECKPOINTS
+) -> str:
     """Why a run's masks are noise and what to do; "" if they are not.
 
     Args:
         run: a run folder.
         step: of the checkpoint that counts; the newest readable one if None.
+        folder: where in the run folder the checkpoint lies.
 
     Raises:
         ConfigError: the folder is not that of a run.
         DataError: the checkpoint cannot be read.
     """
-    if count_mask_updates(run, step):
+    if count_mask_updates(run, step, folder):
         return ""
-    step = _newest_step(run) if step is None else step
+    step = _newest_step(run, folder) if step is None else step
     phase, _, config = _read(run)
     what = f"{run}: no mask has taught the {_drawer(phase)} of this run"
     if phase == _WITHOUT_MASKS:
@@ -150,10 +156,15 @@ def _drawer(phase: str) -> str:
     return "stream S" if phase == _PRIOR else "decoder"
 
 
-def _count(run: Path, step: int | None, seen: tuple[Path, ...]) -> int:
+def _count(
+    run: Path,
+    step: int | None,
+    seen: tuple[Path, ...],
+    folder: str = CHECKPOINTS,
+) -> int:
     """As `count_mask_updates`; `seen` ends folders that name each other."""
-    step = _newest_step(run) if step is None else step
-    found = read_meta(run / CHECKPOINTS / f"step_{step:09d}.npz")
+    step = _newest_step(run, folder) if step is None else step
+    found = read_meta(run / folder / f"step_{step:09d}.npz")
     number = found.get(MASK_UPDATES)
     if isinstance(number, int) and number >= 0:
         return number
@@ -179,9 +190,9 @@ def _read(run: Path) -> tuple[str, str | None, Any]:
     return phase, str(start) if start else None, load_config(run / CONFIG_FILE)
 
 
-def _newest_step(run: Path) -> int:
+def _newest_step(run: Path, folder: str) -> int:
     """Step of the newest checkpoint that can be read."""
-    for path in reversed(list_checkpoints(run / CHECKPOINTS)):
+    for path in reversed(list_checkpoints(run / folder)):
         try:
             return read_meta(path)["step"]
         except DataError:

@@ -19,6 +19,8 @@ ABOUT_FILE = "about.json"
 RESULTS_FILE = "results.json"
 CHECKPOINTS = "checkpoints"
 BEST = "best"  # the checkpoint that was best on held-out source masks
+# What `--checkpoint` may name, and where in a run folder it lies.
+CHECKPOINT_FOLDERS = {"last": CHECKPOINTS, "best": BEST}
 TAGGING_FILE = "tagging.json"
 HELDOUT_FILE = "heldout.json"
 EVENTS = "events"
@@ -60,23 +62,34 @@ def read_results(run: Path) -> dict:
         ) from error
 
 
-def weights_digest(run: str | Path) -> str:
+def weights_digest(run: str | Path, folder: str = CHECKPOINTS) -> str:
     """SHA-256 of the checkpoint file that a run's network is read from.
 
     That is the newest sound one, in hexadecimal: see `load_trained_parts`.
+
+    Args:
+        run: the run folder.
+        folder: where in it the checkpoint lies.
 
     Raises:
         ConfigError: the folder holds no sound checkpoint.
     """
     # Whoever reads the network says what is damaged.
-    found = find_latest(Path(run) / CHECKPOINTS, report=lambda line: None)
+    found = find_latest(Path(run) / folder, report=lambda line: None)
     if found is None:
-        raise ConfigError(_no_checkpoint(run))
+        raise ConfigError(_no_checkpoint(run, folder))
     return sha256(found[0])
 
 
-def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
+def load_trained_parts(
+    net: TransferNet | Prior, run: Path, folder: str = CHECKPOINTS
+) -> int:
     """Loads what a run has trained into a network of the same categories.
+
+    Args:
+        net: the network.
+        run: the run folder.
+        folder: where in it the checkpoint lies.
 
     Returns:
         The step of the checkpoint.
@@ -85,13 +98,19 @@ def load_trained_parts(net: TransferNet | Prior, run: Path) -> int:
         ConfigError: the folder holds no checkpoint.
         DataError: damaged, or of another network.
     """
-    step, arrays = read_trained_arrays(run)
+    step, arrays = read_trained_arrays(run, folder)
     assign_arrays(named_variables(net, net.trained_parts), arrays, str(run))
     return step
 
 
-def read_trained_arrays(run: Path) -> tuple[int, dict[str, np.ndarray]]:
+def read_trained_arrays(
+    run: Path, folder: str = CHECKPOINTS
+) -> tuple[int, dict[str, np.ndarray]]:
     """What a run has trained: the newest sound checkpoint's step and weights.
+
+    Args:
+        run: the run folder.
+        folder: where in it the checkpoint lies.
 
     Returns:
         The step, and arrays by the names of `named_variables`.
@@ -99,9 +118,9 @@ def read_trained_arrays(run: Path) -> tuple[int, dict[str, np.ndarray]]:
     Raises:
         ConfigError: the folder holds no checkpoint.
     """
-    checkpoint = load_latest(run / CHECKPOINTS)
+    checkpoint = load_latest(run / folder)
     if checkpoint is None:
-        raise ConfigError(_no_checkpoint(run))
+        raise ConfigError(_no_checkpoint(run, folder))
     return checkpoint.step, {
         name.removeprefix("model/"): array
         for name, array in checkpoint.arrays.items()
@@ -155,7 +174,13 @@ def load_run_encoder(net: TransferNet | Prior, run: Path) -> None:
     assign_arrays(named, found.arrays, str(run))
 
 
-def _no_checkpoint(run: str | Path) -> str:
+def _no_checkpoint(run: str | Path, folder: str) -> str:
+    if folder == BEST:
+        return (
+            f"{Path(run) / BEST} holds no sound checkpoint; train with "
+            "--config.train.keep_best=True, or leave --checkpoint out for the "
+            "last one."
+        )
     return (
         f"{run} holds no sound checkpoint; it must be the --workdir of a "
         "training run."

@@ -14,6 +14,7 @@ from keras_wsss.errors import DataError
 from keras_wsss.evaluation.boundary import BoundaryIou
 from keras_wsss.evaluation.clock import Clock
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
+from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
@@ -117,7 +118,8 @@ def evaluate(
         `ConfusionMatrix.result`; "default" marks what `Predictor` gives if
         nothing else is asked for), "default" (its name), "tagging" (see
         `tag_scores`; of the default's views, where they are looked at),
-        "pictures", "seconds" per stage, "mask_updates" (see
+        "without" (see `FalsePositives`; of those of the pictures that hold no
+        scored category), "pictures", "seconds" per stage, "mask_updates" (see
         `keras_wsss.mask_updates`), and "warning" where its masks are noise.
 
     Raises:
@@ -165,6 +167,7 @@ class _Evaluation:
         self.album = album
         self.clock = Clock()
         self.pictures = 0
+        self.empty = FalsePositives("evaluation pictures")
         self.truths: list[np.ndarray] = []
         self.tag_scores: list[np.ndarray] = []
         self.rows: dict[tuple, _Scores] = {}
@@ -204,6 +207,8 @@ class _Evaluation:
         oracle = tuple(i for i in self.split.scored_ids if np.any(truth == i))
         picture = OnePicture(predictor, image)
         masks = self._add_ways(picture, truth, oracle, name)
+        if not oracle:
+            self.empty.add(picture.predict(None, self.default).mask)
         scores = picture.tag_scores(self.tag_views)
         self.truths.append(np.isin(self.split.scored_ids, oracle))
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
@@ -351,6 +356,7 @@ class _Evaluation:
                 ),
             },
             "pictures": self.pictures,
+            "without": [self.empty.result()] if self.empty.pictures else [],
             "seconds": self.clock.seconds,
         }
 

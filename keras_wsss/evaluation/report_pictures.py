@@ -18,6 +18,8 @@ MAP_SIDE = 40  # of a map, which is smooth
 BUDGET = 10_000_000
 _QUALITY = 78
 _VOID = (200, 200, 200)
+# What the score of a picture may be.
+MEAN_IOU, TAGS_RIGHT = "mean IoU", "tags right"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,26 +44,31 @@ class Shot:
         picture: JPEG, longest side `SIDE`.
         size: its width and height.
         ids: categories in truth.
-        truth: its mask.
+        truth: its mask, or None where only tags are known.
         masks: way of predicting -> mask.
-        scores: way of predicting -> mean IoU of this picture over the classes
-            of truth and mask together, in [0, 1].
+        scores: way of predicting -> `measure` of this picture, in [0, 1].
         maps: heading -> map, e.g. "attention".
+        measure: mean IoU over the classes of truth and mask together, or, of
+            tags, the share that is right of those known or named.
+        named: category that the tagger names -> its probability.
     """
 
     name: str
     picture: bytes
     size: tuple[int, int]
     ids: tuple[int, ...]
-    truth: Layer
+    truth: Layer | None
     masks: Mapping[str, Layer]
     scores: Mapping[str, float]
     maps: Mapping[str, Layer]
+    measure: str = MEAN_IOU
+    named: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def num_bytes(self) -> int:
         """Size of all its images."""
-        layers = [self.truth, *self.masks.values(), *self.maps.values()]
+        layers = [*self.masks.values(), *self.maps.values()]
+        layers += [] if self.truth is None else [self.truth]
         return len(self.picture) + sum(len(layer.png) for layer in layers)
 
 
@@ -104,11 +111,10 @@ class Album:
                 decides the order.
             maps: heading -> ids and float [K, h, w] over the picture.
         """
-        scale = min(1.0, SIDE / max(image.shape[:2]))
-        size = tuple(max(1, round(scale * n)) for n in image.shape[1::-1])
+        picture, size = _small(image)
         shot = Shot(
             name=name,
-            picture=_jpeg(cv2.resize(image, size, None, 0, 0, cv2.INTER_AREA)),
+            picture=picture,
             size=size,
             ids=tuple(int(i) for i in self.split.scored_ids if i in truth),
             truth=self._mask_layer(truth, size),
@@ -116,6 +122,43 @@ class Album:
             scores={k: picture_iou(truth, m) for k, m in masks.items()},
             maps={k: self._map_layer(*found) for k, found in maps.items()},
         )
+        self._keep(shot)
+
+    def add_tagged(
+        self,
+        name: str,
+        image: np.ndarray,
+        tags: Sequence[int],
+        named: Mapping[int, float],
+        masks: Mapping[str, np.ndarray],
+    ) -> None:
+        """Adds a picture of H x W pixels of which only the tags are known.
+
+        Args:
+            name: its name.
+            image: uint8 [H, W, 3], RGB.
+            tags: ids of the scored categories in it.
+            named: ids that the tagger names -> its probability.
+            masks: way of predicting -> uint8 [H, W].
+        """
+        picture, size = _small(image)
+        either = {*tags, *named}
+        right = len({*tags} & {*named}) / len(either) if either else 1.0
+        shot = Shot(
+            name=name,
+            picture=picture,
+            size=size,
+            ids=tuple(tags),
+            truth=None,
+            masks={k: self._mask_layer(m, size) for k, m in masks.items()},
+            scores=dict.fromkeys(masks, right),
+            maps={},
+            measure=TAGS_RIGHT,
+            named=dict(named),
+        )
+        self._keep(shot)
+
+    def _keep(self, shot: Shot) -> None:
         bisect.insort(self._shots, shot, key=_rank)
         self._bytes += shot.num_bytes
         while self._bytes > self.budget and len(self._shots) > 2:
@@ -174,6 +217,14 @@ def _place(down: float, across: float) -> str:
         if row + column == "middlecentre"
         else (f"at the {row} {column}")
     )
+
+
+def _small(image: np.ndarray) -> tuple[bytes, tuple[int, int]]:
+    """A picture as a small JPEG, and its width and height."""
+    scale = min(1.0, SIDE / max(image.shape[:2]))
+    width, height = (max(1, round(scale * n)) for n in image.shape[1::-1])
+    small = cv2.resize(image, (width, height), None, 0, 0, cv2.INTER_AREA)
+    return _jpeg(small), (width, height)
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -9,7 +9,9 @@ from keras_wsss.evaluation.report_charts import bar_chart, legend, line_chart
 from keras_wsss.evaluation.report_history import History
 from keras_wsss.evaluation.table import (
     MAIN_COLUMNS,
+    NO_MASKS,
     NOT_RUN,
+    WITHOUT_COLUMNS,
     default_note,
     format_value,
     inference_name,
@@ -20,10 +22,11 @@ _CHARTS = {
     "Losses": lambda tag: tag.startswith("train/") and tag.endswith("_loss"),
     "Accuracies": lambda tag: tag.endswith("_accuracy"),
     "Held-out source pictures": lambda tag: tag.startswith("heldout_source/"),
+    "Held-out tags": lambda tag: tag.startswith("heldout_tags/"),
     "Learning rate": lambda tag: tag == "train/learning_rate",
     "Pairs per second": lambda tag: tag == "speed/pairs_per_second",
 }
-_UNIT_RANGE = ("Accuracies", "Held-out source pictures")
+_UNIT_RANGE = ("Accuracies", "Held-out source pictures", "Held-out tags")
 
 
 def figures(results: Mapping) -> str:
@@ -39,8 +42,18 @@ def figures(results: Mapping) -> str:
             shown["mean IoU of class activation maps"] = format_value(
                 row["mean_iou"]
             )
-    precision = results["tagging"].get("mean_average_precision")
-    shown["mean average precision of the tagger"] = format_value(precision)
+    tagging = results["tagging"]
+    for key, name in (
+        ("mean_average_precision", "mean average precision of the tagger"),
+        ("exact", "pictures whose tags are exactly right, share"),
+    ):
+        if key in tagging:
+            shown[name] = format_value(tagging[key])
+    for row in results.get("without", ()):
+        name = (
+            f"of {row['pictures']} without a category get a mask: {row['of']}"
+        )
+        shown[name] = str(row["with_mask"])
     shown["pictures"] = str(results["pictures"])
     items = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>"
@@ -52,6 +65,8 @@ def figures(results: Mapping) -> str:
 def results_section(results: Mapping) -> str:
     """The main table: one row per way of predicting."""
     rows = results["rows"]
+    if not rows:
+        return f"<p>{escape(NO_MASKS)}</p>{_without_table(results)}"
     columns = {
         heading: key
         for heading, key in MAIN_COLUMNS.items()
@@ -78,6 +93,21 @@ def results_section(results: Mapping) -> str:
             numeric,
             [index for index, row in enumerate(rows) if row in best],
         )
+        + _without_table(results)
+    )
+
+
+def _without_table(results: Mapping) -> str:
+    """How many pictures get a mask though they hold no scored category."""
+    rows = results.get("without", ())
+    if not rows:
+        return ""
+    keys = list(WITHOUT_COLUMNS.values())
+    return _table(
+        "Masks where nothing is, in the quality that is given by default",
+        list(WITHOUT_COLUMNS),
+        [[format_value(row[key]) for key in keys] for row in rows],
+        range(1, len(keys)),
     )
 
 
@@ -153,8 +183,28 @@ def tagger_section(tagging: Mapping) -> str:
         ]
         for name, scores in tagging["per_category"].items()
     ]
+    if bins := tagging.get("bins"):
+        error = format_value(tagging["expected_calibration_error"])
+        message = (
+            "Share of right tags over the tagger's probability; mean distance "
+            f"from the diagonal {error}"
+        )
+        chart = line_chart(
+            "tagger-calibration",
+            message,
+            {
+                "tagger": [(p, share) for p, share, _ in bins],
+                "as it should be": [(0.0, 0.0), (1.0, 1.0)],
+            },
+            x_range=(0, 1),
+            y_range=(0, 1),
+        )
+        charts.append(
+            f'<figure><h3>Calibration</h3><p class="small">share of right '
+            f"tags over probability; error {error}</p>{chart}</figure>"
+        )
     table = _table(
-        f"Tags with a probability of at least {tagging['threshold']:g}",
+        f"Tags with a probability of at least {tagging['threshold']:.2f}",
         [
             *("category", "precision", "recall", "F1", "average precision"),
             *("has it", "predicted"),

@@ -7,7 +7,12 @@ from html import escape
 
 from keras_wsss.categories import Split
 from keras_wsss.drawing import bright_palette
-from keras_wsss.evaluation.report_pictures import Album, Layer, Shot
+from keras_wsss.evaluation.report_pictures import (
+    TAGS_RIGHT,
+    Album,
+    Layer,
+    Shot,
+)
 
 
 def pictures_section(album: Album, split: Split) -> str:
@@ -25,10 +30,19 @@ def pictures_section(album: Album, split: Split) -> str:
         else ""
     )
     rows = "".join(_shot(shot, split) for shot in shots)
-    return (
-        "<p>The score of a picture is the mean IoU over the classes in its "
+    text = (
+        "The score of a picture is the mean IoU over the classes in its "
         "truth and its mask. Maps are drawn for the categories of the truth, "
-        f"each as a share of its own maximum.{left_out}</p>"
+        "each as a share of its own maximum."
+    )
+    if shots[0].measure == TAGS_RIGHT:
+        text = (
+            "The score of a picture is the share of its tags, known or named "
+            "by the tagger, that are both. Its true mask is not known. Behind "
+            "what the tagger names stands its probability."
+        )
+    return (
+        f"<p>{text}{left_out}</p>"
         f"{_tools(shots, split)}"
         '<p id="status" class="soft" role="status"></p>'
         f'<div id="shots">{rows}</div>'
@@ -84,15 +98,20 @@ def _tools(shots: Sequence[Shot], split: Split) -> str:
 
 def _shot(shot: Shot, split: Split) -> str:
     name = escape(shot.name)
-    chips = "".join(
-        f'<span><i class="chip c{number}"></i>'
-        f"{escape(split.name_of(number))}</span>"
-        for number in shot.ids
-    )
+    chips = "".join(_chip(number, split) for number in shot.ids)
+    if shot.measure == TAGS_RIGHT:
+        named = "".join(
+            _chip(number, split, f" {value:.2f}")
+            for number, value in shot.named.items()
+        )
+        chips = (
+            f"<span>tags:</span>{chips or '<span>none</span>'}"
+            f"<span>named:</span>{named or '<span>none</span>'}"
+        )
     scores = json.dumps({k: round(v, 4) for k, v in shot.scores.items()})
     shown = "".join(
         f'<span data-layer="{escape(key)}"{_hidden(index)}>'
-        f"mean IoU {value:.2f}</span>"
+        f"{shot.measure} {value:.2f}</span>"
         for index, (key, value) in enumerate(shot.scores.items())
     )
     width, height = shot.size
@@ -108,7 +127,11 @@ def _shot(shot: Shot, split: Split) -> str:
         f'<figure class="panel"><figcaption>picture</figcaption>'
         f'<div class="stack">{picture}</div></figure>',
         _panel("prediction", masks),
-        _panel("truth", _image(shot, shot.truth, "Truth", "mask")),
+        *(
+            _panel("truth", _image(shot, layer, "Truth", "mask"))
+            for layer in [shot.truth]
+            if layer is not None
+        ),
         *(
             _panel(heading, _image(shot, layer, heading.capitalize(), "map"))
             for heading, layer in shot.maps.items()
@@ -121,6 +144,13 @@ def _shot(shot: Shot, split: Split) -> str:
         f'<span class="names">{chips}</span>'
         f'<span class="score">{shown}</span></header>'
         f'<div class="panels">{"".join(panels)}</div></article>\n'
+    )
+
+
+def _chip(number: int, split: Split, text: str = "") -> str:
+    return (
+        f'<span><i class="chip c{number}"></i>'
+        f"{escape(split.name_of(number))}{text}</span>"
     )
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 from keras_wsss.evaluation.table import (
+    NO_MASKS,
+    WITHOUT_COLUMNS,
     default_note,
+    format_value,
     markdown_table,
     per_class_table,
     results_table,
@@ -40,20 +43,57 @@ def summary(results: Mapping) -> str:
         },
     )
     warning = results.get("warning")
+    masks = [
+        results_table(rows),
+        default_note(results),
+        "",
+        "## IoU per class",
+        "",
+        per_class_table(per_class),
+    ]
     return "\n".join(
         [
             *([f"**Warning: {warning}**", ""] if warning else ()),
             f"# Results on {results['pictures']} pictures",
             "",
-            results_table(rows),
-            default_note(results),
+            *(masks if rows else [NO_MASKS, ""]),
+            *_without(results),
+            f"## Tagger, {tagging['views']} scores",
             "",
-            "## IoU per class",
-            "",
-            per_class_table(per_class),
-            f"## Tagger, threshold {tagging['threshold']}, "
-            f"{tagging['views']} scores",
+            tagger_note(tagging),
             "",
             tagger,
         ]
     )
+
+
+def tagger_note(tagging: Mapping) -> str:
+    """The tagger's rule and figures as a sentence."""
+    exact, precision, recall, average, error = (
+        format_value(tagging[key])
+        for key in (
+            "exact",
+            "precision",
+            "recall",
+            "mean_average_precision",
+            "expected_calibration_error",
+        )
+    )
+    return (
+        f"A category is named from a probability of "
+        f"{tagging['threshold']:.2f} on, or the most probable one; none below "
+        f"{tagging['none_threshold']:.2f}. Exactly right in {exact} of the "
+        f"pictures; precision {precision}, recall {recall}, mean average "
+        f"precision {average}, calibration error {error}."
+    )
+
+
+def _without(results: Mapping) -> list[str]:
+    rows = results.get("without", [])
+    if not rows:
+        return []
+    return [
+        "## Pictures without a scored category",
+        "",
+        markdown_table(rows, WITHOUT_COLUMNS),
+    ]

@@ -18,6 +18,18 @@ MAIN_COLUMNS = {
     "ms/image": "milliseconds",
 }
 
+# Columns of the table of false positives: heading -> key of its rows.
+WITHOUT_COLUMNS = {
+    "pictures without a scored category": "of",
+    "pictures": "pictures",
+    "with a mask": "with_mask",
+    "share of their pixels": "share",
+}
+NO_MASKS = (
+    "No masks of these pictures are known, only their tags: what is scored is "
+    "the tagger. They were held out of training."
+)
+
 
 def format_value(value: Any, digits: int = 3) -> str:
     """One cell: floats with fixed digits, 'n/a' for None and NaN.

@@ -20,6 +20,7 @@ from keras_wsss.models.network import build_network
 from keras_wsss.models.prior import Prior
 from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.run_folder import (
+    CHECKPOINT_FOLDERS,
     CONFIG_FILE,
     load_run_encoder,
     load_trained_parts,
@@ -137,8 +138,9 @@ class Predictor:
         settings=None,
         max_pixels: int | None = None,
         allow_untrained_decoder: bool = False,
+        checkpoint: str = "last",
     ) -> "Predictor":
-        """Loads a run of `train.py`, its newest checkpoint.
+        """Loads a run of `train.py`.
 
         Args:
             workdir: the run folder.
@@ -148,6 +150,8 @@ class Predictor:
                 the run's.
             allow_untrained_decoder: also load a run that no mask has taught
                 yet, for its attention and tags; its masks are noise.
+            checkpoint: "last", or "best" on held-out source masks, which a
+                run with `train.keep_best` keeps.
 
         Raises:
             ConfigError: not a run folder, nothing saved in it yet, or no mask
@@ -164,12 +168,13 @@ class Predictor:
         split = split_of(config)
         net = build_network(config, split)
         load_run_encoder(net, workdir)
-        step = load_trained_parts(net, workdir)
-        warning = untrained_sentence(workdir, step)
+        folder = CHECKPOINT_FOLDERS[checkpoint]
+        step = load_trained_parts(net, workdir, folder)
+        warning = untrained_sentence(workdir, step, folder)
         if warning and not allow_untrained_decoder:
             raise ConfigError(warning)
-        updates = count_mask_updates(workdir, step)
-        rule = read_tag_rule(workdir)
+        updates = count_mask_updates(workdir, step, folder)
+        rule = read_tag_rule(workdir, folder)
         return cls(net, split, config, updates, warning, rule)
 
     def __call__(

@@ -119,7 +119,7 @@ def test_results_are_plain_json_and_readable(results):
     assert text.startswith("# Results on 3 pictures")
     for part in ("class activation maps", "augmented + refined", "all backgr"):
         assert part in text
-    assert "## Tagger, threshold 0.5" in text
+    assert "## Tagger, augmented scores" in text
 
 
 def test_parts_can_be_left_out(predictor, records):
