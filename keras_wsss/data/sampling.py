@@ -216,8 +216,7 @@ class PairSampler:
         if not self.absent_per_image:
             return self._absent_ids[:0]
         # What may be there unseen (in a crowd, say) is not asked for.
-        maybe = (*record.labels, *record.uncertain)
-        candidates = np.setdiff1d(self._absent_ids, maybe)
+        candidates = np.intersect1d(self._absent_ids, record.absent)
         words = self._words(len(candidates), _ABSENT_LABELS, number)
         order = np.argsort(words, kind="stable")
         return candidates[order[: self.absent_per_image]]

@@ -180,7 +180,16 @@ def test_present_labels_out_of_a_small_window_weigh_nothing(tmp_path):
     cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
     mask = np.full((64, 64), 1, np.uint8)
     mask[:8, :8] = 2  # only windows at the top left show it
-    records = [Record("one", path, "source", (1, 2), ArrayMask(mask))]
+    records = [
+        Record(
+            "one",
+            path,
+            "source",
+            (1, 2),
+            ArrayMask(mask),
+            annotated=(1, 2, 3),
+        )
+    ]
     sampler = PairSampler(
         records, 2, seed=0, absent_per_image=1, absent_ids=(1, 2, 3)
     )

@@ -19,6 +19,12 @@ def _records(*labels):
 
 
 RECORDS = _records((1, 4), (2,), (1, 2, 3, 5, 6), (), (7,))
+# What is no label of these is known to be absent.
+ANNOTATED = [
+    dataclasses.replace(record, annotated=tuple(range(1, 8)))
+    for record in RECORDS
+    if record.labels
+]
 
 
 def _same(first, second):
@@ -97,12 +103,12 @@ def test_shards_make_up_the_batch():
 def test_absent_labels_are_absent_and_of_the_given_ids():
     absent_ids = range(1, 8)
     sampler = PairSampler(
-        RECORDS, 2, seed=2, absent_per_image=3, absent_ids=absent_ids
+        ANNOTATED, 2, seed=2, absent_per_image=3, absent_ids=absent_ids
     )
     asked = collections.Counter()
     for number in range(300):
         slot = sampler.slot(number)
-        known = RECORDS[slot.record[0]].labels
+        known = ANNOTATED[slot.record[0]].labels
         absent = slot.labels[0, 2:]
         absent = absent[absent > 0]
         asked.update(absent.tolist())
@@ -117,7 +123,7 @@ def test_absent_labels_are_absent_and_of_the_given_ids():
 
 def test_what_may_be_there_unseen_is_never_asked_as_absent():
     """A crowd's category, say: nobody knows that it is absent."""
-    first, *others = RECORDS
+    first, *others = ANNOTATED
     records = [dataclasses.replace(first, uncertain=(2, 6)), *others]
     sampler = PairSampler(
         records, 1, seed=2, absent_per_image=2, absent_ids=range(1, 8)
@@ -128,6 +134,13 @@ def test_what_may_be_there_unseen_is_never_asked_as_absent():
         if slot.record[0] == 0:
             asked.update(slot.labels[0, 1:].tolist())
     assert set(asked) == {3, 5, 7}
+
+
+def test_where_tags_are_positives_only_nothing_is_asked_as_absent():
+    batch = PairSampler(
+        RECORDS, 1, seed=2, absent_per_image=2, absent_ids=range(1, 8)
+    ).batch(0, 20)
+    assert not batch.labels[:, 1:].any()
 
 
 def test_present_is_all_ones_without_absent_queries():
