@@ -16,8 +16,11 @@ _THRESHOLDS = np.linspace(0.02, 0.98, 97)
 _EQUAL_F1 = 0.005
 # Fewer pictures of a kind decide nothing.
 _FEWEST = 10
-# Share of tagged pictures that the answer "none of them" may cost at most.
-_TURNED_AWAY = 0.05
+# How far from the best sum of two shares counts as equal.
+_EQUAL_SHARES = 0.03
+# Share of the pictures with a tag that the answer "none" may turn away at most
+# where pictures without one choose it, and where there are none to choose by.
+_TURNED_AWAY, _TURNED_AWAY_UNSEEN = 0.1, 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +82,11 @@ def choose_rule(
     """The rule that fits pictures whose tags are known.
 
     `tag_threshold` has the best F1 on pictures with a tag, the middle of all
-    that are as good. `none_threshold` tells pictures with and without a tag
-    apart best: share of the one kept plus share of the other turned away
-    (Youden's J). It turns away at most a twentieth of those with a tag, and
-    just that share where there are too few without any to choose by.
+    that are as good (within 0.005). `none_threshold` tells pictures with and
+    without a tag apart best: share of the one kept plus share of the other
+    turned away (Youden's J), the middle of all that are as good (within
+    0.03). It turns away at most a tenth of those with a tag; a twentieth
+    where there are too few without any to choose by.
 
     Args:
         truth: bool [pictures, categories].
@@ -108,16 +112,17 @@ def choose_rule(
     )
     tag_threshold = _middle_of_best(_THRESHOLDS, values, _EQUAL_F1)
     highest = scores_of.max(axis=1)
-    limit = float(np.quantile(highest, _TURNED_AWAY, method="lower"))
     if empty.sum() < _FEWEST:
-        return TagRule(tag_threshold, limit)
+        limit = np.quantile(highest, _TURNED_AWAY_UNSEEN, method="lower")
+        return TagRule(tag_threshold, float(limit))
+    limit = float(np.quantile(highest, _TURNED_AWAY, method="lower"))
     others = scores[empty].max(axis=1)
     places = np.unique([0.0, *highest, *others, 1.0])
     places = (places[1:] + places[:-1]) / 2
     apart = np.array(
         [(highest >= t).mean() + (others < t).mean() for t in places]
     )
-    none_threshold = _middle_of_best(places, apart, 1e-9)
+    none_threshold = _middle_of_best(places, apart, _EQUAL_SHARES)
     return TagRule(tag_threshold, min(none_threshold, limit))
 
 

@@ -129,7 +129,7 @@ def test_an_answer_of_none_costs_few_pictures_with_a_tag():
     truth[:100] = True
     scores = rng.uniform(0, 1, (200, 1))  # says nothing
     rule = choose_rule(truth, scores)
-    assert (scores[:100] < rule.none_threshold).mean() <= 0.05
+    assert (scores[:100] < rule.none_threshold).mean() <= 0.1
     # Without any picture to tell apart from, just these are turned away.
     rule = choose_rule(truth[:100], scores[:100])
     turned_away = (scores[:100] < rule.none_threshold).mean()
