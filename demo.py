@@ -348,9 +348,14 @@ def draw(out: Path) -> None:
 
 def conclude(out: Path, steps: Steps) -> int:
     """Prints and writes the tables; the demo's exit code."""
-    from keras_wsss.evaluation.table import markdown_table, results_table
+    from keras_wsss.evaluation.table import (
+        WITHOUT_COLUMNS,
+        markdown_table,
+        results_table,
+    )
 
-    rows, prior = _rows(out / RUN), _rows(out / PRIOR)
+    results = _results(out / RUN)
+    rows, prior = results["rows"], _results(out / PRIOR)["rows"]
     maskless = _mean_iou(prior, "Prior", "raw + own CRF")
     raw = _mean_iou(rows, "TransferNet", "raw")
     reached = _mean_iou(rows, "TransferNet", "augmented + refined")
@@ -378,6 +383,7 @@ def conclude(out: Path, steps: Steps) -> int:
             f"at all: {maskless:.3f}, its maps "
             f"{_mean_iou(prior, 'class activation maps'):.3f}.",
             "",
+            markdown_table(results["without"], WITHOUT_COLUMNS),
             markdown_table(
                 times, {"step": "step", "seconds": "seconds"}, {"seconds": 0}
             ),
@@ -410,10 +416,10 @@ def conclude(out: Path, steps: Steps) -> int:
     return 0
 
 
-def _rows(run: Path) -> list[dict]:
-    """The rows of a run's evaluation."""
+def _results(run: Path) -> dict:
+    """A run's evaluation."""
     path = run / "evaluation" / "results.json"
-    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _named_apart(rows: list[dict]) -> list[dict]:

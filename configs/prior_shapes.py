@@ -28,6 +28,7 @@ def get_config():
     config.data.target_tags = f"{root}/target/train_tags.csv"
     config.data.target_images = f"{root}/target/JPEGImages"
     config.data.eval_root = f"{root}/target"
+    config.data.eval_negatives = f"{root}/target/without"
 
     # Windows of 121 pixels of pictures brought to 129. Streams A and H see
     # them at the 128 pixels that vgg_small was trained for, 8 x 8 class maps.

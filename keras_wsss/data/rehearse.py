@@ -19,7 +19,7 @@ from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import Record
-from keras_wsss.data.tags import HEADER, read_tags
+from keras_wsss.data.tags import HEADER, UNKNOWN, read_tags
 from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_folder, write_text
@@ -85,14 +85,14 @@ def write_rehearsal(
     with atomic_folder(out) as folder:
         for number, record in enumerate(target.records):
             picture = _place(record, folder, f"target_{number:06d}")
-            rows.append((picture, [split.name_of(i) for i in record.labels]))
+            rows.append((picture, *_tags(record, record.labels, ids, split)))
         for number, record in enumerate(source.records):
             mask, shown = _played_mask(record, ids)
             if not shown:
                 continue
             picture = _place(record, folder, f"played_{number:06d}")
-            labels = [split.name_of(i) for i in shown]
-            rows.append((picture, labels))
+            labels, unknown = _tags(record, shown, ids, split)
+            rows.append((picture, labels, unknown))
             names.append(Path(picture).stem)
             masks = folder / "SegmentationClass"
             masks.mkdir(exist_ok=True)
@@ -122,6 +122,25 @@ def _played_mask(
     return table[mask], shown
 
 
+def _tags(
+    record: Record, labels: Sequence[int], played: Sequence[int], split: Split
+) -> tuple[list[str], list[str]]:
+    """Names of a picture's tags, and of what nobody knows of it.
+
+    The tags of a target picture say nothing of source categories, and a
+    played one that shows too little is neither there nor absent.
+    """
+    absent = set(record.absent)
+    unknown = [
+        i
+        for i in (*split.target_ids, *played)
+        if i not in labels and i not in absent
+    ]
+    return [split.name_of(i) for i in labels], [
+        split.name_of(i) for i in unknown
+    ]
+
+
 def _place(record: Record, folder: Path, stem: str) -> str:
     """Puts a record's picture into the folder, without a copy if possible.
 
@@ -142,8 +161,11 @@ def _place(record: Record, folder: Path, stem: str) -> str:
 def _write_lists(folder: Path, rows, names, classes) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows((picture, ";".join(labels)) for picture, labels in rows)
+    writer.writerow((*HEADER, UNKNOWN))
+    writer.writerows(
+        (picture, ";".join(labels), ";".join(unknown))
+        for picture, labels, unknown in rows
+    )
     write_text(folder / "train_tags.csv", text.getvalue())
     lists = folder / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)

@@ -9,6 +9,7 @@ from keras_wsss.checkpoints import list_checkpoints, load_checkpoint
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.inference.predictor import Predictor, augmented_views
+from keras_wsss.models.network import named_variables, read_arrays
 from keras_wsss.training.encoding_function import encoding_of
 from keras_wsss.training.heldout import tag_scorer
 from keras_wsss.training.heldout_tags import HeldOutTags
@@ -98,3 +99,12 @@ def test_the_best_checkpoint_is_kept_beside_the_last(shapes_dir, tmp_path):
         max(reached.values()), abs=6e-4
     )
     assert reached[best.step] == max(reached.values())
+    # Commands can name it.
+    predictor = Predictor.from_workdir(
+        tmp_path / "run", allow_untrained_decoder=True, checkpoint="best"
+    )
+    net = predictor.net
+    for name, array in read_arrays(
+        named_variables(net, net.trained_parts)
+    ).items():
+        np.testing.assert_array_equal(array, best.arrays[f"model/{name}"])
