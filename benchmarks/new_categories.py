@@ -15,12 +15,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import argparse
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-from absl import app, flags
 
 from configs import shapes
 from keras_wsss.cli import exit_with
@@ -33,10 +32,6 @@ from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.training.run import train
-
-_OUT = flags.DEFINE_string("out", None, "Folder to work in.", required=True)
-_SIXTH = flags.DEFINE_string("sixth", "star", "The category that is added.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of every run.", lower_bound=0)
 
 # What may be lost: mean IoU of the categories that were there, and IoU of the
 # new one beside training all at once.
@@ -251,15 +246,20 @@ def losses(
 
 def main() -> None:
     """Runs what the flags ask for, and says whether it is good enough."""
-    out, start = Path(_OUT.value), time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="work folder")
+    parser.add_argument("--sixth", default="star", help="what is added")
+    parser.add_argument("--seed", type=int, default=0, help="of every run")
+    given = parser.parse_args()
+    out, start = given.out, time.perf_counter()
     if not (out / "shapes").exists():
         write_shapes(out / "shapes")
     os.environ["KERAS_WSSS_SHAPES"] = str(out / "shapes")
     config = shapes.get_config()
-    config.train.seed = _SEED.value
+    config.train.seed = given.seed
     rows = compare(
         config,
-        _SIXTH.value,
+        given.sixth,
         out,
         (*RUNS, *MORE_RUNS),
         lambda line: print(line, flush=True),
@@ -273,7 +273,7 @@ def main() -> None:
         forgotten, behind = losses(rows, before, together)
         print(
             f"Beside {what}: the old categories lose {forgotten:.3f} (at most "
-            f"{MOST_FORGOTTEN}), '{_SIXTH.value}' is {behind:.3f} below all at "
+            f"{MOST_FORGOTTEN}), '{given.sixth}' is {behind:.3f} below all at "
             f"once (at most {MOST_BEHIND})."
         )
     minutes = (time.perf_counter() - start) / 60
@@ -281,4 +281,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    app.run(lambda _: exit_with(main))
+    exit_with(main)
