@@ -84,6 +84,7 @@ def run(argv: list[str]) -> int:
     from keras_wsss.evaluation.summary import summary
     from keras_wsss.files import write_json, write_text
     from keras_wsss.inference.predictor import Predictor
+    from keras_wsss.inference.quality import choose_quality
 
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
@@ -110,8 +111,12 @@ def run(argv: list[str]) -> int:
         results = _by_masks(predictor, root, album)
     else:
         results = _by_tags(predictor, workdir, album)
-    negatives = {k: v[: LIMIT.value or None] for k, v in negatives.items()}
-    results["without"] += score_negatives(predictor, negatives)
+    results["without"] += score_negatives(
+        predictor,
+        {k: v[: LIMIT.value or None] for k, v in negatives.items()},
+        choose_quality(predictor.steps, **QUALITY.given()),
+        report=_report,
+    )
     results["inference"] = predictor.config.inference.to_dict()
     results["rule"] = predictor.steps.rule.to_dict()
     results["checkpoint"] = CHECKPOINT.value

@@ -38,6 +38,7 @@ QUALITY = define_quality()
 def run(argv: list[str]) -> int:
     """Parsed flags in, masks out; user errors are raised."""
     start_computing()
+    from keras_wsss.config import to_json
     from keras_wsss.data.pictures import PictureStore
     from keras_wsss.data.progress import progress
     from keras_wsss.errors import ConfigError
@@ -91,7 +92,7 @@ def run(argv: list[str]) -> int:
                 WORKDIR.value, CHECKPOINT_FOLDERS[CHECKPOINT.value]
             ),
             **settings.to_dict(),
-            "inference": config.inference.to_dict(),
+            "inference": to_json(config)["inference"],
         },
         cache,
         lambda items: progress(items, "writing masks"),

@@ -204,7 +204,12 @@ def _per_class(
     data = predictor.config.data
     split = dataclasses.replace(predictor.split, scored=scored)
     results = evaluate(
-        Predictor(predictor.net, split, predictor.config),
+        Predictor(
+            predictor.net,
+            split,
+            predictor.config,
+            rule=predictor.steps.rule,
+        ),
         read_voc(data.eval_root, data.eval_set, split).records,
         augment=False,
         refine=False,

@@ -70,6 +70,8 @@ def write_halves(config, out: Path, seed: int) -> tuple[int, int]:
             f"--config.data.target_tags={out / 'train_tags.csv'}",
             f"--config.data.target_images={root / 'JPEGImages'}",
             f"--config.data.target_masks={out / 'masks'}",
+            # All of the half is to train.
+            "--config.data.heldout_tags=0.0",
         )
         write_text(folder / "flags.txt", "".join(f"{x}\n" for x in lines))
     return len(train), len(rest)

@@ -130,6 +130,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.train.absent_per_image = 0
     config.train.bias_multiplier = 2.0
     config.train.last_classifier_multiplier = 10.0
+    # Of the tagger's learning rate (an extension).
+    config.train.tagger_multiplier = 1.0
     # Lambda. The release has 2, but takes means over as many batches without
     # masks as with them, which comes to 1.
     config.train.mask_weight = 1.0

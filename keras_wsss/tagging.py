@@ -92,23 +92,19 @@ def choose_rule(
         truth: bool [pictures, categories].
         scores: float [pictures, categories], probabilities.
         known: bool [pictures, categories], False where `truth` is not known;
-            None is all True.
+            only pictures that are known completely choose. None is all True.
 
     Returns:
-        The rule, or None where fewer than ten pictures have a tag.
+        The rule, or None where fewer than ten of these pictures have a tag.
     """
-    known = np.ones_like(truth, bool) if known is None else known
-    tagged = (truth & known).any(axis=1)
-    # A picture of which something is not known may hold just that.
-    empty = ~tagged & known.all(axis=1)
+    # A wrong tag does not show where something is not known.
+    whole = np.ones(len(truth), bool) if known is None else known.all(axis=1)
+    tagged, empty = truth.any(axis=1) & whole, ~truth.any(axis=1) & whole
     if tagged.sum() < _FEWEST:
         return None
-    truth_of, scores_of, known_of = truth[tagged], scores[tagged], known[tagged]
+    truth_of, scores_of = truth[tagged], scores[tagged]
     values = np.array(
-        [
-            _f1(truth_of, TagRule(t, 0.0).choose(scores_of), known_of)
-            for t in _THRESHOLDS
-        ]
+        [_f1(truth_of, TagRule(t, 0.0).choose(scores_of)) for t in _THRESHOLDS]
     )
     tag_threshold = _middle_of_best(_THRESHOLDS, values, _EQUAL_F1)
     highest = scores_of.max(axis=1)
@@ -126,10 +122,8 @@ def choose_rule(
     return TagRule(tag_threshold, min(none_threshold, limit))
 
 
-def _f1(truth: np.ndarray, chosen: np.ndarray, known: np.ndarray) -> float:
-    hits = np.sum(truth & chosen & known)
-    either = np.sum(chosen & known) + np.sum(truth & known)
-    return float(2 * hits / either)
+def _f1(truth: np.ndarray, chosen: np.ndarray) -> float:
+    return float(2 * np.sum(truth & chosen) / (chosen.sum() + truth.sum()))
 
 
 def _middle_of_best(
@@ -241,19 +235,20 @@ def tag_scores(
         names: names of the categories.
         rule: which probabilities make a tag.
         known: bool [pictures, categories], False where nothing is known of
-            a tag: it counts nowhere. None is all True.
+            a tag: it counts nowhere. Nor does a category that no picture is
+            known to lack, as no score of it could be wrong. None is all True.
 
     Returns:
         Numbers for JSON: `threshold`, `none_threshold`, `pictures`;
         `precision`, `recall` and `f1` over all tags together (micro average)
-        of the tags that the rule chooses; `exact`, the share of pictures
-        whose tags are exactly right; `mean_f1` and `mean_average_precision`
-        over the categories that some picture has; `per_category`: name ->
-        `precision`, `recall`, `f1`, `average_precision`, `positives`,
-        `predicted`; `curves`: name -> points [recall, precision], of
-        categories that some picture has; what `calibration` gives. All in
-        [0, 1] but the counts; None where undefined (no positives, or nothing
-        predicted).
+        of the tags that the rule chooses; `exact`, the share of pictures, of
+        those that are known completely, whose tags are exactly right;
+        `mean_f1` and `mean_average_precision` over the categories that some
+        picture has; `per_category`: name -> `precision`, `recall`, `f1`,
+        `average_precision`, `positives`, `predicted`; `curves`: name ->
+        points [recall, precision], of categories that some picture has; what
+        `calibration` gives. All in [0, 1] but the counts; None where
+        undefined (no positives, or nothing predicted).
 
     Raises:
         DataError: shapes that do not fit, or a probability not finite.
@@ -275,6 +270,8 @@ def tag_scores(
             "or its training diverged."
         )
     known = np.ones_like(truth) if known is None else np.asarray(known, bool)
+    known = known & (known & ~truth).any(axis=0)
+    whole = known.all(axis=1)
     truth = truth & known
     predicted = rule.choose(probabilities) & known
     hits = np.sum(truth & predicted, axis=0)
@@ -296,7 +293,7 @@ def tag_scores(
         "none_threshold": float(rule.none_threshold),
         "pictures": int(truth.shape[0]),
         **_scores(hits.sum(), predicted.sum(), truth.sum()),
-        "exact": _mean(list((predicted == truth).all(axis=1))),
+        "exact": _mean(list((predicted == truth).all(axis=1)[whole])),
         "mean_f1": _mean([row["f1"] for row in present]),
         "mean_average_precision": _mean(
             [row["average_precision"] for row in present]

@@ -86,7 +86,8 @@ def test_scores_of_two_categories():
 
 
 def test_nothing_predicted_has_no_precision():
-    result = tag_scores(np.array([[True]]), np.array([[0.1]]), ["cat"])
+    truth, scores = np.array([[True], [False]]), np.array([[0.1], [0.1]])
+    result = tag_scores(truth, scores, ["cat"])
     assert result["precision"] is None
     assert result["recall"] == 0
 
@@ -138,13 +139,25 @@ def test_an_answer_of_none_costs_few_pictures_with_a_tag():
 
 def test_unknown_tags_choose_nothing_and_count_nowhere():
     truth = np.ones((12, 2), bool)
-    scores = np.tile([0.9, 0.1], (12, 1))
+    truth[10:, 0] = False
+    scores = np.tile([0.95, 0.1], (12, 1))
     known = np.tile([True, False], (12, 1))
-    rule = choose_rule(truth, scores, known)
-    result = tag_scores(truth, scores, ["cat", "dog"], rule, known)
-    assert (result["precision"], result["recall"]) == (1, 1)
+    assert choose_rule(truth, scores, known) is None
+    result = tag_scores(truth, scores, ["cat", "dog"], TagRule(), known)
+    assert result["recall"] == 1
+    assert result["precision"] == pytest.approx(10 / 12)
     assert result["per_category"]["dog"]["positives"] == 0
-    assert result["bins"] == [[pytest.approx(0.9), 1.0, 12]]
+    assert result["exact"] is None
+    assert result["bins"] == [[pytest.approx(0.95), pytest.approx(10 / 12), 12]]
+
+
+def test_positives_alone_give_no_figure_that_could_only_be_perfect():
+    truth = np.eye(3, dtype=bool).repeat(10, 0)
+    scores = np.random.default_rng(0).random(truth.shape)
+    result = tag_scores(truth, scores, ["a", "b", "c"], TagRule(), known=truth)
+    for figure in ("precision", "recall", "f1", "mean_average_precision"):
+        assert result[figure] is None
+    assert result["expected_calibration_error"] is None
 
 
 def test_too_few_pictures_choose_nothing():

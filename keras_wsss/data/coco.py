@@ -201,8 +201,8 @@ def coco_records(
                 reason = HIDDEN
         if reason is not None:
             skipped.setdefault(reason, []).append(record_id)
-            if lacking_all and reason != MISSING and not found & target:
-                path = images / image.file_name
+            path = images / image.file_name
+            if lacking_all and not found & target and path.is_file():
                 without.append(
                     Record(record_id, path, "source", (), annotated=annotated)
                 )

@@ -1,7 +1,8 @@
 """What a network finds where there is nothing to find."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.run_folder import HELDOUT_FILE
+
+_REPORT_SECONDS = 15.0
 
 
 class FalsePositives:
@@ -44,14 +48,20 @@ class FalsePositives:
 
 
 def score_negatives(
-    predictor: Predictor, pictures: Mapping[str, Sequence[Path]]
+    predictor: Predictor,
+    pictures: Mapping[str, Sequence[Path]],
+    quality: Quality | None = None,
+    limit: int = 500,
+    report: Callable[[str], None] = print,
 ) -> list[dict]:
     """Asks for the masks of pictures that hold no scored category.
 
     Args:
-        predictor: a trained network; its tagger is asked, in the quality that
-            it gives unless told otherwise.
+        predictor: a trained network; its tagger is asked.
         pictures: heading -> files.
+        quality: of the masks; the default if None.
+        limit: pictures of each heading at most, the first ones.
+        report: called with progress lines.
 
     Returns:
         What `FalsePositives.result` gives, for each heading with a picture.
@@ -59,12 +69,19 @@ def score_negatives(
     Raises:
         DataError: a picture that cannot be read.
     """
-    limit = predictor.config.data.max_pixels
-    found = []
+    quality = quality or choose_quality(predictor.steps)
+    found, last = [], time.perf_counter()
     for heading, paths in pictures.items():
         counts = FalsePositives(heading)
-        for path in paths:
-            counts.add(predictor(read_image(path, limit)).mask)
+        for path in paths[:limit]:
+            image = read_image(path, predictor.config.data.max_pixels)
+            counts.add(predictor.predict(image, None, quality).mask)
+            if time.perf_counter() - last > _REPORT_SECONDS:
+                last = time.perf_counter()
+                report(
+                    f"looked at {counts.pictures}/{len(paths[:limit])} "
+                    f"pictures of {heading}"
+                )
         if counts.pictures:
             found.append(counts.result())
     return found

@@ -104,7 +104,7 @@ def _without_table(results: Mapping) -> str:
         return ""
     keys = list(WITHOUT_COLUMNS.values())
     return _table(
-        "Masks where nothing is, in the quality that is given by default",
+        "Masks where nothing is",
         list(WITHOUT_COLUMNS),
         [[format_value(row[key]) for key in keys] for row in rows],
         range(1, len(keys)),

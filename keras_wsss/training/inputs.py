@@ -115,11 +115,28 @@ def read_training_data(
         "source_labels_dropped": dict(source.dropped),
         "target_labels_dropped": dict(target.dropped),
         "pseudo_labels_ignored": unknown,
+        "never_absent": [
+            split.name_of(i) for i in _never_absent((*kept, *tagged), split)
+        ],
         "bad_pictures": [*_bad_pictures(source), *_bad_pictures(target)],
     }
     return TrainingData(
         split, kept, held, tagged, held_tagged, tuple(negatives), counts
     )
+
+
+def _never_absent(records: Sequence[Record], split: Split) -> list[int]:
+    """Targets that are tags of pictures, and that no picture is known to lack.
+
+    The tagger would learn to name them everywhere.
+    """
+    left = {i for record in records for i in record.labels}
+    left &= set(split.target_ids)
+    for record in records:
+        if not left:
+            break
+        left.difference_update(record.absent)
+    return sorted(left)
 
 
 def heldout_lists(data: TrainingData) -> dict:

@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from keras_wsss.checkpoints import (
     Checkpoint,
+    list_checkpoints,
     load_latest,
+    read_meta,
     save_checkpoint,
 )
 from keras_wsss.config import PhaseSettings
@@ -210,12 +212,15 @@ class Loop:
 
     def keep_if_best(self, step: int, scores: Mapping[str, float]) -> bool:
         """Keeps the weights if no step before had a better mask IoU."""
-        if self.best is None or "mask_iou" not in scores:
+        warm = step <= self.settings.warmup_steps  # nothing taught the masks
+        if self.best is None or warm or "mask_iou" not in scores:
             return False
-        kept = load_latest(self.best, self.report)
-        reached = kept.meta["heldout"]["mask_iou"] if kept else -1.0
-        if scores["mask_iou"] <= reached:
+        kept = list_checkpoints(self.best)
+        reached = [read_meta(path)["heldout"]["mask_iou"] for path in kept]
+        if scores["mask_iou"] <= max(reached, default=-1.0):
             return False
+        for path in kept:
+            path.unlink()  # one of a later step would outlive the new one
         self._write(step, self.best, 1, {"heldout": dict(scores)})
         return True
 

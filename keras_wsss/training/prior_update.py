@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from keras_wsss.categories import Split
+from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.oracle_tags import window_tags
 from keras_wsss.errors import ConfigError
 from keras_wsss.models.mask_maker import MaskMaker, Outputs
@@ -132,7 +132,7 @@ class PriorUpdate(ReplicatedUpdate):
         objectness = tf.reduce_max(masks.scores[..., 1:], axis=-1)
         terms["segment_loss"] = segment_loss(
             outputs["segment"]["logits"],
-            masks.target,
+            _without_doubt(masks.target, known),
             tags,
             self.prior.segment_loss,
             objectness,
@@ -148,6 +148,17 @@ class PriorUpdate(ReplicatedUpdate):
         again = self.maker.classify(image, part.get("hidden"), training=False)
         segment = self.net.segmenter(image, training=False)
         return {**again, "segment": segment}
+
+
+def _without_doubt(masks: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """Masks, without background where it may hide what nobody knows of.
+
+    Args:
+        masks: int32 [B, n, n], 0 to K, or 255 for void.
+        known: float32 [B, K].
+    """
+    doubtful = tf.reduce_any(known < 1, axis=1)[:, None, None]
+    return tf.where(doubtful & (masks == 0), IGNORE, masks)
 
 
 def _mask_measures(masks: Masks, valid: tf.Tensor):

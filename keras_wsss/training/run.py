@@ -210,6 +210,13 @@ def _prepare(
 
 def _report_ignored(config, data: TrainingData, report) -> None:
     """Pictures and masks that training does without."""
+    if names := data.counts["never_absent"]:
+        report(
+            f"warning: no picture is known to lack {', '.join(names)}, so the "
+            "tagger will name it everywhere: add pictures without it to "
+            f"{config.data.target_tags} (an empty cell), or set "
+            "config.data.source_negatives='all' if no source picture holds it."
+        )
     if bad := data.counts["bad_pictures"]:
         names = ", ".join(bad[:_NAMED_BAD])
         more = f" and {len(bad) - _NAMED_BAD} more" * (len(bad) > _NAMED_BAD)

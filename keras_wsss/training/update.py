@@ -43,6 +43,7 @@ def make_optimizer(config) -> MultiplierAdam:
         multipliers=(
             (r"bias$", config.train.bias_multiplier),
             (r"classifier_logits/", last),
+            (r"tagger_", config.train.tagger_multiplier),
         ),
         beta_1=0.9,
         beta_2=0.999,

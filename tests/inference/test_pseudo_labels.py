@@ -232,6 +232,9 @@ def test_command_writes_and_repeats(transfer_run, predictor, records, tmp_path):
         np.testing.assert_array_equal(
             mask, np.where(mask == 255, 255, expected)
         )
+    again = run_script("pseudo_labels.py", *flags, "--norefine")
+    assert again.returncode == 0, again.stderr
+    assert f"Written: 0 of {len(records)} masks" in again.stdout
     other = run_script("pseudo_labels.py", *flags)  # refined: other masks
     assert other.returncode != 0
     assert "another model or with other settings" in other.stderr

@@ -1,6 +1,7 @@
 """Which records a config's training reads."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -76,3 +77,19 @@ def test_the_cache_keeps_switches_where_masks_are_drawn(
     config.cache_switches = True  # for the pseudo labels of later
     built = build_caches(config, data, None, (4, 3), None, print)
     assert built == {"source": (4, 3), "target": (4, 3)}
+
+
+def test_a_category_that_no_picture_lacks_is_named(shapes_dir, tmp_path):
+    config = tiny_config(shapes_dir)
+    lines = Path(config.data.target_tags).read_text().splitlines()
+    stars = [line for line in lines if "star" in line]
+    tags = tmp_path / "tags.csv"
+    tags.write_text("\n".join([lines[0], *stars]) + "\n")
+    config.data.target_tags = str(tags)
+    config.data.heldout_tags = 0.0
+    config.data.source_negatives = "none"
+    found = read_training_data(config, with_target=True).counts["never_absent"]
+    assert found == ["star"]
+    config.data.source_negatives = "listed"
+    data = read_training_data(config, with_target=True)
+    assert data.counts["never_absent"] == []
