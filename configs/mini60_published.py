@@ -17,7 +17,7 @@ Dice loss, no self-training; the background counts half.
         --init_from runs/mini60_published/attention
     python evaluate.py --workdir runs/mini60_published/transfer --noaugment
 
-`--crf` (extra `crf`) adds the published dense CRF to the last command.
+`--dense_crf` (extra `crf`) adds the published dense CRF to the last command.
 
 What differs from the paper and the authors' release:
 
@@ -28,7 +28,7 @@ What differs from the paper and the authors' release:
   4 source and 8 target pairs in place of 32 and 32. A first guess.
 * Source pictures that show target categories are not left out; those pixels
   are ignored. Without these pictures 107 of the 482 would be left.
-* A tenth of the source pictures is held out, to watch.
+* A tenth of the source pictures and of the tagged ones is held out, to watch.
 * Tags of new pictures come from the tagger, a head on the same features that
   is trained beside the attention. The release took them from a network of its
   own, which is not part of it.
@@ -63,6 +63,9 @@ def get_config():
     config.image.size = 224
     config.image.resize = 224
     config.feature_cache = "runs/cache"
+    config.cache_switches = True  # so that mini60 can share it
+    config.inference.tag_threshold = 0.6
+    config.inference.always_one_tag = True
 
     config.train.checkpoint_every = 200
     config.train.heldout_every = 200

@@ -15,6 +15,7 @@ from keras_wsss.config import (
     to_json,
 )
 from keras_wsss.errors import ConfigError
+from keras_wsss.training.identity import binding_differences
 
 
 def test_file_round_trip(tmp_path):
@@ -129,3 +130,34 @@ def test_a_config_of_an_earlier_version_can_be_read(tmp_path):
     assert to_json(load_config(tmp_path / "config.json")) == to_json(
         default_config()
     )
+
+
+def test_an_earlier_run_keeps_what_it_did(tmp_path):
+    """Its config lacks the fields, and today's defaults are others."""
+    config = to_json(default_config())
+    assert config["inference"].pop("always_one_tag") is False
+    assert config["data"].pop("heldout_tags") > 0
+    config["data"].pop("source_negatives")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded = load_config(tmp_path / "config.json")
+    assert loaded.inference.always_one_tag is True
+    assert loaded.data.heldout_tags == 0
+    assert loaded.data.source_negatives == "none"
+    # Going on with it by today's defaults would be another run.
+    assert len(binding_differences(config, to_json(default_config()))) == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("data.source_negatives", "some"),
+        ("data.heldout_tags", 1.0),
+        ("inference.none_threshold", 1.5),
+    ],
+)
+def test_what_no_run_can_use_is_named(field, value):
+    config = default_config()
+    group, name = field.split(".")
+    config[group][name] = value
+    with pytest.raises(ConfigError, match=f"config.{field} is"):
+        check_values(config)

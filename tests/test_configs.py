@@ -66,6 +66,8 @@ def test_published_form_differs_in_data_and_schedule_alone():
     for field in ("checkpoint_every", "heldout_every"):
         config["train"].pop(field)
         published["train"].pop(field)
+    # Of tags, the defaults are this project's.
+    published["inference"] |= {"tag_threshold": 0.6, "always_one_tag": True}
     for group in ("model", "train", "inference"):
         assert config[group] == published[group], group
     # The same pictures as mini60, of which small labels are asked for too.
