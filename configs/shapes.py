@@ -72,7 +72,7 @@ def get_config():
     config.inference.rank_by_tag = True
     config.train.last_classifier_multiplier = 1.0
     # Chosen on held-out tags, see docs/results.md.
-    config.train.tagger_multiplier = 3.0
+    config.train.tagger_multiplier = 8.0
     config.train.overlap_weight = 1.0
 
     config.train.labels_per_image = 2
