@@ -102,6 +102,9 @@ def run(argv: list[str]) -> int:
     if predictor.warning:
         print(f"warning: {predictor.warning}", file=sys.stderr)
     folder = NEGATIVES.value or predictor.config.data.eval_negatives
+    if folder and not NEGATIVES.value and not Path(folder).is_dir():
+        _report(f"config.data.eval_negatives: there is no folder {folder}.")
+        folder = None
     negatives = known_negatives(workdir, folder, _report)
     out = Path(OUT.value or workdir / "evaluation")
     out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after

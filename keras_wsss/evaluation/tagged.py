@@ -47,7 +47,11 @@ def evaluate_tagged(
     quality = quality or default
     there = [entry for entry in pictures if Path(entry["image"]).is_file()]
     if not there:
-        raise DataError("None of the held-out tagged pictures is there.")
+        raise DataError(
+            f"None of the {len(pictures)} held-out tagged pictures is there, "
+            f"such as {pictures[0]['image']}; evaluate in the folder in which "
+            "the run was trained, or put the pictures back."
+        )
     columns = np.array(split.scored_ids)
     truth, known, scores = [], [], []
     empty = FalsePositives("tagged pictures held out of training")

@@ -179,6 +179,8 @@ def _pseudo_label(
 ) -> np.ndarray:
     """uint8 [H, W]: ids of the picture's tags, 0 and 255."""
     image = read_image(record.image_path, predictor.config.data.max_pixels)
+    if not record.labels:
+        return np.zeros(image.shape[:2], np.uint8)  # none of the categories
     quality, encoded = settings.quality, None
     if cache is not None:
         encoded = _cached(image, record, quality.views, cache)

@@ -31,6 +31,7 @@ from keras_wsss.data.shapes import things_to_draw
 from keras_wsss.data.shapes_drawing import Thing, blob, draw_scene
 from keras_wsss.data.shapes_glyphs import glyphs
 from keras_wsss.data.shapes_outlines import OUTLINES, Outline
+from keras_wsss.devices import announce_devices
 from keras_wsss.errors import ConfigError
 from keras_wsss.models.layer_weights import write_layer_weights
 from keras_wsss.models.vgg import ARCHITECTURES, build_encoder
@@ -280,6 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
         ConfigError: a flag that cannot be used.
     """
     flags = _parser().parse_args(arguments)
+    announce_devices()
     if not flags.out.name.endswith(".weights.h5"):
         raise ConfigError(
             f"--out {flags.out} must end in .weights.h5, as Keras wants."

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import Split
+from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import evaluation_batches
@@ -145,6 +146,7 @@ def tag_scorer(
     records: Sequence[Record],
     pictures: PictureStore,
     encode: Callable[[tf.Tensor], list[tf.Tensor]],
+    cache: Encodings | None = None,
 ) -> Callable[[], np.ndarray]:
     """The tagger's probabilities of pictures, whenever they are asked for.
 
@@ -157,20 +159,17 @@ def tag_scorer(
         records: pictures, at least one.
         pictures: reads them.
         encode: `encoding_function` of the network.
+        cache: has the encoder's outputs, whole and mirrored; computed if
+            None.
 
     Returns:
         Function that gives float32 [pictures, C].
     """
-    size = net.config.image_size
-    views = [
-        evaluation_batches(
-            records, size, _BATCH, mirror=mirror, pictures=pictures
-        )
-        for mirror in (False, True)
-    ]
     features = [
-        [encode(batch["image"])[0] for batch in iterate(batches)]
-        for batches in views
+        _cached(records, cache, mirror)
+        if cache is not None
+        else _encoded(net, records, pictures, encode, mirror)
+        for mirror in (False, True)
     ]
 
     @tf.function(autograph=False)
@@ -186,3 +185,24 @@ def tag_scorer(
         return np.concatenate(means)[: len(records)]
 
     return score
+
+
+def _encoded(net, records, pictures, encode, mirror: bool) -> list[tf.Tensor]:
+    """Features of pictures in batches, float16 [B, g, g, D]; the last full."""
+    batches = evaluation_batches(
+        records,
+        net.config.image_size,
+        _BATCH,
+        mirror=mirror,
+        pictures=pictures,
+    )
+    return [encode(batch["image"])[0] for batch in iterate(batches)]
+
+
+def _cached(records, cache: Encodings, mirror: bool) -> list[tf.Tensor]:
+    """As `_encoded`, from a cache; the last batch has what is left."""
+    views = [cache.read(record, int(mirror)).features for record in records]
+    return [
+        tf.constant(np.stack(views[start : start + _BATCH]))
+        for start in range(0, len(views), _BATCH)
+    ]

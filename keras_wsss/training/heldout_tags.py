@@ -9,7 +9,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.tagging import TagRule, choose_rule, tag_scores
 
 # Pictures of each kind that are looked at, the first ones.
-LIMIT = 500
+LIMIT = 300
 
 
 class HeldOutTags:

@@ -90,6 +90,7 @@ def read_training_data(
         unknown = unknown_categories(folder, split)
     held, kept = _parted(source.records, data.heldout)
     held_tagged, tagged = _parted(target.records, data.heldout_tags)
+    held_tagged, tagged = _none_lost(held_tagged, tagged)
     if with_target and not any(record.labels for record in tagged):
         raise DataError(
             f"{data.target_tags}: no picture with a tag is left to train on; "
@@ -227,6 +228,17 @@ def _parted(
     """The records that are held out, and the others."""
     held = tuple(r for r in records if _is_held_out(r, share))
     return held, tuple(r for r in records if not _is_held_out(r, share))
+
+
+def _none_lost(
+    held: tuple[Record, ...], kept: tuple[Record, ...]
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """The same, but no category is held out with all of its pictures."""
+    left = {i for record in kept for i in record.labels}
+    rare = [record for record in held if not left.issuperset(record.labels)]
+    if not rare:
+        return held, kept
+    return tuple(r for r in held if r not in rare), (*kept, *rare)
 
 
 def _is_held_out(record: Record, share: float) -> bool:

@@ -58,6 +58,7 @@ from keras_wsss.training.examples import (
 from keras_wsss.training.heldout import HeldOut, tag_scorer
 from keras_wsss.training.inputs import (
     TrainingData,
+    build_cache,
     build_caches,
     heldout_lists,
     make_streams,
@@ -124,12 +125,15 @@ def train(
     if (workdir / RESULTS_FILE).exists():
         report(f"{workdir} holds the finished run; there is nothing to do.")
         return {} if cluster.index else read_results(workdir)
-    check_masks_will_be_learned(config, phase.name, init_from, report)
+    notes: list[str] = []  # after the line that says what computes
+    check_masks_will_be_learned(config, phase.name, init_from, notes.append)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
     workers = make_workers(strategy_name, cluster, timeouts)
     announce_devices(workers.local_replicas, workers.count, report)
+    for note in notes:
+        report(note)
     with workers.together():
         job = _prepare(
             config, phase, settings, workers, workdir, init_from, report
@@ -331,6 +335,14 @@ def _assemble(job: Job) -> Parts:
 
     encode = encoding_of(net)
 
+    def scorer(records):
+        cache = None
+        if config.feature_cache and config.image.mirror:
+            cache = build_cache(
+                config, records, net.encoder, switches, pictures, job.report
+            )
+        return tag_scorer(net, records, pictures, encode, cache)
+
     def update(mask_weight: float) -> Update:
         objective = Objective(
             mask_weight,
@@ -352,9 +364,7 @@ def _assemble(job: Job) -> Parts:
             caches,
         ),
         heldout=HeldOut(net, data.split, job.watched, pictures, encode=encode),
-        heldout_tags=job.watched_tags(
-            lambda records: tag_scorer(net, records, pictures, encode)
-        ),
+        heldout_tags=job.watched_tags(scorer),
         examples=_examples(job, pictures, encode),
         graph=net.model,
         embeddings=net.label_embeddings,

@@ -93,3 +93,15 @@ def test_a_category_that_no_picture_lacks_is_named(shapes_dir, tmp_path):
     config.data.source_negatives = "listed"
     data = read_training_data(config, with_target=True)
     assert data.counts["never_absent"] == []
+
+
+def test_a_category_is_never_held_out_with_all_its_pictures(
+    shapes_dir, tmp_path
+):
+    config = tiny_config(shapes_dir)
+    config.data.heldout_tags = 0.9
+    data = read_training_data(config, with_target=True, with_source=False)
+    everywhere = {i for r in data.heldout_tagged for i in r.labels}
+    trained = {i for record in data.target for i in record.labels}
+    assert data.heldout_tagged
+    assert everywhere <= trained
