@@ -16,11 +16,9 @@ _THRESHOLDS = np.linspace(0.02, 0.98, 97)
 _EQUAL_F1 = 0.005
 # Fewer pictures of a kind decide nothing.
 _FEWEST = 10
-# How far from the best sum of two shares counts as equal.
-_EQUAL_SHARES = 0.03
-# Share of the pictures with a tag that the answer "none" may turn away at most
-# where pictures without one choose it, and where there are none to choose by.
-_TURNED_AWAY, _TURNED_AWAY_UNSEEN = 0.1, 0.05
+# Share of the pictures with a tag that the answer "none" turns away where there
+# are no pictures to choose it by.
+_TURNED_AWAY = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +79,11 @@ def choose_rule(
 ) -> TagRule | None:
     """The rule that fits pictures whose tags are known.
 
-    `tag_threshold` has the best F1 on pictures with a tag, the middle of all
-    that are as good (within 0.005). `none_threshold` tells pictures with and
-    without a tag apart best: share of the one kept plus share of the other
-    turned away (Youden's J), the middle of all that are as good (within
-    0.03). It turns away at most a tenth of those with a tag; a twentieth
-    where there are too few without any to choose by.
+    Both have the best F1, each the middle of all that are as good (within
+    0.005): `tag_threshold` on pictures with a tag, `none_threshold` on these
+    and on those without any, which together weigh as much, as nobody knows
+    how many there will be. Where there are fewer than ten without any,
+    `none_threshold` turns away a twentieth of the others.
 
     Args:
         truth: bool [pictures, categories].
@@ -109,21 +106,31 @@ def choose_rule(
     tag_threshold = _middle_of_best(_THRESHOLDS, values, _EQUAL_F1)
     highest = scores_of.max(axis=1)
     if empty.sum() < _FEWEST:
-        limit = np.quantile(highest, _TURNED_AWAY_UNSEEN, method="lower")
+        highest = scores_of.max(axis=1)
+        limit = np.quantile(highest, _TURNED_AWAY, method="lower")
         return TagRule(tag_threshold, float(limit))
-    limit = float(np.quantile(highest, _TURNED_AWAY, method="lower"))
-    others = scores[empty].max(axis=1)
-    places = np.unique([0.0, *highest, *others, 1.0])
-    places = (places[1:] + places[:-1]) / 2
-    apart = np.array(
-        [(highest >= t).mean() + (others < t).mean() for t in places]
+    weights = np.where(tagged, 1.0, tagged.sum() / empty.sum())[tagged | empty]
+    truth_of, scores_of = truth[tagged | empty], scores[tagged | empty]
+    values = np.array(
+        [
+            _f1(truth_of, TagRule(tag_threshold, t).choose(scores_of), weights)
+            for t in _THRESHOLDS
+        ]
     )
-    none_threshold = _middle_of_best(places, apart, _EQUAL_SHARES)
-    return TagRule(tag_threshold, min(none_threshold, limit))
+    none_threshold = _middle_of_best(_THRESHOLDS, values, _EQUAL_F1)
+    return TagRule(tag_threshold, none_threshold)
 
 
-def _f1(truth: np.ndarray, chosen: np.ndarray) -> float:
-    return float(2 * np.sum(truth & chosen) / (chosen.sum() + truth.sum()))
+def _f1(
+    truth: np.ndarray, chosen: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """Micro F1; `weights` are of pictures, float [pictures]."""
+    weights = np.ones(len(truth)) if weights is None else weights
+    hits, named, there = (
+        float(weights @ table.sum(axis=1))
+        for table in (truth & chosen, chosen, truth)
+    )
+    return 2 * hits / (named + there)
 
 
 def _middle_of_best(
