@@ -255,11 +255,11 @@ def check_values(config: ml_collections.ConfigDict) -> None:
                 raise ConfigError(
                     f"config.{field} is {value}; use {smallest} or more."
                 )
-    for field, values in (("data.source_negatives", SOURCE_NEGATIVES),):
-        if (value := _at(config, field)) not in values:
-            raise ConfigError(
-                f"config.{field} is '{value}'; use one of {', '.join(values)}."
-            )
+    if (value := config.data.source_negatives) not in SOURCE_NEGATIVES:
+        raise ConfigError(
+            f"config.data.source_negatives is '{value}'; use one of "
+            f"{', '.join(SOURCE_NEGATIVES)}."
+        )
     for field in ("data.heldout", "data.heldout_tags"):
         if not 0 <= (value := _at(config, field)) < 1:
             raise ConfigError(

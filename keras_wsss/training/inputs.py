@@ -235,10 +235,9 @@ def _none_lost(
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     """The same, but no category is held out with all of its pictures."""
     left = {i for record in kept for i in record.labels}
-    rare = [record for record in held if not left.issuperset(record.labels)]
-    if not rare:
-        return held, kept
-    return tuple(r for r in held if r not in rare), (*kept, *rare)
+    common = tuple(r for r in held if left.issuperset(r.labels))
+    rare = (r for r in held if not left.issuperset(r.labels))
+    return common, (*kept, *rare)
 
 
 def _is_held_out(record: Record, share: float) -> bool:

@@ -219,9 +219,10 @@ class Loop:
         reached = [read_meta(path)["heldout"]["mask_iou"] for path in kept]
         if scores["mask_iou"] <= max(reached, default=-1.0):
             return False
+        self._write(step, self.best, len(kept) + 1, {"heldout": dict(scores)})
+        # Not before the new one is there; its step may be an earlier one.
         for path in kept:
-            path.unlink()  # one of a later step would outlive the new one
-        self._write(step, self.best, 1, {"heldout": dict(scores)})
+            path.unlink()
         return True
 
     def _write(self, step: int, folder: Path, keep: int, meta: dict) -> None:

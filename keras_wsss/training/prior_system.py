@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.checkpoints import find_latest
-from keras_wsss.config import split_of
 from keras_wsss.data.hide_and_seek import HideAndSeek
 from keras_wsss.data.images import read_image
 from keras_wsss.data.oracle_tags import with_true_masks
@@ -72,6 +71,12 @@ def assemble_prior(job: Job) -> Parts:
             "config.joint.source_pairs must be 0: the prior system uses no "
             "source pictures."
         )
+    if not config.data.tags_complete:
+        raise ConfigError(
+            "config.data.tags_complete is False, but the prior system learns "
+            "from tags alone what is absent; complete the tags, mark what is "
+            "not sure as unknown, and set it to True."
+        )
     pictures = PictureStore(
         config.data.max_pixels, config.data.memory_mb, MEAN_COLOUR
     )
@@ -108,7 +113,7 @@ def assemble_prior(job: Job) -> Parts:
         },
         heldout=HeldOut(job.net, data.split, (), pictures),
         heldout_tags=job.watched_tags(
-            lambda records: _tag_scorer(job.net, records, config)
+            lambda records: _tag_scorer(job.net, data.split, records, config)
         ),
         examples=PriorExamples(
             job.net, data.split, _examples(job), pictures, config
@@ -170,7 +175,6 @@ def _stream(
             if prior.hidden_stream
             else None
         ),
-        taught=frozenset(i for record in records for i in record.labels),
     )
 
 
@@ -189,13 +193,13 @@ def _examples(job: Job) -> dict:
 
 
 def _tag_scorer(
-    net: Prior, records: Sequence[Record], config
+    net: Prior, split: Split, records: Sequence[Record], config
 ) -> Callable[[], np.ndarray]:
     """As `tag_scorer` of TransferNet; here the features may change.
 
     Kept are the small pictures that stream A sees when it is asked for tags.
     """
-    steps = PriorSteps(net, split_of(config), config)
+    steps = PriorSteps(net, split, config)
     limit = config.data.max_pixels
     small = [
         tf.cast(steps.warped(read_image(record.image_path, limit), 1.0), "half")

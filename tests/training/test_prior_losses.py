@@ -139,3 +139,19 @@ def test_unknown_losses_are_refused():
         class_loss(logits[:, 0, 0, 1:], tags, "other")
     with pytest.raises(ConfigError, match="segment_loss"):
         segment_loss(logits, masks, tags, "other")
+
+
+def test_what_is_unknown_costs_nothing_in_either_loss():
+    rng = np.random.default_rng(4)
+    logits = tf.constant(rng.normal(size=(2, 3, 3, 3)), tf.float32)
+    tags = tf.constant([[1.0, 0.0], [1.0, 0.0]])
+    known = tf.constant([[1.0, 1.0], [1.0, 0.0]])
+    alone = image_level_loss(logits, tags)
+    found = image_level_loss(logits, tags, known)
+    np.testing.assert_allclose(found[0], alone[0])
+    assert found[1] < alone[1]  # without the term of the absent category
+    scores = tf.constant([[2.0, 3.0], [2.0, 3.0]])
+    first = class_loss(scores[:1], tags[:1])[0]
+    both = class_loss(scores, tags, known=known)[0]
+    own = tf.nn.sigmoid_cross_entropy_with_logits(1.0, 2.0)
+    np.testing.assert_allclose(both, first + own, rtol=1e-6)

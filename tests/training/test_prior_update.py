@@ -21,8 +21,10 @@ from keras_wsss.models.network import (
 from keras_wsss.training.devices import make_strategy
 from keras_wsss.training.prior_update import (
     PriorUpdate,
+    _without_doubt,
     make_prior_optimizer,
 )
+from keras_wsss.training.run import train
 
 CELLS = 9
 
@@ -267,3 +269,18 @@ def test_two_replicas_do_what_one_does():
         np.testing.assert_allclose(
             two[name], array, rtol=1e-3, atol=2e-5, err_msg=name
         )
+
+
+def test_background_that_may_hide_something_unknown_is_void():
+    masks = tf.constant([[[0, 1], [255, 2]]] * 2)
+    known = tf.constant([[1.0, 1.0], [1.0, 0.0]])
+    found = _without_doubt(masks, known).numpy()
+    np.testing.assert_array_equal(found[0], masks[0])
+    np.testing.assert_array_equal(found[1], [[255, 1], [255, 2]])
+
+
+def test_tags_that_are_positives_only_are_refused(prior_data, tmp_path):
+    config = tiny_prior_config(prior_data)
+    config.data.tags_complete = False
+    with pytest.raises(ConfigError, match="tags_complete is False"):
+        train(config, "joint", tmp_path / "run", report=lambda line: None)
