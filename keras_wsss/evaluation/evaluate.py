@@ -129,7 +129,8 @@ def evaluate(
     if not records:
         raise DataError("There is no picture to evaluate.")
     ways = _ways(predictor, augment, refine, own_crf)
-    run = _Evaluation(predictor, ways, dense_crf, baselines, album)
+    asked = choose_quality(predictor.steps, augment, refine, own_crf)
+    run = _Evaluation(predictor, ways, asked, dense_crf, baselines, album)
     last = time.perf_counter()
     for number, record in enumerate(records, start=1):
         run.add(record)
@@ -154,10 +155,11 @@ def _ways(predictor, augment, refine, own_crf) -> tuple[Quality, ...]:
 
 
 class _Evaluation:
-    def __init__(self, predictor, ways, dense_crf, baselines, album):
+    def __init__(self, predictor, ways, asked, dense_crf, baselines, album):
         self.predictor = predictor
         self.split = predictor.split
         self.ways: tuple[Quality, ...] = ways
+        self.asked: Quality = asked  # what the flags say, as in predict.py
         self.default = choose_quality(predictor.steps)
         # The tagger is scored as it is asked by default.
         looks = {way.views for way in ways}
@@ -208,7 +210,7 @@ class _Evaluation:
         picture = OnePicture(predictor, image)
         masks = self._add_ways(picture, truth, oracle, name)
         if not oracle:
-            self.empty.add(picture.predict(None, self.default).mask)
+            self.empty.add(picture.predict(None, self.asked).mask)
         scores = picture.tag_scores(self.tag_views)
         self.truths.append(np.isin(self.split.scored_ids, oracle))
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])

@@ -104,7 +104,7 @@ def known_negatives(
     """
     found: dict[str, list[Path]] = {}
     if folder:
-        for picture in find_pictures([folder], "")[0]:
+        for picture in find_pictures([folder], run)[0]:
             found.setdefault(str(picture.path.parent), []).append(picture.path)
     listed = [Path(path) for path in read_heldout(run)["negatives"]]
     there = [path for path in listed if path.is_file()]

@@ -64,7 +64,7 @@ def evaluate_tagged(
         known.append(~np.isin(columns, unknown))
         scores.append(found.tag_scores[columns - 1])
         if known[-1].all() and not truth[-1].any():
-            empty.add(predictor.predict(image, None, default).mask)
+            empty.add(found.mask)
         if album is not None:
             album.add_tagged(
                 Path(entry["image"]).stem,
