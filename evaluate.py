@@ -118,7 +118,6 @@ def run(argv: list[str]) -> int:
         predictor,
         {k: v[: LIMIT.value or None] for k, v in negatives.items()},
         choose_quality(predictor.steps, **QUALITY.given()),
-        report=_report,
     )
     results["inference"] = predictor.config.inference.to_dict()
     results["rule"] = predictor.steps.rule.to_dict()
@@ -181,7 +180,7 @@ def _by_tags(predictor, workdir: Path, album) -> dict:
         "pictures that training held out score the tagger."
     )
     quality = choose_quality(predictor.steps, **QUALITY.given())
-    return evaluate_tagged(predictor, tagged, quality, album, _report)
+    return evaluate_tagged(predictor, tagged, quality, album)
 
 
 if __name__ == "__main__":

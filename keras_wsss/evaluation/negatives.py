@@ -1,20 +1,17 @@
 """What a network finds where there is nothing to find."""
 
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_wsss.data.images import read_image
+from keras_wsss.data.progress import progress
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.run_folder import HELDOUT_FILE
-
-_REPORT_SECONDS = 15.0
 
 
 class FalsePositives:
@@ -52,7 +49,6 @@ def score_negatives(
     pictures: Mapping[str, Sequence[Path]],
     quality: Quality | None = None,
     limit: int = 500,
-    report: Callable[[str], None] = print,
 ) -> list[dict]:
     """Asks for the masks of pictures that hold no scored category.
 
@@ -61,7 +57,6 @@ def score_negatives(
         pictures: heading -> files.
         quality: of the masks; the default if None.
         limit: pictures of each heading at most, the first ones.
-        report: called with progress lines.
 
     Returns:
         What `FalsePositives.result` gives, for each heading with a picture.
@@ -70,18 +65,11 @@ def score_negatives(
         DataError: a picture that cannot be read.
     """
     quality = quality or choose_quality(predictor.steps)
-    found, last = [], time.perf_counter()
+    found = []
     for heading, paths in pictures.items():
         counts = FalsePositives(heading)
-        for path in paths[:limit]:
-            image = read_image(path, predictor.config.data.max_pixels)
-            counts.add(predictor.predict(image, None, quality).mask)
-            if time.perf_counter() - last > _REPORT_SECONDS:
-                last = time.perf_counter()
-                report(
-                    f"looked at {counts.pictures}/{len(paths[:limit])} "
-                    f"pictures of {heading}"
-                )
+        for path in progress(paths[:limit], f"looking at {heading}"):
+            counts.add(predictor.predict(path, None, quality).mask)
         if counts.pictures:
             found.append(counts.result())
     return found

@@ -1,13 +1,13 @@
 """Scores a predictor on pictures of which only the tags are known."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
+from keras_wsss.data.progress import progress
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import Album
@@ -15,15 +15,12 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
-_REPORT_SECONDS = 15.0
-
 
 def evaluate_tagged(
     predictor: Predictor,
     pictures: Sequence[dict],
     quality: Quality | None = None,
     album: Album | None = None,
-    report: Callable[[str], None] = print,
 ) -> dict:
     """Scores the tagger, and shows masks that nobody has drawn.
 
@@ -33,7 +30,6 @@ def evaluate_tagged(
             unknown of each.
         quality: of the masks and of the tagger's scores; the default if None.
         album: collects small pictures for the report.
-        report: called with progress lines.
 
     Returns:
         Plain values, as `evaluate`: "rows" is empty, as no mask is known;
@@ -55,8 +51,7 @@ def evaluate_tagged(
     columns = np.array(split.scored_ids)
     truth, known, scores = [], [], []
     empty = FalsePositives("tagged pictures held out of training")
-    last = time.perf_counter()
-    for number, entry in enumerate(there, start=1):
+    for entry in progress(there, "evaluating"):
         image = read_image(Path(entry["image"]), limit)
         found = predictor.predict(image, None, quality)
         labels, unknown = (_ids(split, entry[k]) for k in ("labels", "unknown"))
@@ -73,9 +68,6 @@ def evaluate_tagged(
                 {i: float(found.tag_scores[i - 1]) for i in found.tags},
                 {f"predicted {quality.name}": found.mask},
             )
-        if time.perf_counter() - last > _REPORT_SECONDS:
-            last = time.perf_counter()
-            report(f"evaluated {number}/{len(there)} pictures")
     names = [split.name_of(i) for i in split.scored_ids]
     warning = predictor.warning
     return {
