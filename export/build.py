@@ -116,6 +116,7 @@ def _about(predictor: Predictor, options: ServingOptions, result) -> dict:
         "categories": list(predictor.split.categories),
         "scored": list(predictor.split.scored),
         "options": dataclasses.asdict(options),
+        "rule": predictor.steps.rule.to_dict(),
         "check": dataclasses.asdict(result),
         "versions": {
             "keras_wsss": __version__,
