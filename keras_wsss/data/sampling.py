@@ -154,7 +154,7 @@ class PairSampler:
         self._chunks += [
             (index, ())
             for index, record in enumerate(self.records)
-            if record.annotated and not record.labels
+            if record.absent and not record.labels
         ]
         # Two epochs at a time: batches straddle, threads read ahead.
         self._order = functools.lru_cache(maxsize=4)(self._epoch_order)

@@ -376,23 +376,20 @@ def _write_target(root: Path, seed: int, size: ShapesSize) -> None:
             else:
                 path = root / "SegmentationClass" / f"{image_id}.png"
                 _write_mask(path, instances, split)
-    for index in range(size.negatives + size.without):
-        training = index < size.negatives
+    for index in range(size.negatives):
         picture, _ = _scene(
-            seed,
-            _NEGATIVE if training else _WITHOUT,
-            index if training else index - size.negatives,
-            size.image_size,
-            split.source,
+            seed, _NEGATIVE, index, size.image_size, split.source
         )
-        if not training:
-            name = f"without_{index - size.negatives:05d}.jpg"
-            _write_picture(root / "without" / "source_shapes" / name, picture)
-            continue
         image_id = f"negative_{index:05d}"
         lists["train"].append(image_id)
         _write_picture(root / "JPEGImages" / f"{image_id}.jpg", picture)
         lines.append(f"{image_id}.jpg,")
+    for index in range(size.without):
+        picture, _ = _scene(
+            seed, _WITHOUT, index, size.image_size, split.source
+        )
+        name = f"source_shapes/without_{index:05d}.jpg"
+        _write_picture(root / "without" / name, picture)
     for name, picture in plain_pictures(size.image_size).items():
         path = root / "without" / "plain" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
