@@ -177,6 +177,8 @@ def drop_bad_images(
         for record, found in zip(dataset.negatives, others, strict=True)
         if found is None
     )
+    if not bad and len(negatives) == len(dataset.negatives):
+        return dataset
     if not bad:
         return dataclasses.replace(dataset, negatives=negatives)
     if not kept:

@@ -219,13 +219,16 @@ class Loop:
         reached = [read_meta(path)["heldout"]["mask_iou"] for path in kept]
         if scores["mask_iou"] <= max(reached, default=-1.0):
             return False
-        self._write(step, self.best, len(kept) + 1, {"heldout": dict(scores)})
-        # Not before the new one is there; its step may be an earlier one.
+        meta = {"heldout": dict(scores)}
+        written = self._write(step, self.best, len(kept) + 1, meta)
+        # Not before the new one is there, whose step may be an earlier one,
+        # or the same where a run was killed and goes on.
         for path in kept:
-            path.unlink()
+            if path != written:
+                path.unlink()
         return True
 
-    def _write(self, step: int, folder: Path, keep: int, meta: dict) -> None:
+    def _write(self, step: int, folder: Path, keep: int, meta: dict) -> Path:
         arrays = read_arrays(self._variables())
         # The losses of this step were those before its update.
         for name, array in arrays.items():
@@ -234,7 +237,7 @@ class Loop:
                     f"{name} is not finite after step {step}. Lower the "
                     "learning rate; the last checkpoint is sound."
                 )
-        save_checkpoint(
+        return save_checkpoint(
             folder,
             Checkpoint(
                 step,

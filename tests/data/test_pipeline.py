@@ -282,7 +282,7 @@ def test_other_errors_pass_unchanged():
 
 def test_bad_images_are_dropped_and_counted(records):
     dataset = Dataset(tuple(records), {"no label": ("x",)})
-    assert drop_bad_images(dataset) == dataset
+    assert drop_bad_images(dataset) is dataset
     data = records[1].image_path.read_bytes()
     records[1].image_path.write_bytes(data[: len(data) // 2])
     records[3].image_path.unlink()

@@ -1,11 +1,18 @@
 """Held-out tags: figures by hand, and what a run makes of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small_data import CAT, DOG, SPLIT
 from tiny import read_json, tiny_config
 
-from keras_wsss.checkpoints import list_checkpoints, load_checkpoint
+from keras_wsss.checkpoints import (
+    Checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.inference.predictor import Predictor, augmented_views
@@ -13,6 +20,7 @@ from keras_wsss.models.network import named_variables, read_arrays
 from keras_wsss.training.encoding_function import encoding_of
 from keras_wsss.training.heldout import tag_scorer
 from keras_wsss.training.heldout_tags import HeldOutTags
+from keras_wsss.training.loop import Loop
 from keras_wsss.training.run import train
 
 
@@ -108,3 +116,24 @@ def test_the_best_checkpoint_is_kept_beside_the_last(shapes_dir, tmp_path):
         named_variables(net, net.trained_parts)
     ).items():
         np.testing.assert_array_equal(array, best.arrays[f"model/{name}"])
+
+
+def test_a_better_step_replaces_the_one_that_was_best(tmp_path):
+    def write(step, folder, keep, meta):
+        return save_checkpoint(folder, Checkpoint(step, {}, meta), keep)
+
+    loop = SimpleNamespace(
+        settings=SimpleNamespace(warmup_steps=2), best=tmp_path, _write=write
+    )
+
+    def kept_after(step, score):
+        Loop.keep_if_best(loop, step, {"mask_iou": score})
+        found = map(load_checkpoint, list_checkpoints(tmp_path))
+        return [(c.step, c.meta["heldout"]["mask_iou"]) for c in found]
+
+    assert kept_after(2, 0.9) == []  # of the warm-up, which teaches no mask
+    assert kept_after(400, 0.3) == [(400, 0.3)]
+    assert kept_after(500, 0.2) == [(400, 0.3)]
+    # After a kill, steps are repeated, and other threads round otherwise.
+    assert kept_after(300, 0.4) == [(300, 0.4)]
+    assert kept_after(300, 0.5) == [(300, 0.5)]
