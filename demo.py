@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.errors import UserError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.quiet_start import load_tensorflow

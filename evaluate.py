@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from keras_wsss.cli import (
+from keras_wsss.commands.cli import (
     check_loaded,
     define_checkpoint,
     define_max_pixels,

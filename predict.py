@@ -8,7 +8,7 @@ import sys
 
 from absl import flags
 
-from keras_wsss.cli import (
+from keras_wsss.commands.cli import (
     define_checkpoint,
     define_max_pixels,
     define_quality,

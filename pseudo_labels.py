@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_wsss.cli import (
+from keras_wsss.commands.cli import (
     define_checkpoint,
     define_max_pixels,
     define_quality,

@@ -8,7 +8,7 @@ Repeating the command resumes an interrupted run.
 from absl import flags
 from ml_collections import config_flags
 
-from keras_wsss.cli import check_loaded, define_max_pixels, run_app
+from keras_wsss.commands.cli import check_loaded, define_max_pixels, run_app
 from keras_wsss.errors import ConfigError
 from keras_wsss.quiet_start import load_tensorflow
 

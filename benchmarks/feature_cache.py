@@ -25,7 +25,7 @@ from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
-from keras_wsss.models.vgg import build_encoder
+from keras_wsss.encoders.vgg import build_encoder
 from keras_wsss.training import switch_packing
 from keras_wsss.training.encoding_function import encoding_function
 from keras_wsss.training.feature_cache import FeatureCache

@@ -28,7 +28,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 from PIL import Image
 
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import default_config, split_of
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
@@ -36,7 +36,7 @@ from keras_wsss.inference.constant_weights import with_constant_weights
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.quality import Quality
-from keras_wsss.models.network import build_network
+from keras_wsss.systems.network import build_network
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
 _QUICK = flags.DEFINE_bool("quick", False, "Small network, few turns.")
@@ -133,7 +133,7 @@ def label_rows(predictor: Predictor, image: np.ndarray) -> list[dict]:
 
 def export_row(predictor: Predictor, image: np.ndarray, folder: Path) -> dict:
     """The whole exported graph against `Predictor.__call__`."""
-    from export.signatures import ServingModule, ServingOptions
+    from keras_wsss.serving.signatures import ServingModule, ServingOptions
 
     # The network alone, on both sides.
     options = ServingOptions(quality=Quality())

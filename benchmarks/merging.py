@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.confusion import ConfusionMatrix

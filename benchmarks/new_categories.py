@@ -22,15 +22,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs import shapes
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
-from keras_wsss.data.shapes import write_shapes
 from keras_wsss.data.tags import read_tags
 from keras_wsss.data.voc import read_voc
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.shapes.make import write_shapes
 from keras_wsss.training.run import train
 
 # What may be lost: mean IoU of the categories that were there, and IoU of the

@@ -27,7 +27,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from keras_wsss.categories import SPLITS
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError

@@ -19,7 +19,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from keras_wsss.config import split_of
-from keras_wsss.models.network import build_network
+from keras_wsss.systems.network import build_network
 from keras_wsss.training.cache_entry import Layout
 from keras_wsss.training.encoding_function import encoding_function, layout_of
 

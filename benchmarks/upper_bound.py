@@ -23,7 +23,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from keras_wsss.categories import Split
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path

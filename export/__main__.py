@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from keras_wsss.cli import (
+from keras_wsss.commands.cli import (
     define_checkpoint,
     define_quality,
     run_app,
@@ -64,10 +64,10 @@ def run(argv: list[str]) -> int:
             "Give --workdir RUN and --out MODEL/N, or --verify MODEL/N."
         )
     start_computing()
-    from export.build import check_version, export_model
-    from export.signatures import ServingOptions
     from keras_wsss.inference.predictor import Predictor
     from keras_wsss.inference.quality import choose_quality
+    from keras_wsss.serving.build import check_version, export_model
+    from keras_wsss.serving.signatures import ServingOptions
 
     out = Path(OUT.value)
     check_version(out)
@@ -89,7 +89,7 @@ def run(argv: list[str]) -> int:
 
 
 def _verify(folder: Path) -> int:
-    from export.manifest import verify_manifest
+    from keras_wsss.serving.manifest import verify_manifest
 
     manifest = verify_manifest(folder)
     print(f"{folder}: all {len(manifest['files'])} files are as exported.")

@@ -42,7 +42,7 @@ COCO_ALIASES = {
     "tv": "tvmonitor",
 }
 
-# Silhouettes of the embedded data set, `keras_wsss.data.shapes`.
+# Silhouettes of the embedded data set, `keras_wsss.shapes.make`.
 SHAPES_SOURCE = (
     "disc", "ring", "square", "triangle", "cross", "hourglass", "crescent",
     "bar", "drop", "half disc", "corner", "tee", "zigzag", "arch",

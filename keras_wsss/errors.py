@@ -6,7 +6,7 @@ class UserError(Exception):
 
     The message is one or two sentences that name the file, the record, the
     value and the remedy. Scripts print it without a traceback and exit with
-    code 2 (see `keras_wsss.cli`).
+    code 2 (see `keras_wsss.commands.cli`).
     """
 
 

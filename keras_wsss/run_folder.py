@@ -8,9 +8,9 @@ import numpy as np
 from keras_wsss.checkpoints import find_latest, load_latest
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import sha256
-from keras_wsss.models.network import assign_arrays, named_variables
-from keras_wsss.models.prior import Prior
-from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.systems.network import assign_arrays, named_variables
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.tagging import TagRule
 
 CONFIG_FILE = "config.json"

@@ -69,8 +69,8 @@ def eager():
 @pytest.fixture(scope="session")
 def shapes_dir(tmp_path_factory) -> Path:
     """A few drawn pictures of 64 pixels and a random encoder, as files."""
-    from keras_wsss.data.shapes import ShapesSize, write_shapes
-    from keras_wsss.models.layer_weights import write_layer_weights
+    from keras_wsss.encoders.layer_weights import write_layer_weights
+    from keras_wsss.shapes.make import ShapesSize, write_shapes
 
     folder = tmp_path_factory.mktemp("shapes") / "data"
     write_shapes(folder, size=ShapesSize(64, 30, 16, 6, negatives=0, without=2))
@@ -122,7 +122,7 @@ def predictor(transfer_run):
 @pytest.fixture(scope="session")
 def serving_options():
     """What `served_export` is made with."""
-    from export.signatures import ServingOptions
+    from keras_wsss.serving.signatures import ServingOptions
 
     return ServingOptions(max_pixels=40_000, max_tags=3, max_batch=8)
 
@@ -130,7 +130,7 @@ def serving_options():
 @pytest.fixture(scope="session")
 def served_export(predictor, serving_options, tmp_path_factory):
     """An export that its own check has passed, and what was reported."""
-    from export.build import export_model
+    from keras_wsss.serving.build import export_model
 
     out = tmp_path_factory.mktemp("served") / "1"
     lines = []

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from keras_wsss.cli import EXIT_USER_ERROR, exit_with
+from keras_wsss.commands.cli import EXIT_USER_ERROR, exit_with
 from keras_wsss.files import write_json
 
 

@@ -14,7 +14,7 @@ from benchmarks.new_categories import (
 )
 from configs import shapes
 from keras_wsss.config import split_of
-from keras_wsss.data.shapes import ShapesSize, write_shapes
+from keras_wsss.shapes.make import ShapesSize, write_shapes
 from keras_wsss.training.inputs import read_target_records
 
 SIZE = 64

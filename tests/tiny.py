@@ -57,7 +57,7 @@ def encoder_weights() -> dict[str, list[np.ndarray]]:
 
     Pictures of grey levels give features between 0 and about 1.
     """
-    from keras_wsss.models.vgg import build_encoder
+    from keras_wsss.encoders.vgg import build_encoder
 
     rng = np.random.default_rng(0)
     weights = {}

@@ -37,8 +37,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # Forks find them imported. This uses no TensorFlow yet: its threads would not
 # live on in a fork.
 USED = (
-    "export.build",
-    "keras_wsss.data.shapes",
+    "keras_wsss.serving.build",
+    "keras_wsss.shapes.make",
     "keras_wsss.evaluation.evaluate",
     "keras_wsss.evaluation.report",
     "keras_wsss.training.run",

@@ -52,7 +52,7 @@ def chain(root: Path) -> list[Command]:
         )
 
     def data() -> None:
-        from keras_wsss.data.shapes import ShapesSize, write_shapes
+        from keras_wsss.shapes.make import ShapesSize, write_shapes
 
         write_shapes(
             root / "data",

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from export.manifest import verify_manifest
 from keras_wsss.checkpoints import load_checkpoint
 from keras_wsss.errors import UserError
+from keras_wsss.serving.manifest import verify_manifest
 from keras_wsss.training.cache_entry import SUFFIX
 
 # Entries of results.json that differ between equal runs: how long they took,

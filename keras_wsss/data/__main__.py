@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_wsss.cli import exit_with
+from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.locations import (
     add_location_flags,
     add_split_flags,
@@ -200,7 +200,7 @@ def _add_shapes_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _shapes(flags: argparse.Namespace) -> int:
-    from keras_wsss.data.shapes import write_shapes
+    from keras_wsss.shapes.make import write_shapes
 
     write_shapes(flags.out, seed=flags.seed, apart=True)
     source, target = flags.out / "source", flags.out / "target"

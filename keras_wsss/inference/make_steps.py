@@ -1,10 +1,10 @@
 """The steps that fit the system of a config."""
 
 from keras_wsss.categories import Split
-from keras_wsss.inference.prior_steps import PriorSteps
-from keras_wsss.inference.steps import SegmentationSteps
-from keras_wsss.models.prior import Prior
-from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.prior.steps import PriorSteps
+from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.systems.transfernet.steps import SegmentationSteps
 from keras_wsss.tagging import TagRule
 
 

@@ -16,9 +16,6 @@ from keras_wsss.inference.one_picture import Encoded, OnePicture, Prediction
 from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.views import RAW, View, augmented_views
 from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
-from keras_wsss.models.network import build_network
-from keras_wsss.models.prior import Prior
-from keras_wsss.models.transfernet import TransferNet
 from keras_wsss.run_folder import (
     CHECKPOINT_FOLDERS,
     CONFIG_FILE,
@@ -26,6 +23,9 @@ from keras_wsss.run_folder import (
     load_trained_parts,
     read_tag_rule,
 )
+from keras_wsss.systems.network import build_network
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.tagging import TagRule
 
 __all__ = [

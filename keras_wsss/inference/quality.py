@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from keras_wsss.inference.views import RAW, View, augmented_views
 
 if TYPE_CHECKING:
-    from keras_wsss.inference.steps import SegmentationSteps
+    from keras_wsss.systems.transfernet.steps import SegmentationSteps
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,13 +13,13 @@ from keras_wsss.config import (
 from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
-from keras_wsss.models.network import shape_fields
 from keras_wsss.run_folder import (
     ABOUT_FILE,
     CONFIG_FILE,
     PHASE_FILE,
     read_phase,
 )
+from keras_wsss.systems.network import shape_fields
 from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.phases import Phase
 

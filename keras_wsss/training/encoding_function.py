@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.training.cache_entry import Layout
 
 ConcreteFunction = tf.types.experimental.ConcreteFunction

@@ -11,9 +11,9 @@ from keras_wsss.data.failures import iterate
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import evaluation_batches
 from keras_wsss.data.records import Record
-from keras_wsss.models.transfernet import TransferNet
+from keras_wsss.systems.transfernet.losses import binary_masks
+from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.training.encoding_function import encoding_of
-from keras_wsss.training.losses import binary_masks
 
 _BATCH = 4
 

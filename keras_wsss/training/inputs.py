@@ -18,8 +18,8 @@ from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.tags import read_tags
 from keras_wsss.data.views import ViewSpec
+from keras_wsss.encoders.vgg import architecture
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.models.vgg import architecture
 from keras_wsss.training.feature_cache import FeatureCache
 
 # Seeds of the domains' samplers; they must differ.

@@ -23,19 +23,19 @@ from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.errors import ConfigError, Terminated, UserError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import MASK_UPDATES
-from keras_wsss.models.network import (
+from keras_wsss.run_folder import TAGGING_FILE
+from keras_wsss.systems.network import (
     assign_arrays,
     named_variables,
     read_arrays,
 )
-from keras_wsss.models.prior import Prior
-from keras_wsss.models.transfernet import TransferNet
-from keras_wsss.run_folder import TAGGING_FILE
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.replicated_update import ReplicatedUpdate
+from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.heldout_tags import SHOWN, HeldOutTags
 from keras_wsss.training.identity import binding_differences
-from keras_wsss.training.replicated_update import ReplicatedUpdate
 from keras_wsss.training.schedule import learning_rate
 from keras_wsss.training.stopping import StopSignal
 from keras_wsss.training.summaries import Watch, event_errors

@@ -17,6 +17,7 @@ from keras_wsss.checkpoints import (
 from keras_wsss.config import PhaseSettings, check_values, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.devices import announce_devices, computing_devices
+from keras_wsss.encoders.vgg import load_encoder_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
@@ -24,13 +25,6 @@ from keras_wsss.mask_updates import (
     count_mask_updates,
     own_mask_updates,
 )
-from keras_wsss.models.network import (
-    build_network,
-    named_variables,
-    read_arrays,
-    usage_fields,
-)
-from keras_wsss.models.vgg import load_encoder_weights
 from keras_wsss.run_folder import (
     BEST,
     CHECKPOINTS,
@@ -42,6 +36,24 @@ from keras_wsss.run_folder import (
     load_run_encoder,
     read_results,
 )
+from keras_wsss.systems.network import (
+    build_network,
+    named_variables,
+    read_arrays,
+    usage_fields,
+)
+from keras_wsss.systems.prior.system import PRIOR
+from keras_wsss.systems.system import Job, Parts, System
+from keras_wsss.systems.transfernet.examples import (
+    TransferExamples,
+    masked_examples,
+    tagged_examples,
+)
+from keras_wsss.systems.transfernet.update import (
+    Objective,
+    Update,
+    make_optimizer,
+)
 from keras_wsss.training.claim import (
     check_folder,
     claim_folder,
@@ -50,11 +62,6 @@ from keras_wsss.training.claim import (
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
 from keras_wsss.training.encoding_function import encoding_of
-from keras_wsss.training.examples import (
-    TransferExamples,
-    masked_examples,
-    tagged_examples,
-)
 from keras_wsss.training.heldout import HeldOut, tag_scorer
 from keras_wsss.training.inputs import (
     TrainingData,
@@ -66,11 +73,8 @@ from keras_wsss.training.inputs import (
 )
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.phases import Phase, get_phase
-from keras_wsss.training.prior_system import PRIOR
 from keras_wsss.training.start import load_start
 from keras_wsss.training.summaries import Watch, event_errors, write_graph
-from keras_wsss.training.system import Job, Parts, System
-from keras_wsss.training.update import Objective, Update, make_optimizer
 from keras_wsss.training.workers import (
     DEFAULT_TIMEOUTS,
     Timeouts,

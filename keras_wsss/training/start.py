@@ -6,16 +6,16 @@ from pathlib import Path
 
 from keras_wsss.categories import Split, same_categories
 from keras_wsss.config import load_config, split_of
-from keras_wsss.models.category_axes import carry_over
-from keras_wsss.models.network import (
+from keras_wsss.run_folder import CONFIG_FILE, read_trained_arrays
+from keras_wsss.systems.category_axes import carry_over
+from keras_wsss.systems.network import (
     assign_arrays,
     named_variables,
     network_config,
     read_arrays,
 )
-from keras_wsss.models.prior import Prior
-from keras_wsss.models.transfernet import TransferNet
-from keras_wsss.run_folder import CONFIG_FILE, read_trained_arrays
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.transfernet.network import TransferNet
 
 _NAMED = 12  # categories carried over that a line names
 

@@ -16,7 +16,7 @@ from keras_wsss.categories import Split
 from keras_wsss.drawing import Row, draw_sheet
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
-from keras_wsss.training.examples import ExampleRows
+from keras_wsss.systems.transfernet.examples import ExampleRows
 
 TILE = 144  # pixels, side of a picture in TensorBoard
 _QUALITY = 88

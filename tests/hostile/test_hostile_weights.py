@@ -23,8 +23,8 @@ from keras_wsss.checkpoints import (
     save_checkpoint,
 )
 from keras_wsss.config import load_config
+from keras_wsss.encoders.layer_weights import read_layer_weights
 from keras_wsss.errors import ConfigError, DataError, UserError
-from keras_wsss.models.layer_weights import read_layer_weights
 from keras_wsss.run_folder import CHECKPOINTS, CONFIG_FILE, read_phase
 from keras_wsss.training.run import train
 

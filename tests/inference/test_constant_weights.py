@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_wsss.encoders.vgg import build_encoder
 from keras_wsss.inference.constant_weights import with_constant_weights
-from keras_wsss.models.vgg import build_encoder
 
 
 def test_same_outputs_and_no_variable():

@@ -13,7 +13,6 @@ import tensorflow as tf
 from tiny import tiny_config
 from tiny_prior import tiny_prior_config
 
-from export.signatures import ServingModule, ServingOptions
 from keras_wsss.config import split_of
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
@@ -29,7 +28,8 @@ from keras_wsss.inference.pseudo_labels import (
 )
 from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.inference.views import RAW, View, augmented_views
-from keras_wsss.models.network import (
+from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.systems.network import (
     assign_arrays,
     build_network,
     named_variables,

@@ -16,8 +16,8 @@ from keras_wsss.inference.predictor import (
     View,
     augmented_views,
 )
-from keras_wsss.models.network import build_network
 from keras_wsss.run_folder import CHECKPOINTS, ENCODER
+from keras_wsss.systems.network import build_network
 from keras_wsss.tagging import TagRule
 
 SHARP = View()

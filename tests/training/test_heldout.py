@@ -12,8 +12,8 @@ from keras_wsss.config import split_of
 from keras_wsss.data import preprocess
 from keras_wsss.data.images import read_image
 from keras_wsss.data.pictures import PictureStore
-from keras_wsss.models.layer_weights import assign_by_name
-from keras_wsss.models.network import build_network
+from keras_wsss.encoders.layer_weights import assign_by_name
+from keras_wsss.systems.network import build_network
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.inputs import read_training_data
 

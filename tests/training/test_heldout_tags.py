@@ -16,7 +16,7 @@ from keras_wsss.checkpoints import (
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.inference.predictor import Predictor, augmented_views
-from keras_wsss.models.network import named_variables, read_arrays
+from keras_wsss.systems.network import named_variables, read_arrays
 from keras_wsss.training.encoding_function import encoding_of
 from keras_wsss.training.heldout import tag_scorer
 from keras_wsss.training.heldout_tags import HeldOutTags

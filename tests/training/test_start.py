@@ -15,13 +15,13 @@ from keras_wsss.config import load_config, split_of
 from keras_wsss.data.voc import read_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.models.network import (
+from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.systems.network import (
     build_network,
     named_variables,
     network_config,
     read_arrays,
 )
-from keras_wsss.run_folder import CHECKPOINTS
 from keras_wsss.training.run import train
 
 # The data's annotations and tags know all of these names.

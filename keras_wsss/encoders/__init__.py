@@ -1,0 +1,1 @@
+"""Pretrained encoders: frozen features, and what decoders take of them."""

@@ -1,1 +1,0 @@
-"""Keras models: VGG encoders, TransferNet and the tagger."""

@@ -1,0 +1,1 @@
+"""Trained runs as SavedModels, and clients for them."""

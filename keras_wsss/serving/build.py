@@ -1,0 +1,140 @@
+"""Writes a trained run as a SavedModel for TensorFlow Serving."""
+
+import dataclasses
+import itertools
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss import __version__
+from keras_wsss.data.images import IMAGE_SUFFIXES, open_regular
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import atomic_folder, write_json
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.quality import choose_quality
+from keras_wsss.serving.check import check_export
+from keras_wsss.serving.manifest import verify_manifest, write_manifest
+from keras_wsss.serving.samples import sample_files
+from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.serving.warmup import Request, write_warmup
+
+CATEGORIES_FILE = "assets.extra/categories.json"
+CHECKED_PICTURES = 3  # real ones, where the run's pictures are still there
+
+
+def export_model(
+    predictor: Predictor,
+    out: Path,
+    options: ServingOptions,
+    check_images: Sequence[Path] = (),
+    report: Callable[[str], None] = print,
+) -> dict:
+    """Writes, checks and only then names a version of a served model.
+
+    Everything happens in a hidden folder beside `out`, which is renamed at
+    the end: TensorFlow Serving, which watches for new numbers, never sees
+    half a model.
+
+    Args:
+        predictor: a trained network.
+        out: `MODEL/N`; N is the version, a whole number from 1.
+        options: limits and quality.
+        check_images: pictures to compare on; when empty, some of the run's
+            target pictures, if they are there.
+        report: takes lines about what was done.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ConfigError: no version number, or one that exists.
+        DataError: the export does not answer as the predictor does.
+    """
+    check_version(out)
+    pictures = [_read(path) for path in check_images or _known(predictor)]
+    # The manifest says what was served, not that nothing was said.
+    quality = options.quality or choose_quality(predictor.steps)
+    options = dataclasses.replace(options, quality=quality)
+    with atomic_folder(out) as folder:
+        module = ServingModule(predictor.steps, options)
+        tf.saved_model.save(
+            module,
+            str(folder),
+            signatures=module.signatures(),
+            options=tf.saved_model.SaveOptions(
+                experimental_custom_gradients=False
+            ),
+        )
+        result = check_export(folder, predictor, options, pictures)
+        report(
+            f"Checked in a fresh process without keras_wsss: {result.masks} "
+            f"masks ({len(pictures)} of pictures, the others generated), at "
+            f"most {result.most_different:.3%} of a mask's pixels and "
+            f"{result.score_difference:.1g} of a score differ."
+        )
+        write_warmup(folder, warmup_requests(predictor))
+        categories = dict(enumerate(predictor.split.categories, start=1))
+        write_json(folder / CATEGORIES_FILE, categories)
+        write_manifest(folder, _about(predictor, options, result))
+    return verify_manifest(out)
+
+
+def check_version(out: Path) -> None:
+    """Raises `ConfigError` unless `out` can become a new version."""
+    if not (out.name.isdecimal() and int(out.name) > 0):
+        raise ConfigError(
+            f"--out {out}: it must end in a version number, such as "
+            f"{out / '1'}; TensorFlow Serving takes the highest one."
+        )
+    if out.exists():
+        raise ConfigError(
+            f"--out {out} exists; versions are not replaced, take the next "
+            "number."
+        )
+
+
+def warmup_requests(predictor: Predictor) -> list[Request]:
+    """Requests that touch every signature, on generated pictures."""
+    files = np.array(sample_files(), object)
+    tags = np.array(["", predictor.split.scored[0], ""], object)
+    images = np.zeros((1, 120, 160, 3), np.uint8)
+    return [
+        Request("serving_default", {"image_bytes": files}),
+        Request("with_tags", {"image_bytes": files, "tags": tags}),
+        Request("png", {"image_bytes": files, "tags": tags}),
+        Request("tensors", {"images": images, "tags": tags[:1]}),
+    ]
+
+
+def _about(predictor: Predictor, options: ServingOptions, result) -> dict:
+    return {
+        "config": predictor.config.name,
+        "split": predictor.split.name,
+        "categories": list(predictor.split.categories),
+        "scored": list(predictor.split.scored),
+        "options": dataclasses.asdict(options),
+        "rule": predictor.steps.rule.to_dict(),
+        "check": dataclasses.asdict(result),
+        "versions": {
+            "keras_wsss": __version__,
+            "tensorflow": tf.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _known(predictor: Predictor) -> list[Path]:
+    """Some of the run's target pictures, if they are there."""
+    folder = Path(predictor.config.data.target_images)
+    if not predictor.config.data.target_images or not folder.is_dir():
+        return []
+    pictures = (p for p in folder.iterdir() if p.suffix in IMAGE_SUFFIXES)
+    return sorted(itertools.islice(pictures, CHECKED_PICTURES))
+
+
+def _read(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read()

@@ -1,0 +1,1 @@
+"""The systems: networks, losses, updates and steps of inference."""

@@ -1,0 +1,105 @@
+"""Adam and SGD whose learning rates are scaled per layer."""
+
+import re
+
+import keras
+
+from keras_wsss.systems.multipliers import LayerMultipliers, Multipliers
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class MultiplierAdam(LayerMultipliers, keras.optimizers.Adam):
+    """Adam that scales the *update* of chosen variables.
+
+    Adam divides by the size of the gradient, so scaling a loss or a gradient
+    changes next to nothing: only the learning rate counts. Replaces
+    `tfa.optimizers.MultiOptimizer` and gives its numbers.
+
+    Args:
+        multipliers: see `LayerMultipliers`.
+        epsilon: Caffe's Adam and the published solver use 1e-8, not Keras's
+            default of 1e-7. Do not raise it: at the published initialisation
+            the decoder's gradients are of that size.
+        **kwargs: arguments of `keras.optimizers.Adam`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        multipliers: Multipliers = (),
+        epsilon: float = 1e-8,
+        **kwargs,
+    ):
+        super().__init__(
+            multipliers=multipliers,
+            learning_rate=learning_rate,
+            epsilon=epsilon,
+            **kwargs,
+        )
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable with its own learning rate."""
+        factor = self.factor_of(variable)
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+@keras.saving.register_keras_serializable("keras_wsss")
+class MultiplierSgd(LayerMultipliers, keras.optimizers.SGD):
+    """Caffe's SGD with momentum, rates per layer, and weight decay.
+
+        velocity <- momentum velocity - rate factor (gradient + decay weight)
+        weight <- weight + velocity
+
+    The decay is part of the gradient: it passes the momentum and is scaled
+    by the layer's rate. Velocities hold the rate of their time, so the
+    rule is Caffe's under a decaying rate too.
+
+    Args:
+        multipliers: see `LayerMultipliers`.
+        momentum: 0 or more.
+        kernel_decay: weight decay of the variables that `decayed` matches;
+            not the decoupled `weight_decay` of Keras.
+        decayed: regular expression searched in a variable's path.
+        **kwargs: arguments of `keras.optimizers.SGD`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-4,
+        multipliers: Multipliers = (),
+        momentum: float = 0.9,
+        kernel_decay: float = 0.0,
+        decayed: str = r"kernel$",
+        **kwargs,
+    ):
+        super().__init__(
+            multipliers=multipliers,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            **kwargs,
+        )
+        self.kernel_decay = float(kernel_decay)
+        self.decayed = str(decayed)
+
+    def build(self, variables):
+        """Makes the velocities, and looks up what decays."""
+        super().build(variables)
+        self._decays = [
+            self.kernel_decay if re.search(self.decayed, v.path) else 0.0
+            for v in variables
+        ]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable; see the class."""
+        if decay := self._decays[self._get_variable_index(variable)]:
+            gradient = gradient + decay * variable
+        factor = self.factor_of(variable)
+        super().update_step(gradient, variable, learning_rate * factor)
+
+    def get_config(self):
+        """The arguments that rebuild this optimizer."""
+        return {
+            **super().get_config(),
+            "kernel_decay": self.kernel_decay,
+            "decayed": self.decayed,
+        }

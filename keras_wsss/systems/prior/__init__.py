@@ -1,0 +1,1 @@
+"""The prior system (Redondo-Cabrera et al., TIP 2019)."""

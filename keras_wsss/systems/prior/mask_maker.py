@@ -1,0 +1,122 @@
+"""The prior system's streams and masks as a config wants them.
+
+Training learns from these masks, TensorBoard and the evaluation show them.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_wsss.data.hide_and_seek import hide
+from keras_wsss.errors import ConfigError
+from keras_wsss.layers.mean_field import MeanFieldCrf
+from keras_wsss.systems.prior.masks import MaskOptions, Masks, build_masks
+from keras_wsss.systems.prior.network import (
+    SEGMENT_STRIDE,
+    Prior,
+    class_grid,
+    segment_grid,
+)
+
+Outputs = dict[str, dict[str, tf.Tensor]]
+
+
+def mask_options(config) -> MaskOptions:
+    """The choices of `config.prior` that make the masks."""
+    fields = [field.name for field in dataclasses.fields(MaskOptions)]
+    return MaskOptions(**{name: config.prior[name] for name in fields})
+
+
+def training_crf(config) -> MeanFieldCrf:
+    """The CRF of the masks on line, lengths in cells."""
+    return _crf(config.prior, "crf", 1.0)
+
+
+def inference_crf(config) -> MeanFieldCrf:
+    """The CRF of the test, brought from pixels to cells of the logits."""
+    return _crf(config.prior, "test", SEGMENT_STRIDE)
+
+
+def _crf(prior, prefix: str, stride: float) -> MeanFieldCrf:
+    try:
+        return MeanFieldCrf(
+            prior[f"{prefix}_smoothness_xy"] / stride,
+            prior[f"{prefix}_smoothness_weight"],
+            prior[f"{prefix}_appearance_xy"] / stride,
+            prior[f"{prefix}_appearance_rgb"],
+            prior[f"{prefix}_appearance_weight"],
+            prior[f"{prefix}_iterations"],
+            name=f"{prefix}_mean_field",
+        )
+    except ValueError as error:
+        raise ConfigError(f"config.prior.{prefix}_{error}.") from error
+
+
+class MaskMaker:
+    """From pictures and tags to the masks on line, with the streams' outputs.
+
+    Args:
+        net: the network.
+        config: the run's config.
+    """
+
+    def __init__(self, net: Prior, config):
+        self.net = net
+        self.class_size = config.prior.class_size
+        self.hidden_stream = config.prior.hidden_stream
+        self.options = mask_options(config)
+        self.crf = training_crf(config)
+        cells, grid = segment_grid(config.image.size), config.prior.hide_grid
+        side = class_grid(self.class_size)
+        block = -(-cells // side)
+        if block * side - cells >= block:
+            raise ConfigError(
+                f"config.image.size {config.image.size} gives {cells} cells "
+                f"and config.prior.class_size {self.class_size} gives {side}, "
+                "which blocks of whole cells cannot join; use a ratio near "
+                "that of 321 and 224, for example 161 and 112."
+            )
+        if self.class_size % grid:
+            raise ConfigError(
+                f"config.prior.class_size is {self.class_size}, which "
+                f"config.prior.hide_grid {grid} does not divide."
+            )
+
+    def classify(
+        self, image: tf.Tensor, hidden: tf.Tensor | None, training: bool
+    ) -> Outputs:
+        """Streams A ("clean") and H ("hidden"), in one call.
+
+        Args:
+            image: float32 [B, S, S, 3], input of S.
+            hidden: float32 [B, grid, grid], or None to leave H out.
+            training: whether dropout acts.
+        """
+        size = self.class_size
+        clean = tf.image.resize(image, [size, size])
+        clean = tf.ensure_shape(clean, [image.shape[0], size, size, 3])
+        if hidden is None or not self.hidden_stream:
+            return {"clean": self.net.classifier(clean, training=training)}
+        # In turn, not one half after the other: with several replicas too,
+        # a picture's rows then have their own place in the whole batch, by
+        # which dropout draws.
+        both = tf.stack([clean, hide(clean, hidden)], axis=1)
+        both = tf.reshape(both, [-1, size, size, 3])
+        outputs = self.net.classifier(both, training=training)
+        return {
+            name: {key: value[first::2] for key, value in outputs.items()}
+            for first, name in enumerate(("clean", "hidden"))
+        }
+
+    def masks(
+        self,
+        outputs: Outputs,
+        image: tf.Tensor,
+        valid: tf.Tensor,
+        tags: tf.Tensor,
+    ) -> Masks:
+        """Masks of a batch, see `build_masks`."""
+        colours = image[:, ::SEGMENT_STRIDE, ::SEGMENT_STRIDE]
+        return build_masks(
+            outputs, tags, colours, valid, self.options, self.crf
+        )

@@ -1,0 +1,183 @@
+"""The fixed pictures that TensorBoard shows at every stage of learning."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.categories import IGNORE, Split
+from keras_wsss.data import preprocess
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.records import Record
+from keras_wsss.drawing import Panel, Row
+from keras_wsss.inference.merge import foreground_probability
+from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.training.encoding_function import encoding_of
+
+# What draws the examples of a system: rows by name of a sheet, of the same
+# pictures at every call.
+ExampleRows = Callable[[], Mapping[str, Sequence[Row]]]
+Pair = tuple[Record, int]
+
+_BATCH = 4
+_SEARCHED = 200  # pictures looked at for examples, the first ones
+
+
+def tagged_examples(
+    records: Sequence[Record], ids: Sequence[int], count: int
+) -> list[Pair]:
+    """One picture for each of several categories, chosen by tags alone.
+
+    Args:
+        records: pictures; masks are not looked at.
+        ids: categories in order of preference.
+        count: how many, if there are as many.
+    """
+    chosen: list[Pair] = []
+    for label in ids:
+        having = [record for record in records if label in record.labels]
+        if having and len(chosen) < count:
+            # Fewest other things in it, then first in order.
+            record = min(having, key=lambda record: len(record.labels))
+            chosen.append((record, label))
+    return chosen
+
+
+def masked_examples(
+    records: Sequence[Record], pictures: PictureStore, size: int, count: int
+) -> list[Pair]:
+    """One picture for each of several categories, its largest ones.
+
+    The categories are spread evenly over those that the pictures have.
+
+    Args:
+        records: pictures with masks.
+        pictures: reads them.
+        size: side of the squares that are looked at.
+        count: how many, if there are as many.
+
+    Raises:
+        DataError: a picture or mask that cannot be read.
+    """
+    if not count:
+        return []
+    best: dict[int, tuple[int, Record]] = {}
+    for record in records[:_SEARCHED]:
+        square = pictures.image(record, size)
+        mask = pictures.mask(record, size, square.height, square.width)
+        areas = np.bincount(mask.ravel(), minlength=256)
+        for label in record.labels:
+            if areas[label] > best.get(label, (0, None))[0]:
+                best[label] = (int(areas[label]), record)
+    labels = sorted(best)
+    if len(labels) > count:
+        places = np.linspace(0, len(labels) - 1, count).round().astype(int)
+        labels = [labels[place] for place in places]
+    return [(best[label][1], label) for label in labels]
+
+
+class TransferExamples:
+    """Attention, densified attention and mask of the same pictures.
+
+    The encoder's outputs are computed once and kept, as it is frozen. Masks
+    are shown of source pictures only; those of target pictures are not known
+    to training.
+
+    Args:
+        net: the network.
+        split: categories.
+        pairs: "source" and "target" -> pictures and the label to ask for.
+        pictures: reads them.
+        inference: the config's group of that name.
+        encode: `encoding_function` with the network's switches; made if None.
+    """
+
+    def __init__(
+        self,
+        net: TransferNet,
+        split: Split,
+        pairs: Mapping[str, Sequence[Pair]],
+        pictures: PictureStore,
+        inference,
+        encode: Callable[[tf.Tensor], list[tf.Tensor]] | None = None,
+    ):
+        self.net = net
+        self._encode = encode or encoding_of(net)
+        self.split = split
+        self.inference = inference
+        self._examples = {
+            domain: [self._encoded(*pair, pictures) for pair in chosen]
+            for domain, chosen in pairs.items()
+            if chosen
+        }
+
+    def __call__(self) -> dict[str, list[Row]]:
+        """Rows of both domains as the network sees them now."""
+        return {
+            domain: [
+                row
+                for start in range(0, len(examples), _BATCH)
+                for row in self._rows(examples[start : start + _BATCH])
+            ]
+            for domain, examples in self._examples.items()
+        }
+
+    def _encoded(self, record: Record, label: int, pictures: PictureStore):
+        size = self.net.config.image_size
+        square = pictures.image(record, size)
+        inputs = preprocess.to_encoder_input(tf.constant(square.image))[None]
+        features, *switches = self._encode(inputs)
+        truth = None
+        # A mask of a target picture would be a pseudo label, not truth.
+        if record.domain == "source" and record.mask is not None:
+            mask = pictures.mask(record, size, square.height, square.width)
+            # As the decoder is taught: other categories are background.
+            truth = np.where(np.isin(mask, (label, IGNORE)), mask, 0)
+        return {
+            "image": square.image,
+            "label": label,
+            "truth": truth,
+            "features": features,
+            "switches": switches,
+        }
+
+    def _rows(self, examples: Sequence[dict]) -> list[Row]:
+        labels = tf.constant([[e["label"]] for e in examples], tf.int32)
+        features = tf.concat([e["features"] for e in examples], 0)
+        outputs = self.net.attention(
+            [tf.cast(features, tf.float32), labels], training=False
+        )
+        switches = [
+            tf.concat(maps, 0)
+            for maps in zip(*(e["switches"] for e in examples), strict=True)
+        ]
+        densified = outputs["densified_attention"]
+        logits = self.net.masks(
+            [outputs["guide"], labels, *switches], training=False
+        )
+        probabilities = foreground_probability(
+            logits, self.inference.background_factor, self.inference.relative
+        )
+        found = probabilities > self.inference.mask_threshold
+        return [
+            self._row(
+                example,
+                outputs["attention"][index].numpy(),
+                densified[index].numpy(),
+                found[index, 0].numpy(),
+            )
+            for index, example in enumerate(examples)
+        ]
+
+    def _row(self, example: dict, attention, densified, found) -> Row:
+        label, truth = example["label"], example["truth"]
+        panels = [
+            Panel("picture"),
+            Panel("attention", maps=attention, ids=(label,)),
+            Panel("densified", maps=densified, ids=(label,)),
+            Panel("mask", mask=np.where(found, label, 0).astype(np.uint8)),
+        ]
+        if truth is not None:
+            panels.append(Panel("truth", mask=truth.astype(np.uint8)))
+        names = ((self.split.name_of(label), label),)
+        return Row(example["image"], tuple(panels), names)

@@ -1,0 +1,241 @@
+"""One update of the weights, the same on one device and on many."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from keras_wsss.systems.optimizer import MultiplierAdam
+from keras_wsss.systems.replicated_update import (
+    Batch,
+    ReplicatedUpdate,
+    means_over_replicas,
+    sums_over_replicas,
+)
+from keras_wsss.systems.transfernet import losses
+from keras_wsss.systems.transfernet.network import TransferNet
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What an update minimises.
+
+    Attributes:
+        mask_weight: weight of the mask loss; 0 leaves the decoder out.
+        tag_weight: weight of the tagger's loss.
+        present_labels: queried labels of a picture that are present; the
+            columns after them are queries for absent ones.
+        overlap_weight: weight of the overlap loss, 0 for none; it needs
+            the mask loss.
+    """
+
+    mask_weight: float
+    tag_weight: float
+    present_labels: int
+    overlap_weight: float = 0.0
+
+
+def make_optimizer(config) -> MultiplierAdam:
+    """The optimizer of a run, with the multipliers of `config.train`."""
+    last = config.train.last_classifier_multiplier
+    return MultiplierAdam(
+        multipliers=(
+            (r"bias$", config.train.bias_multiplier),
+            (r"classifier_logits/", last),
+            (r"tagger_", config.train.tagger_multiplier),
+        ),
+        beta_1=0.9,
+        beta_2=0.999,
+        # Checkpoints know the moments by this name; Keras would number it by
+        # the optimizers that the process made before.
+        name="multiplier_adam",
+    )
+
+
+class Update(ReplicatedUpdate):
+    """Computes losses and gradients of a batch and applies them.
+
+    Args:
+        net: the network, built under the strategy's scope.
+        optimizer: built under the strategy's scope.
+        objective: weights of the losses.
+        strategy: distribution strategy.
+    """
+
+    def __init__(
+        self,
+        net: TransferNet,
+        optimizer: MultiplierAdam,
+        objective: Objective,
+        strategy: tf.distribute.Strategy,
+    ):
+        super().__init__(optimizer, strategy)
+        self.net = net
+        self.objective = objective
+        self._tagger_variables = list(net.tagger.trainable_variables)
+        own = {id(variable) for variable in self._tagger_variables}
+        parts = [*net.attention.trainable_variables]
+        if objective.mask_weight:
+            parts += net.decoder.trainable_variables
+        self._variables = [v for v in parts if id(v) not in own]
+
+    def _replica(self, batch: Batch, learning_rate: tf.Tensor):
+        self.optimizer.learning_rate.assign(learning_rate)
+        with tf.GradientTape(persistent=True) as tape:
+            terms = self._terms(batch)
+            means = means_over_replicas(terms)
+            tag = self.objective.tag_weight * means["tag_loss"]
+            total = sum(
+                (means[name] for name in means if name.startswith("class_")),
+                tf.constant(0.0),
+            )
+            if self.objective.mask_weight:
+                total += self.objective.mask_weight * means["mask_loss"]
+            if "overlap_loss" in means:
+                total += self.objective.overlap_weight * means["overlap_loss"]
+        # The tagger learns from plain tags alone. Where it judges the
+        # attended feature, this is what keeps it from being bribed.
+        gradients = [
+            # Keras variables do not take `unconnected_gradients="zero"`.
+            *(
+                tf.zeros(variable.shape) if gradient is None else gradient
+                for gradient, variable in zip(
+                    tape.gradient(total, self._variables),
+                    self._variables,
+                    strict=True,
+                )
+            ),
+            *tape.gradient(tag, self._tagger_variables),
+        ]
+        del tape
+        self.optimizer.apply(
+            gradients, [*self._variables, *self._tagger_variables]
+        )
+        return sums_over_replicas(means)
+
+    def _terms(self, batch: Batch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Every loss and measure as (sum, count)."""
+        domains = list(batch)
+        encoded = {name: self._encode(batch[name]) for name in domains}
+        features = _join([encoded[name][0] for name in domains])
+        joined = {
+            key: _join([batch[name][key] for name in domains])
+            for key in ("labels", "weights", "present", "tags", "known")
+        }
+        outputs = self.net.attention(
+            [features, joined["labels"]], training=True
+        )
+        terms = _classification_terms(outputs["class_logits"], joined)
+        terms |= _of_domains(outputs["class_logits"], batch, domains)
+        tag_logits = self.net.tagger(features, training=True)["tag_logits"]
+        terms["tag_loss"] = losses.tag_loss(
+            tag_logits, joined["tags"], joined["known"]
+        )
+        if self.objective.mask_weight:
+            terms |= self._mask_terms(batch, encoded, outputs["guide"])
+        return terms
+
+    def _mask_terms(self, batch: Batch, encoded, guide: tf.Tensor):
+        """The decoder's losses, on the domains that have masks."""
+        # The target domain has them only as pseudo labels, and comes second.
+        masked = [name for name in batch if "mask" in batch[name]]
+        columns = self.objective.present_labels
+        masks = _join([batch[name]["mask"] for name in masked])
+        labels = _join([batch[name]["labels"][:, :columns] for name in masked])
+        switches = [
+            _join(list(maps))
+            for maps in zip(*(encoded[name][1] for name in masked), strict=True)
+        ]
+        rows = tf.shape(labels)[0]
+        logits = self.net.masks(
+            [guide[:rows, :columns], labels, *switches], training=True
+        )
+        weights = _join(
+            [_mask_weights(batch[name], columns, name) for name in masked]
+        )
+        terms = {
+            "mask_loss": losses.mask_loss(logits, masks, labels, weights),
+            "mask_accuracy": losses.mask_accuracy(
+                logits, masks, labels, weights
+            ),
+        }
+        if self.objective.overlap_weight:
+            terms["overlap_loss"] = losses.overlap_loss(
+                logits, masks, labels, weights
+            )
+        return terms
+
+    def _encode(self, part: Mapping[str, Any]) -> tuple[tf.Tensor, list]:
+        """Features and the decoder's switches, cached or computed."""
+        used = self.net.used_switches
+        if "features" in part:
+            # A cache keeps its switches in ascending order of the pools.
+            kept = list(part["switches"])[::-1]
+            features = tf.cast(part["features"], tf.float32)
+        else:
+            features, *switches = self.net.encoder(
+                part["image"], training=False
+            )
+            kept = [switches[pool - 1] for pool in used]
+        if "kept" in part:
+            features *= part["kept"][:, None, None]
+        return features, kept
+
+
+def _mask_weights(part: Mapping[str, Any], columns: int, domain: str):
+    """Weights of pairs in the mask loss, [B, columns]."""
+    weights, labels = part["weights"][:, :columns], part["labels"][:, :columns]
+    if domain == "source":
+        return weights
+    # A tag says that the category is there; a pseudo label without a pixel of
+    # it is no evidence of the opposite.
+    mask = tf.cast(part["mask"], labels.dtype)[:, None]
+    shown = tf.reduce_any(mask == labels[:, :, None, None], axis=[2, 3])
+    return weights * tf.cast(shown, weights.dtype)
+
+
+def _join(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+
+
+def _classification_terms(logits, joined):
+    """Losses of present and of absent queries, each a mean over its own."""
+    weights, present = joined["weights"], joined["present"]
+    terms = {
+        "class_loss": losses.classification_loss(
+            logits, joined["labels"], weights * present
+        )
+    }
+    categories = joined["tags"].shape[1]
+    if logits.shape[-1] > categories:
+        absent = tf.fill(tf.shape(joined["labels"]), categories + 1)
+        terms["class_absent_loss"] = losses.classification_loss(
+            logits, absent, weights * (1.0 - present)
+        )
+    return terms
+
+
+def _of_domains(logits, batch: Batch, domains: list[str]):
+    """What the classifier makes of the present queries of each domain.
+
+    Share of right answers and, to be looked at only, the loss.
+    """
+    terms, first = {}, 0
+    for name in domains:
+        part = batch[name]
+        count = tf.shape(part["labels"])[0]
+        own = logits[first : first + count]
+        answer = tf.argmax(own, axis=-1, output_type=tf.int32)
+        right = tf.cast(tf.equal(answer + 1, part["labels"]), tf.float32)
+        weights = part["weights"] * part["present"]
+        if len(domains) > 1:
+            terms[f"{name}_class_loss"] = losses.classification_loss(
+                own, part["labels"], weights
+            )
+        terms[f"{name}_accuracy"] = (
+            tf.reduce_sum(right * weights),
+            tf.reduce_sum(weights),
+        )
+        first += count
+    return terms
