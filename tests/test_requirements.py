@@ -13,11 +13,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = {
     "absl": "absl-py",
     "cv2": "opencv-python-headless",
+    "grpc": "grpcio",
     "PIL": "Pillow",
     "pydensecrf": "pydensecrf2",
+    "tensorflow_serving": "tensorflow-serving-api",
 }
 # Imported only by what an extra of pyproject.toml is for.
-EXTRAS = {"pydensecrf2", "scipy"}
+EXTRAS = {"grpcio", "pydensecrf2", "scipy", "tensorflow-serving-api"}
 
 
 def requirements(name: str) -> dict[str, str]:

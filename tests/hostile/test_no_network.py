@@ -18,7 +18,8 @@ IMPORT_ALL = """
 import importlib, pathlib
 for path in sorted(pathlib.Path("keras_wsss").rglob("*.py")):
     name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-    if not name.endswith("__main__"):
+    # The client for gRPC needs an extra.
+    if not name.endswith(("__main__", "client_grpc")):
         importlib.import_module(name)
 print("imported")
 """
