@@ -84,7 +84,7 @@ def run(argv: list[str]) -> int:
     from keras_wsss.evaluation.summary import summary
     from keras_wsss.files import write_json, write_text
     from keras_wsss.inference.predictor import Predictor
-    from keras_wsss.inference.quality import choose_quality
+    from keras_wsss.systems.quality import choose_quality
 
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
@@ -166,7 +166,7 @@ def _by_tags(predictor, workdir: Path, album) -> dict:
     from keras_wsss.errors import ConfigError
     from keras_wsss.evaluation.negatives import read_heldout
     from keras_wsss.evaluation.tagged import evaluate_tagged
-    from keras_wsss.inference.quality import choose_quality
+    from keras_wsss.systems.quality import choose_quality
 
     tagged = read_heldout(workdir)["tagged"][: LIMIT.value or None]
     if not tagged:

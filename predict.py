@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
         predict_files,
     )
     from keras_wsss.inference.predictor import Predictor
-    from keras_wsss.inference.quality import choose_quality
+    from keras_wsss.systems.quality import choose_quality
 
     if len(argv) < 2:
         raise ConfigError("Name pictures or folders to segment; see --help.")

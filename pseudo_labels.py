@@ -47,8 +47,8 @@ def run(argv: list[str]) -> int:
         PseudoLabelSettings,
         write_pseudo_labels,
     )
-    from keras_wsss.inference.quality import choose_quality
     from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
+    from keras_wsss.systems.quality import choose_quality
     from keras_wsss.training.inputs import build_cache, read_target_records
 
     if len(argv) > 1:

@@ -25,9 +25,9 @@ from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
-from keras_wsss.encoders.vgg import build_encoder
+from keras_wsss.encoders import get_encoder
+from keras_wsss.encoders.graphs import encoding_function
 from keras_wsss.training import switch_packing
-from keras_wsss.training.encoding_function import encoding_function
 from keras_wsss.training.feature_cache import FeatureCache
 
 
@@ -102,8 +102,9 @@ def main() -> None:
     flags.add_argument("--encoded_steps", type=int, default=3)
     given = flags.parse_args()
 
-    encoder = build_encoder(given.encoder, given.image_size)
-    views = ViewSpec(given.image_size)
+    entry = get_encoder(given.encoder)
+    encoder = entry.build(given.image_size)
+    views = ViewSpec(given.image_size, stride=entry.stride, pixels=entry.pixels)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         records = make_pictures(folder, given.pictures)

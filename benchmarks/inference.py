@@ -30,13 +30,13 @@ from PIL import Image
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import default_config, split_of
+from keras_wsss.encoders.graphs import with_constant_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
-from keras_wsss.inference.constant_weights import with_constant_weights
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality
 from keras_wsss.systems.network import build_network
+from keras_wsss.systems.quality import Quality
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
 _QUICK = flags.DEFINE_bool("quick", False, "Small network, few turns.")
@@ -162,12 +162,12 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     import onnxruntime
     import tf2onnx
 
-    if predictor.net.config.attention == "dense":
+    if predictor.net.fixed_size:
         # tf2onnx needs over 20 GB for the weights of the published attention,
         # which take little of the time.
         predictor = untrained_predictor("conv")
     net = predictor.net
-    size = net.config.image_size
+    size = net.views.image_size
     encode = with_constant_weights(net.encoder, (1, size, size, 3))
 
     def network(image: tf.Tensor) -> tf.Tensor:
@@ -212,7 +212,8 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     print(f"ONNX Runtime differs by {difference:.1g} of the largest logit.\n")
     constant = tf.constant(image)
     return row(
-        f"network alone, {net.config.attention} attention, one label",
+        f"network alone, {predictor.config.model.attention} attention, one "
+        "label",
         {
             "SavedModel": lambda: [
                 v.numpy() for v in serve(image=constant).values()
@@ -236,7 +237,7 @@ def encoder_operations(encoder) -> float:
 def encoder_row(predictor: Predictor) -> dict:
     """Operations a second of the encoder and of large matrix products."""
     net = predictor.net
-    size = net.config.image_size
+    size = net.views.image_size
     image = tf.random.normal([1, size, size, 3], seed=0)
     encode = with_constant_weights(net.encoder, (1, size, size, 3))
     side = 512 if _QUICK.value else 2048
@@ -262,7 +263,7 @@ def encoder_row(predictor: Predictor) -> dict:
 def constants_row(predictor: Predictor) -> dict:
     """The encoder with its weights as constants, and as variables."""
     encoder = predictor.net.encoder
-    size = predictor.net.config.image_size
+    size = predictor.net.views.image_size
     image = tf.random.normal([1, size, size, 3], seed=0)
     constants = with_constant_weights(encoder, (1, size, size, 3))
     variables = tf.function(
@@ -368,9 +369,9 @@ def main() -> None:
     if _TURNS.value < 1:
         raise ConfigError("--turns must be at least 1.")
     predictor = make_predictor()
-    net = predictor.net.config
+    model, size = predictor.config.model, predictor.config.image.size
     print(
-        f"{net.encoder} at {net.image_size} pixels, {net.attention} "
+        f"{model.encoder} at {size} pixels, {model.attention} "
         f"attention, {len(os.sched_getaffinity(0))} CPU cores\n"
     )
     with tempfile.TemporaryDirectory() as name:

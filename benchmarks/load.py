@@ -42,13 +42,12 @@ from keras_wsss.config import default_config, split_of
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality
-from keras_wsss.inference.views import View
 from keras_wsss.serving.build import export_model
 from keras_wsss.serving.client_grpc import connect
 from keras_wsss.serving.manifest import verify_manifest
 from keras_wsss.serving.signatures import ServingOptions
 from keras_wsss.systems.network import build_network
+from keras_wsss.systems.quality import Quality, View
 
 _MINUTES = flags.DEFINE_float("minutes", 3, "How long, after the warm-up.")
 _WARM_UP = flags.DEFINE_integer(

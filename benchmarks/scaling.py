@@ -19,9 +19,10 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from keras_wsss.config import split_of
+from keras_wsss.encoders.graphs import encoding_function
 from keras_wsss.systems.network import build_network
 from keras_wsss.training.cache_entry import Layout
-from keras_wsss.training.encoding_function import encoding_function, layout_of
+from keras_wsss.training.feature_cache import layout_of
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")

@@ -65,9 +65,9 @@ def run(argv: list[str]) -> int:
         )
     start_computing()
     from keras_wsss.inference.predictor import Predictor
-    from keras_wsss.inference.quality import choose_quality
     from keras_wsss.serving.build import check_version, export_model
     from keras_wsss.serving.signatures import ServingOptions
+    from keras_wsss.systems.quality import choose_quality
 
     out = Path(OUT.value)
     check_version(out)

@@ -7,6 +7,7 @@ that of the runs before it included; for those of earlier versions it is
 computed from their configs.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ from keras_wsss.run_folder import (
     PHASE_FILE,
     read_phase,
 )
+from keras_wsss.systems import get_system
+from keras_wsss.systems.system import Phase
 
 MASK_UPDATES = "mask_updates"  # in a checkpoint's meta, and in results.json
-_WITHOUT_MASKS = "attention"  # the phase that teaches tags alone
-_WITH_MASKS = ("decoder", "transfer", "joint")
-_PRIOR = "joint"  # the phase of the prior system
 
 
 def own_mask_updates(config, phase: str, step: int) -> int:
@@ -35,9 +35,8 @@ def own_mask_updates(config, phase: str, step: int) -> int:
         phase: the phase's name.
         step: updates done, from 0.
     """
-    prior = phase == _PRIOR
-    weight = config.prior.segment_weight if prior else config.train.mask_weight
-    if phase == _WITHOUT_MASKS or not weight:
+    field = _phase(config, phase).mask_weight
+    if not field or not _value(config, field):
         return 0
     return max(0, step - config[phase].warmup_steps)
 
@@ -77,12 +76,17 @@ def untrained_sentence(
         return ""
     step = _newest_step(run, folder) if step is None else step
     phase, _, config = _read(run)
-    what = f"{run}: no mask has taught the {_drawer(phase)} of this run"
-    if phase == _WITHOUT_MASKS:
+    what = f"{run}: no mask has taught the {_drawer(config)} of this run"
+    if not _phase(config, phase).mask_weight:
+        following = [
+            after.name
+            for after in get_system(config.system).phases
+            if after.mask_weight and phase in after.starts_from
+        ]
         return (
             f"{what} (--phase {phase} learns from tags alone), so its masks "
-            "would be noise; go on with train.py --phase transfer --init_from "
-            f"{run} and use that run."
+            f"would be noise; go on with train.py --phase "
+            f"{' or '.join(following)} --init_from {run} and use that run."
         )
     if own_mask_updates(config, phase, config[phase].steps):
         return (
@@ -113,11 +117,11 @@ def check_masks_will_be_learned(
     Raises:
         ConfigError: names the fields and what to do.
     """
-    if phase == _WITHOUT_MASKS:
+    if not _phase(config, phase).mask_weight:
         return
     if own_mask_updates(config, phase, config[phase].steps):
         return
-    reason, drawer = _reason(config, phase), _drawer(phase)
+    reason, drawer = _reason(config, phase), _drawer(config)
     if init_from and count_mask_updates(Path(init_from)):
         report(
             f"No mask teaches the {drawer} in this run ({reason}): its masks "
@@ -147,13 +151,26 @@ def _remedy(config, phase: str) -> str:
 
 def _weight_field(config, phase: str) -> str | None:
     """The weight of the masks' loss, where it is 0."""
-    if phase == _PRIOR:
-        return None if config.prior.segment_weight else "prior.segment_weight"
-    return None if config.train.mask_weight else "train.mask_weight"
+    field = _phase(config, phase).mask_weight
+    return None if _value(config, field) else field
 
 
-def _drawer(phase: str) -> str:
-    return "stream S" if phase == _PRIOR else "decoder"
+def _value(config, field: str) -> Any:
+    return functools.reduce(getattr, field.split("."), config)
+
+
+def _phase(config, name: str) -> Phase:
+    """A phase of the config's system, which must have it."""
+    phase = get_system(config.system).find_phase(name)
+    if phase is None:
+        raise ConfigError(
+            f"config.system '{config.system}' has no phase '{name}'."
+        )
+    return phase
+
+
+def _drawer(config) -> str:
+    return get_system(config.system).drawer
 
 
 def _count(
@@ -182,12 +199,13 @@ def _read(run: Path) -> tuple[str, str | None, Any]:
     """Phase, start and config of a run, as `train.py` noted them."""
     found = read_phase(run)
     phase, start = found["phase"], found.get("init_from")
-    if phase not in (_WITHOUT_MASKS, *_WITH_MASKS):
+    config = load_config(run / CONFIG_FILE)
+    if get_system(config.system).find_phase(phase) is None:
         raise ConfigError(
             f"{run / PHASE_FILE}: there is no phase {phase!r}; restore the "
             "file, or train again with another --workdir."
         )
-    return phase, str(start) if start else None, load_config(run / CONFIG_FILE)
+    return phase, str(start) if start else None, config
 
 
 def _newest_step(run: Path, folder: str) -> int:

@@ -8,9 +8,11 @@ import numpy as np
 from keras_wsss.checkpoints import find_latest, load_latest
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import sha256
-from keras_wsss.systems.network import assign_arrays, named_variables
-from keras_wsss.systems.prior.network import Prior
-from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.systems.network import (
+    Network,
+    assign_arrays,
+    named_variables,
+)
 from keras_wsss.tagging import TagRule
 
 CONFIG_FILE = "config.json"
@@ -82,7 +84,7 @@ def weights_digest(run: str | Path, folder: str = CHECKPOINTS) -> str:
 
 
 def load_trained_parts(
-    net: TransferNet | Prior, run: Path, folder: str = CHECKPOINTS
+    net: Network, run: Path, folder: str = CHECKPOINTS
 ) -> int:
     """Loads what a run has trained into a network of the same categories.
 
@@ -154,7 +156,7 @@ def read_tag_rule(run: Path, folder: str = CHECKPOINTS) -> TagRule | None:
         ) from error
 
 
-def load_run_encoder(net: TransferNet | Prior, run: Path) -> None:
+def load_run_encoder(net: Network, run: Path) -> None:
     """Loads the frozen encoder that a run was trained with from its folder.
 
     Nothing is loaded into a network without a frozen part.

@@ -57,11 +57,11 @@ def encoder_weights() -> dict[str, list[np.ndarray]]:
 
     Pictures of grey levels give features between 0 and about 1.
     """
-    from keras_wsss.encoders.vgg import build_encoder
+    from keras_wsss.encoders import get_encoder
 
     rng = np.random.default_rng(0)
     weights = {}
-    for layer in build_encoder("vgg_small").layers:
+    for layer in get_encoder("vgg_small").build().layers:
         if layer.weights:
             shape = layer.kernel.shape
             deviation = np.sqrt(2 / np.prod(shape[:3]))

@@ -18,7 +18,7 @@ class Encoding:
     """The encoder's outputs for one view of one picture.
 
     Attributes:
-        features: float16 [g, g, D], g = image size / 16.
+        features: float16 [g, g, D], g = image size / stride.
         switches: uint8 [side, side, channels] with values 0 to 3, one for
             each pool that is kept, in the order of the pools.
         view: the window and mirroring.

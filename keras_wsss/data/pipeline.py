@@ -84,9 +84,9 @@ def make_batches(
 
     Each element is a dict with the keys "source" and "target" (those given),
     each a dict of tensors; B is the worker's share of the stream's size, S
-    the input size, g = S / 16, K the queries per slot:
+    the input size, g = S / stride, K the queries per slot:
 
-    * "image": float32 [B, S, S, 3], BGR, mean subtracted; with a cache
+    * "image": float32 [B, S, S, 3], see `ViewSpec.pixels`; with a cache
       instead "features": float16 [B, g, g, D] and "switches": a tuple of
       uint8 [B, side, side, channels] with values 0 to 3, one for each pool
       that the cache keeps.
@@ -129,7 +129,7 @@ def make_batches(
 
 def evaluation_batches(
     records: Sequence[Record],
-    image_size: int,
+    views: ViewSpec,
     batch_size: int,
     *,
     mirror: bool = False,
@@ -151,7 +151,7 @@ def evaluation_batches(
 
     Args:
         records: at least one.
-        image_size: side of the network's input.
+        views: the network's input; how windows are drawn does not matter.
         batch_size: B.
         mirror: give every picture mirrored (test-time augmentation).
         max_labels: K; the most that any record has, if None.
@@ -172,9 +172,9 @@ def evaluation_batches(
         )
     if mirror and cache is not None and not cache.views.mirror:
         raise ConfigError("The feature cache holds no mirrored views.")
-    view = ViewSpec(image_size).whole(mirror)
+    view = views.whole(mirror)
     reader = ViewReader(
-        pictures or PictureStore(), cache, view.size, view.size, with_mask
+        pictures or PictureStore(), cache, views, view.size, with_mask
     )
 
     def load(number: np.ndarray) -> list[np.ndarray]:
@@ -222,10 +222,9 @@ def _stream_batches(
     reader = ViewReader(
         stream.pictures,
         cache,
-        views.image_size,
+        views,
         views.base_size,
         stream.with_mask,
-        views.stride,
     )
     entries = {
         "labels": (tf.int32, [sampler.queries]),

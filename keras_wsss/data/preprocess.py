@@ -9,15 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
+from keras_wsss.data.views import CAFFE, PixelScale
 
 # Raise this when a change below changes any value: caches depend on it.
 PREPROCESSING_VERSION = 1
 
-MEAN_BGR = (104.008, 116.669, 122.675)
-# What pictures are padded with, grey levels of RGB: TransferNet's black, and
-# the mean colour, which is 0 (within half a level) once it is subtracted.
-BLACK = (0, 0, 0)
-MEAN_COLOUR = (123, 117, 104)
+BLACK = (0, 0, 0)  # what pictures are padded with in TransferNet
 
 
 def pad_image(
@@ -144,17 +141,24 @@ def mirror(square: tf.Tensor, flag: bool | tf.Tensor) -> tf.Tensor:
     )
 
 
-def to_encoder_input(image: tf.Tensor) -> tf.Tensor:
-    """RGB grey levels to BGR with the mean subtracted, no scaling.
+def to_encoder_input(image: tf.Tensor, pixels: PixelScale = CAFFE) -> tf.Tensor:
+    """From RGB grey levels to an encoder's input.
 
     Args:
         image: [..., 3], RGB, 0 to 255, any number type.
+        pixels: what the encoder wants.
 
     Returns:
-        float32 of the same shape, BGR.
+        float32 of the same shape.
     """
-    bgr = tf.cast(tf.reverse(image, [-1]), tf.float32)
-    return bgr - tf.constant(MEAN_BGR)
+    if pixels.bgr:
+        image = tf.reverse(image, [-1])
+    values = tf.cast(image, tf.float32)
+    if any(pixels.mean):
+        values -= tf.constant(pixels.mean)
+    if pixels.deviation != (1.0, 1.0, 1.0):
+        values /= tf.constant(pixels.deviation)
+    return values
 
 
 def view_image(
@@ -164,6 +168,7 @@ def view_image(
     size: tf.Tensor,
     flag: tf.Tensor,
     image_size: int,
+    pixels: PixelScale = CAFFE,
 ) -> tf.Tensor:
     """Encoder input of one view of a squared picture.
 
@@ -174,9 +179,10 @@ def view_image(
         size: side of the window; resized when not `image_size`.
         flag: whether to mirror.
         image_size: side of the result.
+        pixels: how grey levels become the network's input.
 
     Returns:
-        float32 [image_size, image_size, 3], BGR, mean subtracted.
+        float32 [image_size, image_size, 3].
     """
     window = mirror(crop(square, top, left, size), flag)
     image = tf.cond(
@@ -184,7 +190,7 @@ def view_image(
         lambda: tf.cast(window, tf.float32),
         lambda: resize_image(window, image_size),
     )
-    image = to_encoder_input(image)
+    image = to_encoder_input(image, pixels)
     return tf.ensure_shape(image, [image_size, image_size, 3])
 
 

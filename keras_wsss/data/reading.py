@@ -10,10 +10,9 @@ from keras_wsss.data import failures, preprocess
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
-from keras_wsss.data.views import View
+from keras_wsss.data.views import View, ViewSpec
 from keras_wsss.errors import ConfigError
 
-ENCODER_STRIDE = 16  # of TransferNet's encoders
 _NO_MASK = np.zeros((0, 0), np.uint8)
 
 
@@ -23,10 +22,9 @@ class ViewReader:
     Args:
         pictures: reads pictures and masks.
         cache: when given, replaces pictures.
-        image_size: side of the network's input.
+        views: the network's input.
         base_size: side of the square that windows of pictures are cut from.
         with_mask: whether to read masks.
-        stride: pixels per cell of "valid".
 
     Raises:
         ConfigError: the cache holds another input size.
@@ -36,11 +34,11 @@ class ViewReader:
         self,
         pictures: PictureStore,
         cache: Encodings | None,
-        image_size: int,
+        views: ViewSpec,
         base_size: int,
         with_mask: bool,
-        stride: int = ENCODER_STRIDE,
     ):
+        image_size = views.image_size
         if cache is not None and cache.views.image_size != image_size:
             raise ConfigError(
                 f"The feature cache holds pictures of {cache.views.image_size} "
@@ -48,10 +46,9 @@ class ViewReader:
             )
         self.pictures = pictures
         self.cache = cache
-        self.image_size = image_size
+        self.views = views
         self.base_size = base_size
         self.with_mask = with_mask
-        self.stride = stride
 
     def read(
         self,
@@ -135,16 +132,18 @@ class ViewReader:
         )
         *shown, mask, geometry = values[: len(values) - len(entries)]
         height, width, base, top, left, size, flag = tf.unstack(geometry)
-        window = (top, left, size, flag, self.image_size)
+        window = (top, left, size, flag, self.views.image_size)
         if self.cache is None:
-            element["image"] = preprocess.view_image(shown[0], *window)
+            element["image"] = preprocess.view_image(
+                shown[0], *window, self.views.pixels
+            )
         else:
             element["features"] = shown[0]
             element["switches"] = tuple(shown[1:])
         if self.with_mask:
             element["mask"] = preprocess.view_mask(mask, *window)
         element["valid"] = preprocess.view_valid(
-            height, width, base, *window, self.stride
+            height, width, base, *window, self.views.stride
         )
         if sizes:
             element.update(height=height, width=width)

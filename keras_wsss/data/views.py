@@ -11,6 +11,35 @@ _VIEW_STREAM = 0
 
 
 @dataclasses.dataclass(frozen=True)
+class PixelScale:
+    """How grey levels of RGB become the input of a network.
+
+    Attributes:
+        mean: subtracted from the channels, in the order of the input.
+        deviation: divides them then, in the same order.
+        bgr: whether the input's order is blue, green, red.
+    """
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bgr: bool = False
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """RGB grey levels that become 0, within half a level."""
+        first, second, third = (
+            min(255, max(0, round(value))) for value in self.mean
+        )
+        if self.bgr:
+            return third, second, first
+        return first, second, third
+
+
+# What Caffe's networks were trained with: ImageNet's mean, no scaling.
+CAFFE = PixelScale(mean=(104.008, 116.669, 122.675), bgr=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class View:
     """A square window of the padded, resized picture.
 
@@ -49,6 +78,7 @@ class ViewSpec:
             the last: `image_size` is then a multiple of `stride` plus 1.
         inside: whether windows lie within the picture, not its padding,
             where it is large enough; always so for `min_scale` below 1.
+        pixels: how grey levels become the network's input.
     """
 
     image_size: int
@@ -58,10 +88,14 @@ class ViewSpec:
     stride: int = 16
     points: bool = False
     inside: bool = False
+    pixels: PixelScale = CAFFE
 
     def __post_init__(self) -> None:
         rest = int(self.points)
-        if self.image_size < 16 or self.image_size % self.stride != rest:
+        if (
+            self.image_size < self.stride
+            or self.image_size % self.stride != rest
+        ):
             raise ConfigError(
                 f"image_size is {self.image_size}; it must be a positive "
                 f"multiple of {self.stride}{' plus 1' if rest else ''}."

@@ -26,10 +26,10 @@ import tensorflow as tf
 
 from keras_wsss.categories import SHAPES_TARGET
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.data.preprocess import MEAN_BGR
+from keras_wsss.data.views import CAFFE
 from keras_wsss.devices import announce_devices
 from keras_wsss.encoders.layer_weights import write_layer_weights
-from keras_wsss.encoders.vgg import ARCHITECTURES, build_encoder
+from keras_wsss.encoders.vgg import VGG_SMALL
 from keras_wsss.errors import ConfigError
 from keras_wsss.shapes.drawing import Thing, blob, draw_scene
 from keras_wsss.shapes.glyphs import glyphs
@@ -130,7 +130,7 @@ def build_classifier(num_categories: int) -> keras.Model:
     Input float32 [B, S, S, 3], BGR, means subtracted; output float32 [B, C].
     """
     x = inputs = keras.Input((None, None, 3))
-    blocks = ARCHITECTURES["vgg_small"].blocks
+    blocks = VGG_SMALL.blocks
     for number, block in enumerate(blocks, start=1):
         for convolution in range(1, block.convolutions + 1):
             name = f"block{number}_conv{convolution}"
@@ -172,7 +172,7 @@ def augment(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         # Colours mean nothing here, so any order of channels will do.
         output[:] = picture[..., rng.permutation(3)]
         output *= rng.uniform(0.8, 1.1)
-    return batch - np.array(MEAN_BGR, np.float32)
+    return batch - np.array(CAFFE.mean, np.float32)
 
 
 def learn(
@@ -257,10 +257,10 @@ def encoder_weights(
             factor = gamma / np.sqrt(variance + norm.epsilon)
             kernel = layer.get_weights()[0] * factor
             weights[layer.name] = [kernel, beta - mean * factor]
-    encoder = build_encoder("vgg_small", pictures.shape[1])
+    encoder = VGG_SMALL.build(pictures.shape[1])
     for name, arrays in weights.items():
         encoder.get_layer(name).set_weights(arrays)
-    images = pictures.astype(np.float32) - np.array(MEAN_BGR, np.float32)
+    images = pictures.astype(np.float32) - np.array(CAFFE.mean, np.float32)
     features = encoder.predict(images, batch_size=32, verbose=0)[0]
     level = np.percentile(features, 99)
     *_, last = weights

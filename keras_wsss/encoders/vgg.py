@@ -1,83 +1,17 @@
 """The frozen VGG encoders: features, and the switches of four pools."""
 
-import dataclasses
-import hashlib
 import os
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_wsss.encoders.encoder import Block, Encoder, Level
 from keras_wsss.encoders.layer_weights import assign_by_name, read_layer_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.pooling import MaxPoolingWithSwitches
 
 ENCODER_WEIGHTS_VARIABLE = "KERAS_WSSS_VGG16"
-STRIDE = 16  # four 2 x 2 pools
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """Convolutions of one resolution: 3 x 3, 'same' padding, ReLU.
-
-    Attributes:
-        filters: output channels of every convolution of the block.
-        convolutions: how many of them.
-        dilation: dilation rate of the convolutions.
-    """
-
-    filters: int
-    convolutions: int
-    dilation: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """A VGG: five blocks with a pool after each but the last.
-
-    Attributes:
-        blocks: the blocks; layer names are block1_conv1, block1_conv2, ...
-            and block1_pool, ..., as in `keras.applications`.
-        feature_scale: constant factor that brings the activations of the
-            last ReLU near [0, 1].
-    """
-
-    blocks: tuple[Block, ...]
-    feature_scale: float
-
-    @property
-    def channels(self) -> int:
-        """D, channels of the features."""
-        return self.blocks[-1].filters
-
-
-ARCHITECTURES = {
-    # Simonyan & Zisserman 2015, configuration D, up to conv5_3. The factor
-    # is the one of the TransferNet release.
-    "vgg16": Architecture(
-        (
-            Block(64, 2),
-            Block(128, 2),
-            Block(256, 3),
-            Block(512, 3),
-            Block(512, 3),
-        ),
-        feature_scale=0.004,
-    ),
-    # 1/20 of the parameters, for the demo and for tests. Its weights are
-    # learned by `keras_wsss.encoders.pretrain_vgg_small`, which brings the
-    # activations near [0, 1] itself.
-    "vgg_small": Architecture(
-        (
-            Block(16, 1),
-            Block(32, 1),
-            Block(64, 2),
-            Block(128, 2),
-            Block(160, 2),
-        ),
-        feature_scale=1.0,
-    ),
-}
 
 # Statistics of the ImageNet weights that keras.applications publishes:
 # another VGG-16 of the same shape (other channel order, other training)
@@ -88,133 +22,175 @@ _VGG16_STATISTICS = {
     "mean of the block5_conv3 bias": 0.14986369,
     "maximum of the block5_conv3 bias": 9.431553,
 }
+# fc1 and fc2 of keras.applications.VGG16.
+_HEAD_SHAPES = {"fc1": (7 * 7 * 512, 4096), "fc2": (4096, 4096)}
 
 
-def architecture(name: str) -> Architecture:
-    """The architecture called `name`. Raises `ConfigError` if unknown."""
-    if name not in ARCHITECTURES:
-        raise ConfigError(
-            f"Unknown encoder '{name}'; use one of "
-            f"{', '.join(sorted(ARCHITECTURES))}."
-        )
-    return ARCHITECTURES[name]
-
-
-def build_encoder(name: str, image_size: int | None = None) -> keras.Model:
-    """Builds a frozen encoder without loading its weights.
-
-    Input: float32 [B, S, S, 3], BGR, means subtracted. Outputs, as a list:
-    features, float32 [B, S / 16, S / 16, D], after the ReLU and scaled near
-    [0, 1], and the switches of pools 1 to 4, uint8 [B, S / 2, S / 2, C1] to
-    [B, S / 16, S / 16, C4], in 0 to 3.
+class Vgg(Encoder):
+    """A VGG: blocks of convolutions with a pool after each but the last.
 
     Args:
-        name: "vgg16" (D = 512) or "vgg_small" (D = 160).
-        image_size: S, a multiple of 16; None takes any multiple of 16, also
-            of different height and width.
-
-    Returns:
-        A functional model with `trainable = False`.
-
-    Raises:
-        ConfigError: unknown name, or a size that four pools cannot halve.
+        name: of the encoder.
+        blocks: the blocks; layer names are block1_conv1, block1_conv2, ...
+            and block1_pool, ..., as in `keras.applications`.
+        feature_scale: see `Encoder`.
+        head_units: see `Encoder`.
 
     Reference:
         Hong et al., CVPR 2016, section 4.
     """
-    blocks = architecture(name).blocks
-    if image_size is not None and (image_size <= 0 or image_size % STRIDE):
-        raise ConfigError(
-            f"image_size {image_size} is not a positive multiple of {STRIDE}, "
-            f"which the four pools of {name} need; use "
-            f"{max(STRIDE, round(image_size / STRIDE) * STRIDE)}."
+
+    def __init__(
+        self,
+        name: str,
+        blocks: tuple[Block, ...],
+        feature_scale: float,
+        head_units: int,
+    ):
+        self.name = name
+        self.blocks = blocks
+        self.feature_scale = feature_scale
+        self.head_units = head_units
+        self.channels = blocks[-1].filters
+        self.stride = 2 ** (len(blocks) - 1)
+        self.pools = tuple(
+            Level(block.filters, 2**number, block.convolutions)
+            for number, block in enumerate(blocks[:-1], start=1)
         )
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    x, switches = inputs, []
-    for number, block in enumerate(blocks, start=1):
-        for convolution in range(1, block.convolutions + 1):
-            x = keras.layers.Conv2D(
-                block.filters,
-                3,
-                padding="same",
-                dilation_rate=block.dilation,
-                activation="relu",
-                kernel_initializer="he_normal",
-                name=f"block{number}_conv{convolution}",
-            )(x)
-        if number < len(blocks):
-            pool = MaxPoolingWithSwitches(name=f"block{number}_pool")
-            x, pool_switches = pool(x)
-            switches.append(pool_switches)
-    # float32 whatever the precision policy: the features are small numbers
-    # whose products (the densified attention) are smaller still.
-    features = keras.layers.Rescaling(
-        architecture(name).feature_scale, dtype="float32", name="features"
-    )(x)
-    model = keras.Model(inputs, [features, *switches], name=name)
-    model.trainable = False
-    return model
 
+    def build(self, image_size: int | None = None) -> keras.Model:
+        """Builds it without weights; see `Encoder.build`."""
+        self.check_size(image_size)
+        inputs = keras.Input((image_size, image_size, 3), name="image")
+        x, switches = inputs, []
+        for number, block in enumerate(self.blocks, start=1):
+            for convolution in range(1, block.convolutions + 1):
+                x = keras.layers.Conv2D(
+                    block.filters,
+                    3,
+                    padding="same",
+                    dilation_rate=block.dilation,
+                    activation="relu",
+                    kernel_initializer="he_normal",
+                    name=f"block{number}_conv{convolution}",
+                )(x)
+            if number < len(self.blocks):
+                pool = MaxPoolingWithSwitches(name=f"block{number}_pool")
+                x, pool_switches = pool(x)
+                switches.append(pool_switches)
+        # float32 whatever the precision policy: the features are small
+        # numbers whose products (the densified attention) are smaller still.
+        features = keras.layers.Rescaling(
+            self.feature_scale, dtype="float32", name="features"
+        )(x)
+        model = keras.Model(inputs, [features, *switches], name=self.name)
+        model.trainable = False
+        return model
 
-def load_encoder_weights(
-    model: keras.Model,
-    name: str,
-    path: str | os.PathLike[str] | None = None,
-    check_statistics: bool = True,
-) -> None:
-    """Loads the learned weights of an encoder, by layer name.
+    def load_weights(
+        self, model: keras.Model, path: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Loads learned weights by layer name; see `Encoder.load_weights`.
 
-    For vgg16, in this order: `path`; the file named by the environment
-    variable KERAS_WSSS_VGG16; the ImageNet weights in the download cache of
-    `keras.applications`, which downloads them when they are missing. For
-    vgg_small: `path`, or the weights that come with the package.
+        Args:
+            model: has the layers of `build`.
+            path: `.weights.h5` of Keras 3 or the older `.h5`, with layers
+                named block1_conv1 and so on; other layers in it are ignored.
+                None takes the weights that come with the package.
 
-    Args:
-        model: a model with the layers of `build_encoder(name)`; it may have
-            more layers.
-        name: "vgg16" or "vgg_small".
-        path: `.weights.h5` of Keras 3 or the older `.h5`, with layers named
-            block1_conv1 and so on; other layers in it are ignored.
-        check_statistics: for vgg16, refuse weights other than the published
-            ImageNet ones. Switch off to load your own VGG-16.
-
-    Raises:
-        ConfigError: no file and no download, a file that cannot be read or
-            that holds other layers, shapes or values.
-    """
-    architecture(name)
-    if path is None and name == "vgg16":
-        path = os.environ.get(ENCODER_WEIGHTS_VARIABLE) or None
-    if path is not None:
+        Raises:
+            ConfigError: a file that cannot be read or that holds other
+                layers, shapes or values.
+        """
+        path = path or Path(__file__).with_name(f"{self.name}.weights.h5")
         assign_by_name(model, read_layer_weights(path), path)
-        origin = str(path)
-    elif name == "vgg_small":
-        path = Path(__file__).with_name("vgg_small.weights.h5")
-        assign_by_name(model, read_layer_weights(path), path)
-        origin = str(path)
-    else:
-        assign_by_name(model, _downloaded_vgg16(), "keras.applications.VGG16")
-        origin = "keras.applications.VGG16"
-    if name == "vgg16" and check_statistics:
-        _check_vgg16_statistics(model, origin)
 
 
-def weights_digest(model: keras.Model) -> str:
-    """SHA-256 of a model's weights, for the keys of caches.
+class Vgg16(Vgg):
+    """The published VGG-16, with the ImageNet weights of Keras."""
 
-    Args:
-        model: any built model.
+    def load_weights(
+        self,
+        model: keras.Model,
+        path: str | os.PathLike[str] | None = None,
+        check_statistics: bool = True,
+    ) -> None:
+        """Loads the ImageNet weights by layer name.
 
-    Returns:
-        64 hexadecimal digits, a function of the values, shapes, dtypes and
-        order of the weights, not of their names.
-    """
-    digest = hashlib.sha256()
-    for variable in model.weights:
-        array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        In this order: `path`; the file named by the environment variable
+        KERAS_WSSS_VGG16; the download cache of `keras.applications`, which
+        downloads them when they are missing.
+
+        Args:
+            model: see `Vgg.load_weights`, as is the other.
+            path: the file.
+            check_statistics: refuse weights other than the published ones.
+                Switch off to load your own VGG-16.
+
+        Raises:
+            ConfigError: no file and no download, a file that cannot be read
+                or that holds other layers, shapes or values.
+        """
+        path = path or os.environ.get(ENCODER_WEIGHTS_VARIABLE)
+        origin = str(path or "keras.applications.VGG16")
+        weights = read_layer_weights(path) if path else _downloaded_vgg16()
+        assign_by_name(model, weights, origin)
+        if check_statistics:
+            _check_vgg16_statistics(model, origin)
+
+    def head_weights(self, path: str | os.PathLike[str] | None = None):
+        """fc1 and fc2; None for a file of the convolutions only.
+
+        Raises:
+            ConfigError: a file that cannot be read, or other shapes.
+        """
+        path = path or os.environ.get(ENCODER_WEIGHTS_VARIABLE)
+        if not path:
+            # The download of keras.applications has the convolutions only.
+            return None
+        weights = read_layer_weights(path)
+        if not _HEAD_SHAPES.keys() <= weights.keys():
+            return None
+        for layer, shape in _HEAD_SHAPES.items():
+            found = [np.shape(array) for array in weights[layer]]
+            if found != [shape, shape[1:]]:
+                raise ConfigError(
+                    f"{path}: layer '{layer}' has shapes {found}, but the one "
+                    f"of VGG-16 has {[shape, shape[1:]]}; give the weights of "
+                    "keras.applications.VGG16, with or without top."
+                )
+        return weights["fc1"], weights["fc2"]
+
+
+# Simonyan & Zisserman 2015, configuration D, up to conv5_3. The factor is the
+# one of the TransferNet release.
+VGG16 = Vgg16(
+    "vgg16",
+    (
+        Block(64, 2),
+        Block(128, 2),
+        Block(256, 3),
+        Block(512, 3),
+        Block(512, 3),
+    ),
+    feature_scale=0.004,
+    head_units=1024,
+)
+# 1/20 of the parameters, for the demo and for tests. Its weights are learned
+# by `keras_wsss.encoders.pretrain_vgg_small`, which brings the activations
+# near [0, 1] itself.
+VGG_SMALL = Vgg(
+    "vgg_small",
+    (
+        Block(16, 1),
+        Block(32, 1),
+        Block(64, 2),
+        Block(128, 2),
+        Block(160, 2),
+    ),
+    feature_scale=1.0,
+    head_units=192,
+)
 
 
 def _downloaded_vgg16() -> dict[str, list[np.ndarray]]:

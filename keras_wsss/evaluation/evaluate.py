@@ -18,8 +18,7 @@ from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality, choose_quality
-from keras_wsss.inference.views import RAW
+from keras_wsss.systems.quality import RAW, Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
 # Thresholds of the baselines, as a share of a map's maximum.

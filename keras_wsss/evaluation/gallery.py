@@ -27,7 +27,7 @@ _HEADINGS = {
 
 
 # The masks that the prior system makes of tags, see
-# `SegmentationSteps.training_masks`.
+# `Steps.training_masks`.
 _MASK_HEADINGS = {
     "masks on line, no CRF": "mask",
     "masks on line": "mask + CRF",

@@ -10,8 +10,8 @@ from keras_wsss.data.progress import progress
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality, choose_quality
 from keras_wsss.run_folder import HELDOUT_FILE
+from keras_wsss.systems.quality import Quality, choose_quality
 
 
 class FalsePositives:

@@ -12,7 +12,7 @@ from keras_wsss.errors import DataError
 from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import Album
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality, choose_quality
+from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.inference.quality import Quality
-from keras_wsss.inference.views import View
+from keras_wsss.systems.quality import Quality, View
 
 if TYPE_CHECKING:
     from keras_wsss.inference.predictor import Predictor

@@ -15,7 +15,7 @@ from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path, write_json
 from keras_wsss.inference.predictor import Prediction, Predictor
-from keras_wsss.inference.quality import Quality, choose_quality
+from keras_wsss.systems.quality import Quality, choose_quality
 
 PREDICTIONS_FILE = "predictions.json"
 MASKS, OVERLAYS = "masks", "overlays"

@@ -11,10 +11,7 @@ from keras_wsss.categories import Split
 from keras_wsss.config import check_values, load_config, split_of
 from keras_wsss.data.images import largest_side, read_image
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.inference.make_steps import make_steps
 from keras_wsss.inference.one_picture import Encoded, OnePicture, Prediction
-from keras_wsss.inference.quality import Quality, choose_quality
-from keras_wsss.inference.views import RAW, View, augmented_views
 from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
 from keras_wsss.run_folder import (
     CHECKPOINT_FOLDERS,
@@ -23,9 +20,15 @@ from keras_wsss.run_folder import (
     load_trained_parts,
     read_tag_rule,
 )
-from keras_wsss.systems.network import build_network
-from keras_wsss.systems.prior.network import Prior
-from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.systems import get_system
+from keras_wsss.systems.network import Network
+from keras_wsss.systems.quality import (
+    RAW,
+    Quality,
+    View,
+    augmented_views,
+    choose_quality,
+)
 from keras_wsss.tagging import TagRule
 
 __all__ = [
@@ -41,7 +44,7 @@ __all__ = [
 
 
 class Predictor:
-    """Segments pictures with a trained network of either system.
+    """Segments pictures with a trained network of any system.
 
     Example:
         predictor = Predictor.from_workdir("runs/transfer")
@@ -64,7 +67,7 @@ class Predictor:
 
     def __init__(
         self,
-        net: TransferNet | Prior,
+        net: Network,
         split: Split,
         config,
         mask_updates: int | None = None,
@@ -76,7 +79,8 @@ class Predictor:
         self.config = config
         self.mask_updates = mask_updates
         self.warning = warning
-        self.steps = make_steps(net, split, config, rule)
+        system = get_system(config.system)
+        self.steps = system.make_steps(net, split, config, rule)
         self._encode_functions: dict[float, Callable] = {}
         self._foreground_functions: dict[float, Callable] = {}
         self._crf_functions: dict[float, Callable] = {}
@@ -166,7 +170,7 @@ class Predictor:
         if max_pixels is not None:
             config.data.max_pixels = max_pixels
         split = split_of(config)
-        net = build_network(config, split)
+        net = get_system(config.system).build(config, split)
         load_run_encoder(net, workdir)
         folder = CHECKPOINT_FOLDERS[checkpoint]
         step = load_trained_parts(net, workdir, folder)

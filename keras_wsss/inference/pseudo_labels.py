@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.encodings import Encodings
@@ -26,8 +25,7 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.one_picture import Encoded, OnePicture
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality
-from keras_wsss.inference.views import View
+from keras_wsss.systems.quality import Quality, View
 
 # Pictures in work at a time. On 2 cores 200 drawn pictures of 128 pixels took
 # 11.7 s one by one and 9.7 s by two; three gained next to nothing more.
@@ -183,7 +181,7 @@ def _pseudo_label(
         return np.zeros(image.shape[:2], np.uint8)  # none of the categories
     quality, encoded = settings.quality, None
     if cache is not None:
-        encoded = _cached(image, record, quality.views, cache)
+        encoded = _cached(predictor, image, record, quality.views, cache)
     picture = OnePicture(predictor, image, encoded)
     found = picture.predict(record.labels, quality)
     threshold = predictor.config.inference.mask_threshold
@@ -193,23 +191,19 @@ def _pseudo_label(
 
 
 def _cached(
+    predictor: Predictor,
     image: np.ndarray,
     record: Record,
     views: Sequence[View],
     cache: Encodings,
 ) -> Encoded:
     """The encoder's outputs as `Predictor.encode` would give them."""
-    entries = [cache.read(record, int(view.mirror)) for view in views]
-    return Encoded(
-        image,
-        tuple(views),
-        tuple(tf.cast(e.features[None], tf.float32) for e in entries),
-        # The cache keeps the pools in ascending order, the decoder's is not.
-        tuple(
-            [tf.constant(maps[None]) for maps in e.switches[::-1]]
-            for e in entries
-        ),
-    )
+    outputs = [
+        predictor.steps.from_cache(cache.read(record, int(view.mirror)))
+        for view in views
+    ]
+    features, switches = zip(*outputs, strict=True)
+    return Encoded(image, tuple(views), features, switches)
 
 
 def _counts(

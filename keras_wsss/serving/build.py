@@ -14,12 +14,12 @@ from keras_wsss.data.images import IMAGE_SUFFIXES, open_regular
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import choose_quality
 from keras_wsss.serving.check import check_export
 from keras_wsss.serving.manifest import verify_manifest, write_manifest
 from keras_wsss.serving.samples import sample_files
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
 from keras_wsss.serving.warmup import Request, write_warmup
+from keras_wsss.systems.quality import choose_quality
 
 CATEGORIES_FILE = "assets.extra/categories.json"
 CHECKED_PICTURES = 3  # real ones, where the run's pictures are still there

@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.images import largest_side
 from keras_wsss.inference.decode import decode_picture, upright_size
-from keras_wsss.inference.quality import Quality, choose_quality
-from keras_wsss.systems.transfernet.steps import SegmentationSteps
+from keras_wsss.systems.quality import Quality, choose_quality
+from keras_wsss.systems.steps import Steps
 
 # Masks of a batch are padded to a common size; together they may have this
 # many times `max_pixels`, or one strip among large pictures would ask for
@@ -65,7 +65,7 @@ class ServingModule(tf.Module):
         options: limits and quality.
     """
 
-    def __init__(self, steps: SegmentationSteps, options: ServingOptions):
+    def __init__(self, steps: Steps, options: ServingOptions):
         super().__init__(name="keras_wsss")
         self._steps = steps
         self._options = options
@@ -307,7 +307,7 @@ class ServingModule(tf.Module):
     def _segment_one(
         self, image: tf.Tensor, wanted: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """`SegmentationSteps.segment` of uint8 [H, W, 3] and bool [C]."""
+        """`Steps.segment` of uint8 [H, W, 3] and bool [C]."""
         ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
         return self._steps.segment(
             image, ids, self._quality, self._options.max_tags

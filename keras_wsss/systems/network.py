@@ -1,127 +1,88 @@
-"""From a run's config to its network, and its weights by name.
+"""What the networks of all systems have in common, and weights by name."""
 
-Networks of both systems say which of their parts are trained
-(`trained_parts`) and which are frozen and kept beside (`frozen_parts`).
-"""
-
+import inspect
 from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from keras_wsss.categories import Split
-from keras_wsss.config import SYSTEMS
-from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.systems.prior.network import Prior, PriorConfig, build_prior
-from keras_wsss.systems.transfernet.network import (
-    TransferNet,
-    TransferNetConfig,
-    build_transfernet,
-)
+from keras_wsss.errors import DataError
+from keras_wsss.systems import get_system
 
 
-def network_config(config, split: Split) -> TransferNetConfig | PriorConfig:
-    """What decides the variables of a config's network.
+class Network(keras.Model):
+    """A functional model whose parts are attributes and share its variables.
 
-    Raises:
-        ConfigError: a field that no network can have.
+    Args:
+        inputs: see `keras.Model`.
+        outputs: see `keras.Model`.
+        arguments: from which the class builds an equal network.
+        **kwargs: name of the model.
+
+    Attributes:
+        trained_parts: names of the parts that training changes; checkpoints
+            have them.
+        frozen_parts: names of the parts that it does not; a run folder keeps
+            them once.
+        used_switches: the encoder's pools whose switches masks are made of,
+            in the order in which the network takes them.
     """
-    if config.system == "prior":
-        return PriorConfig(
-            num_categories=len(split.target_ids),
-            encoder=config.model.encoder,
-            dropout=config.prior.dropout,
-            frozen_blocks=config.prior.frozen_blocks,
-            fc6_dilation=config.prior.fc6_dilation,
-        )
-    if config.system != "transfernet":
-        raise ConfigError(
-            f"config.system is '{config.system}'; use one of "
-            f"{', '.join(SYSTEMS)}."
-        )
-    model = config.model
-    if model.judge == "tagger" and config.train.absent_per_image:
-        raise ConfigError(
-            "config.train.absent_per_image asks for absent labels, which only "
-            "config.model.judge='classifier' can answer; set it to 0 or "
-            "change the judge."
-        )
-    return TransferNetConfig(
-        num_categories=split.num_categories,
-        encoder=model.encoder,
-        image_size=config.image.size,
-        attention=model.attention,
-        attention_units=model.attention_units,
-        classifier_units=model.classifier_units,
-        absent_class=config.train.absent_per_image > 0,
-        judge=model.judge,
-        attention_gain=model.attention_gain,
-        classifier_gain=model.classifier_gain,
-        normalization=model.normalization,
-        decoder_width=model.decoder_width,
-        output_stride=model.output_stride,
-        initializer=model.initializer,
-        shortcut=model.shortcut,
-        guide_maps=model.guide_maps,
-        guide_features=model.guide_features,
-        tagger_units=model.tagger_units,
-    )
+
+    trained_parts: ClassVar[tuple[str, ...]] = ()
+    frozen_parts: ClassVar[tuple[str, ...]] = ("encoder",)
+    used_switches: tuple[int, ...] = ()
+
+    def __init__(self, inputs, outputs, arguments: Mapping[str, Any], **kwargs):
+        super().__init__(inputs, outputs, **kwargs)
+        self._arguments = dict(arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that rebuild this network, as JSON values."""
+        return {**self._arguments, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds a network from what `get_config` gave."""
+        return cls(**config)  # Keras would make a plain model of it
+
+    def rebuilt(self, **changes) -> "Network":
+        """A network with other arguments and the same weights.
+
+        Raises:
+            DataError: the weights do not fit.
+        """
+        net = type(self)(**{**self._arguments, **changes})
+        parts = (*self.frozen_parts, *self.trained_parts)
+        arrays = read_arrays(named_variables(self, parts))
+        assign_arrays(named_variables(net, parts), arrays, self.name)
+        return net
 
 
-def build_network(config, split: Split) -> TransferNet | Prior:
+def arguments_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments among the `locals()` of a network's `__init__`."""
+    others = ("self", "kwargs", "__class__")
+    return {k: v for k, v in values.items() if k not in others}
+
+
+def arguments_from(network: type[Network], group: Any) -> dict[str, Any]:
+    """Those arguments of a network that are fields of a config's group."""
+    names = inspect.signature(network).parameters
+    return {k: getattr(group, k) for k in names if hasattr(group, k)}
+
+
+def build_network(config, split: Split) -> Network:
     """Builds the network of a config, with random weights.
 
     Raises:
         ConfigError: a field that no network can have.
     """
-    wanted = network_config(config, split)
-    if isinstance(wanted, PriorConfig):
-        return build_prior(wanted)
-    try:
-        return build_transfernet(wanted)
-    except ValueError as error:
-        raise ConfigError(f"config.model: {error}.") from error
-
-
-def shape_fields(config) -> tuple[str, ...]:
-    """The fields that decide shapes of variables, other than by categories.
-
-    Weights fit into the network of another config where these are equal.
-    """
-    if config.system == "prior":
-        return ("model.encoder",)
-    fields = [
-        f"model.{name}"
-        for name in (
-            "encoder",
-            "attention",
-            "attention_units",
-            "judge",
-            "decoder_width",
-            "output_stride",
-            "shortcut",
-            "guide_maps",
-            "guide_features",
-            "tagger_units",
-        )
-    ]
-    if config.model.judge == "classifier":
-        fields.append("model.classifier_units")
-    if config.model.attention == "dense":
-        fields.append("image.size")
-    return tuple(fields)
-
-
-def usage_fields(config) -> tuple[str, ...]:
-    """The fields that decide what weights mean, though no shape."""
-    if config.system == "prior":
-        return ("prior.fc6_dilation",)
-    names = ("attention_gain", "classifier_gain", "normalization")
-    return tuple(f"model.{name}" for name in names)
+    return get_system(config.system).build(config, split)
 
 
 def named_variables(
-    net: TransferNet | Prior, parts: Iterable[str]
+    net: Network, parts: Iterable[str]
 ) -> dict[str, keras.Variable]:
     """The variables of parts of a network, by "part/layer/variable".
 

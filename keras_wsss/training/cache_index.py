@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_wsss.data import preprocess
 from keras_wsss.data.records import Record
-from keras_wsss.data.views import View, ViewSpec
+from keras_wsss.data.views import CAFFE, PixelScale, View, ViewSpec
 from keras_wsss.errors import DataError
 from keras_wsss.files import sha256
 from keras_wsss.training.cache_entry import SUFFIX
@@ -50,7 +50,7 @@ class CacheIndex:
         self._settings = {
             "encoder": encoder,
             "preprocessing": preprocess.PREPROCESSING_VERSION,
-            "mean": preprocess.MEAN_BGR,
+            **_scale_settings(views.pixels),
             "image_size": views.image_size,
             "switches": switches,
         }
@@ -126,6 +126,16 @@ class CacheIndex:
                     f"{path}: {error.strerror}; replace or remove the picture."
                 ) from None
         return self._digests[path]
+
+
+def _scale_settings(pixels: PixelScale) -> dict[str, Any]:
+    """What keys say of it; of Caffe's, what they said when there was no other.
+
+    Entries made then are found as before.
+    """
+    values = dataclasses.asdict(pixels)
+    usual = dataclasses.asdict(CAFFE)
+    return {k: v for k, v in values.items() if k == "mean" or v != usual[k]}
 
 
 def _digest(value: Any) -> bytes:

@@ -19,9 +19,9 @@ from keras_wsss.run_folder import (
     PHASE_FILE,
     read_phase,
 )
-from keras_wsss.systems.network import shape_fields
+from keras_wsss.systems import get_system
+from keras_wsss.systems.system import Phase
 from keras_wsss.training.identity import binding_differences
-from keras_wsss.training.phases import Phase
 
 
 def check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
@@ -74,7 +74,8 @@ def _check_start(config, phase: Phase, run: Path) -> None:
             f"{run} is a run of --phase {found}; --phase {phase.name} starts "
             f"from {' or '.join(phase.starts_from)}."
         )
-    changed = differing_fields(config, run, shape_fields(config))
+    fields = ("system", *get_system(config.system).shape_fields(config))
+    changed = differing_fields(config, run, fields)
     if changed:
         raise ConfigError(
             f"The network of {run} differs from this config's: "

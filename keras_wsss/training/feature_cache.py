@@ -17,23 +17,19 @@ from keras_wsss.data.encodings import Encoding
 from keras_wsss.data.pictures import PictureStore, Square
 from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec
+from keras_wsss.encoders.encoder import encoder_digest
+from keras_wsss.encoders.graphs import ConcreteFunction, encoding_function
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
+    Layout,
     looks_complete,
     read_entry,
     write_entry,
 )
 from keras_wsss.training.cache_index import CacheIndex
 from keras_wsss.training.cache_progress import CacheStatistics, Progress
-from keras_wsss.training.encoder_digest import encoder_digest
-from keras_wsss.training.encoding_function import (
-    encoding_function,
-    layout_of,
-)
-
-ALL_SWITCHES = (1, 2, 3, 4)
 
 
 class FeatureCache:
@@ -49,14 +45,12 @@ class FeatureCache:
 
     Args:
         folder: where the entries are, made when missing.
-        encoder: from float32 [B, S, S, 3] (BGR, mean subtracted) to a list:
-            features [B, S/16, S/16, D] and the switches of pools 1 to 4,
-            uint8 [B, side, side, channels].
-        views: input size, mirroring, and how windows are drawn.
+        encoder: see `Encoder.build`.
+        views: the encoder's input, mirroring, and how windows are drawn.
         crops: windows per picture besides the whole.
         seed: decides the windows.
-        switches: pools whose switches are kept: none for pictures that never
-            reach the decoder, 2 to 4 for a decoder of output stride 2.
+        switches: pools, from 1, whose switches are kept: none for pictures
+            that never reach the decoder; all by default.
         pictures: reads the pictures.
         encoder_batch: views that the encoder takes at a time.
 
@@ -72,16 +66,21 @@ class FeatureCache:
         *,
         crops: int = 0,
         seed: int = 0,
-        switches: Sequence[int] = ALL_SWITCHES,
+        switches: Sequence[int] | None = None,
         pictures: PictureStore | None = None,
         encoder_batch: int = 8,
     ):
         if crops < 0:
             raise ConfigError(f"crops is {crops}; it must be 0 or more.")
-        self.switches = tuple(sorted(set(switches)))
-        if not set(self.switches) <= set(ALL_SWITCHES):
+        pools = sum(output.dtype == "uint8" for output in encoder.outputs)
+        every = range(1, pools + 1)
+        self.switches = tuple(
+            sorted(set(every if switches is None else switches))
+        )
+        if not set(self.switches) <= set(every):
             raise ConfigError(
-                f"switches are {list(switches)}; pools 1 to 4 have some."
+                f"switches are {list(self.switches)}; pools 1 to {pools} "
+                "have some."
             )
         self.folder = Path(folder)
         self.views = views
@@ -98,7 +97,7 @@ class FeatureCache:
             encoder_digest(encoder),
             self.switches,
         )
-        self._view_image = _view_function(views.image_size)
+        self._view_image = _view_function(views)
         self._rebuild_lock = threading.Lock()
 
     @property
@@ -340,7 +339,15 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
         yield batch
 
 
-def _view_function(image_size: int) -> Callable[..., tf.Tensor]:
+def layout_of(function: ConcreteFunction) -> Layout:
+    """The shapes, without the batch, of what an `encoding_function` gives."""
+    features, *switches = (
+        tuple(output.shape[1:]) for output in function.outputs
+    )
+    return Layout(features, tuple(switches))
+
+
+def _view_function(views: ViewSpec) -> Callable[..., tf.Tensor]:
     """`preprocess.view_image` as one graph, on the CPU.
 
     Op by op it would take longer than a small encoder.
@@ -358,7 +365,7 @@ def _view_function(image_size: int) -> Callable[..., tf.Tensor]:
     def view_image(square, top, left, size, flag):
         with tf.device("/CPU:0"):
             return preprocess.view_image(
-                square, top, left, size, flag, image_size
+                square, top, left, size, flag, views.image_size, views.pixels
             )
 
     return view_image

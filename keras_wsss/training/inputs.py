@@ -1,6 +1,5 @@
 """From a config to the records and streams that training reads."""
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,46 +8,15 @@ import keras
 
 from keras_wsss.categories import Split
 from keras_wsss.config import split_of
-from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
-from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.pseudo_masks import unknown_categories, with_pseudo_masks
 from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
-from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.tags import read_tags
-from keras_wsss.data.views import ViewSpec
-from keras_wsss.encoders.vgg import architecture
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.systems import get_system
+from keras_wsss.systems.system import TrainingData
 from keras_wsss.training.feature_cache import FeatureCache
-
-# Seeds of the domains' samplers; they must differ.
-_SOURCE_SEED, _TARGET_SEED = 0, 1
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """The pictures of a run.
-
-    Attributes:
-        split: categories.
-        source: pictures with masks, for training.
-        heldout: pictures with masks, held out of training.
-        target: pictures with tags; empty when the phase uses none. Their
-            masks, if any, are pseudo labels.
-        heldout_tagged: pictures with tags, held out of training.
-        heldout_negatives: pictures, held out of training, of which it is
-            known that they hold no target category.
-        counts: what was read and what was left out, for results.json.
-    """
-
-    split: Split
-    source: tuple[Record, ...]
-    heldout: tuple[Record, ...]
-    target: tuple[Record, ...]
-    heldout_tagged: tuple[Record, ...]
-    heldout_negatives: tuple[Record, ...]
-    counts: dict
 
 
 def read_training_data(
@@ -256,120 +224,6 @@ def _check_disjoint(source: Dataset, target: Dataset, split: Split) -> None:
             raise AssertionError(f"{record.image_id}: target record with mask")
 
 
-def make_streams(
-    config,
-    data: TrainingData,
-    source_pairs: int,
-    target_pairs: int,
-    pictures: PictureStore,
-    caches: dict[str, FeatureCache],
-) -> dict[str, Stream | None]:
-    """The two domains' streams for `make_batches`.
-
-    Args:
-        config: the run's config.
-        data: its records.
-        source_pairs: source pictures per update; each brings
-            `labels_per_image` pairs at most.
-        target_pairs: target pictures per update, may be 0.
-        pictures: reads the pictures.
-        caches: "source" and "target" caches, or empty.
-    """
-    views = training_views(config)
-    taught = taught_ids(data)
-    dropout = None
-    if config.train.feature_dropout:
-        channels = architecture(config.model.encoder).channels
-        dropout = ChannelDropout(channels, config.train.feature_dropout)
-
-    def stream(domain: str, records, size, ids, seed) -> Stream | None:
-        if not size:
-            return None
-        return Stream(
-            PairSampler(
-                records,
-                pairs_per_image=config.train.labels_per_image,
-                seed=2 * config.train.seed + seed,
-                absent_per_image=config.train.absent_per_image,
-                absent_ids=ids,
-            ),
-            size,
-            views,
-            data.split.num_categories,
-            pictures,
-            caches.get(domain),
-            with_mask=has_masks(records),
-            dropout=dropout,
-            taught=taught,
-        )
-
-    return {
-        "source": stream(
-            "source",
-            data.source,
-            source_pairs,
-            data.split.source_ids,
-            _SOURCE_SEED,
-        ),
-        "target": stream(
-            "target",
-            data.target,
-            target_pairs,
-            data.split.target_ids,
-            _TARGET_SEED,
-        ),
-    }
-
-
-def taught_ids(data: TrainingData) -> frozenset[int]:
-    """Ids that some training picture has as a label."""
-    records = (*data.source, *data.target)
-    return frozenset(i for record in records for i in record.labels)
-
-
-def has_masks(records: Sequence[Record]) -> bool:
-    """Whether pictures have masks, true ones or pseudo labels."""
-    return any(record.mask is not None for record in records)
-
-
-def training_views(config) -> ViewSpec:
-    """How training pictures are cut and mirrored."""
-    return ViewSpec(
-        image_size=config.image.size,
-        resize_size=config.image.resize,
-        min_scale=config.image.min_scale,
-        mirror=config.image.mirror,
-    )
-
-
-def build_caches(
-    config,
-    data: TrainingData,
-    encoder: keras.Model,
-    switches: tuple[int, ...],
-    pictures: PictureStore,
-    report,
-    shard: tuple[int, int] = (0, 1),
-) -> dict[str, FeatureCache]:
-    """Builds what is missing of the feature cache; empty if none is set.
-
-    With several workers it is complete when all of them are done.
-    """
-    if not config.feature_cache:
-        return {}
-    caches = {}
-    for domain, records in (("source", data.source), ("target", data.target)):
-        if not records:
-            continue
-        # Without masks, pictures never reach the decoder in training.
-        drawn = has_masks(records) or config.cache_switches
-        kept = switches if drawn else ()
-        caches[domain] = build_cache(
-            config, records, encoder, kept, pictures, report, shard
-        )
-    return caches
-
-
 def build_cache(
     config,
     records: Sequence[Record],
@@ -380,6 +234,8 @@ def build_cache(
     shard: tuple[int, int] = (0, 1),
 ) -> FeatureCache:
     """The feature cache of the config's folder, complete for the records.
+
+    With several workers it is complete when all of them are done.
 
     Args:
         config: `feature_cache` is set.
@@ -393,7 +249,7 @@ def build_cache(
     cache = FeatureCache(
         config.feature_cache,
         encoder,
-        training_views(config),
+        get_system(config.system).views(config),
         crops=config.cache_windows - 1,
         seed=0,
         switches=tuple(sorted(switches)),

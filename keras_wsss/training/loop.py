@@ -19,21 +19,19 @@ from keras_wsss.checkpoints import (
 )
 from keras_wsss.config import PhaseSettings
 from keras_wsss.data.failures import iterate
-from keras_wsss.data.pipeline import Stream, make_batches
+from keras_wsss.data.pipeline import make_batches
 from keras_wsss.errors import ConfigError, Terminated, UserError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import MASK_UPDATES
 from keras_wsss.run_folder import TAGGING_FILE
 from keras_wsss.systems.network import (
+    Network,
     assign_arrays,
     named_variables,
     read_arrays,
 )
-from keras_wsss.systems.prior.network import Prior
-from keras_wsss.systems.replicated_update import ReplicatedUpdate
-from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.systems.system import Parts
 from keras_wsss.training.devices import share
-from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.heldout_tags import SHOWN, HeldOutTags
 from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.schedule import learning_rate
@@ -53,14 +51,11 @@ class Loop:
     Attributes:
         net: the network, built under the strategy's scope.
         optimizer: its optimizer.
-        warmup: the update of the first `settings.warmup_steps` steps.
-        update: the update of all others.
-        after_warmup: called before the first of these.
+        parts: updates, streams and scores of the system; its warm-up is the
+            update of the first `settings.warmup_steps` steps.
         settings: steps and learning rates of the phase.
-        streams: "source" and "target" streams of `make_batches`.
         workers: this process and those that it trains with; only the chief
             scores, saves and writes.
-        heldout: scores on held-out source pictures.
         heldout_tags: scores of the tagger on held-out tagged pictures; the
             rule that fits them is kept beside the checkpoints.
         folder: where checkpoints are.
@@ -78,15 +73,11 @@ class Loop:
             kept, or None.
     """
 
-    net: TransferNet | Prior
+    net: Network
     optimizer: keras.optimizers.Optimizer
-    warmup: ReplicatedUpdate
-    update: ReplicatedUpdate
-    after_warmup: Callable[[], None]
+    parts: Parts
     settings: PhaseSettings
-    streams: Mapping[str, Stream | None]
     workers: Workers
-    heldout: HeldOut
     heldout_tags: HeldOutTags
     folder: Path
     writer: tf.summary.SummaryWriter
@@ -121,7 +112,7 @@ class Loop:
         progress = _Progress(self, first)
         batches = iterate(
             make_batches(
-                **self.streams,
+                **self.parts.streams,
                 first_step=first,
                 num_steps=self.settings.steps - first,
                 shard=self.workers.shard,
@@ -133,10 +124,11 @@ class Loop:
         ):
             if step == self.settings.warmup_steps:
                 self._restart_optimizer()
-                self.after_warmup()
+                self.parts.after_warmup()
             rate = learning_rate(self.settings, step)
-            warm = step < self.settings.warmup_steps
-            update = self.warmup if warm else self.update
+            update = self.parts.update
+            if step < self.settings.warmup_steps:
+                update = self.parts.warmup or update
             shared = share(self.workers.strategy, batch, self.workers.count)
             values = update(shared, rate)
             # Look at the losses one step late, so that the device never
@@ -314,7 +306,8 @@ class _Progress:
         if not loop.workers.is_chief:
             return {}
         start = time.perf_counter()
-        scores, tags = loop.heldout.scores(), loop.heldout_tags.scores()
+        scores = dict(loop.parts.heldout())
+        tags = loop.heldout_tags.scores()
         shown = {
             "source": scores,
             "tags": {
@@ -355,7 +348,7 @@ class _Progress:
     def _not_finite(self, step: int, name: str, batch) -> str:
         pairs = []
         for domain, part in batch.items():
-            records = self._loop.streams[domain].sampler.records
+            records = self._loop.parts.streams[domain].sampler.records
             for row, index in enumerate(np.asarray(part["record"])):
                 labels = [int(v) for v in np.asarray(part["labels"][row]) if v]
                 pairs.append(f"{records[index].image_path} {labels}")

@@ -15,9 +15,7 @@ from keras_wsss.checkpoints import (
     save_checkpoint,
 )
 from keras_wsss.config import PhaseSettings, check_values, to_json
-from keras_wsss.data.pictures import PictureStore
 from keras_wsss.devices import announce_devices, computing_devices
-from keras_wsss.encoders.vgg import load_encoder_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
@@ -36,23 +34,14 @@ from keras_wsss.run_folder import (
     load_run_encoder,
     read_results,
 )
-from keras_wsss.systems.network import (
-    build_network,
-    named_variables,
-    read_arrays,
-    usage_fields,
-)
-from keras_wsss.systems.prior.system import PRIOR
-from keras_wsss.systems.system import Job, Parts, System
-from keras_wsss.systems.transfernet.examples import (
-    TransferExamples,
-    masked_examples,
-    tagged_examples,
-)
-from keras_wsss.systems.transfernet.update import (
-    Objective,
-    Update,
-    make_optimizer,
+from keras_wsss.systems import get_phase, get_system
+from keras_wsss.systems.network import Network, named_variables, read_arrays
+from keras_wsss.systems.system import (
+    Job,
+    Parts,
+    Phase,
+    System,
+    TrainingData,
 )
 from keras_wsss.training.claim import (
     check_folder,
@@ -61,18 +50,13 @@ from keras_wsss.training.claim import (
 )
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
-from keras_wsss.training.encoding_function import encoding_of
-from keras_wsss.training.heldout import HeldOut, tag_scorer
+from keras_wsss.training.heldout_tags import HeldOutTags
 from keras_wsss.training.inputs import (
-    TrainingData,
     build_cache,
-    build_caches,
     heldout_lists,
-    make_streams,
     read_training_data,
 )
 from keras_wsss.training.loop import Loop
-from keras_wsss.training.phases import Phase, get_phase
 from keras_wsss.training.start import load_start
 from keras_wsss.training.summaries import Watch, event_errors, write_graph
 from keras_wsss.training.workers import (
@@ -139,13 +123,16 @@ def train(
     for note in notes:
         report(note)
     with workers.together():
+        system = get_system(config.system)
         job = _prepare(
-            config, phase, settings, workers, workdir, init_from, report
+            config, system, phase, settings, workers, workdir, init_from, report
         )
-        parts = _SYSTEMS[phase.system].assemble(job)
-        results = _loop(job, parts, workdir).run()
+        parts = system.assemble(job)
+        before = count_mask_updates(Path(init_from)) if init_from else 0
+        results = _loop(job, parts, workdir, workers, before, report).run()
         if workers.is_chief:
-            results |= _figures(job, parts, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            results |= _figures(job, parts, workers, seconds)
             write_json(workdir / RESULTS_FILE, results)
         # A worker that leaves before would be taken for lost.
         workers.meet()
@@ -157,7 +144,14 @@ def _silent(_: str) -> None:
 
 
 def _prepare(
-    config, phase: Phase, settings, workers: Workers, workdir, init_from, report
+    config,
+    system: System,
+    phase: Phase,
+    settings,
+    workers: Workers,
+    workdir,
+    init_from,
+    report,
 ) -> Job:
     """Records, and a network with the weights that it starts from."""
     data = read_training_data(
@@ -166,7 +160,7 @@ def _prepare(
         with_source=phase.source,
     )
     _report_ignored(config, data, report)
-    strategy, system = workers.strategy, _SYSTEMS[phase.system]
+    strategy = workers.strategy
     for field in ("source_pairs", "target_pairs"):
         check_divisible(
             strategy, getattr(settings, field), f"{phase.name}.{field}"
@@ -177,7 +171,7 @@ def _prepare(
         "give all workers the same command, config and files",
     )
     with strategy.scope():
-        net = build_network(config, data.split)
+        net = system.build(config, data.split)
         optimizer = system.make_optimizer(config)
         optimizer.build(
             [
@@ -191,28 +185,34 @@ def _prepare(
         "versions": library_versions(),
         "devices": computing_devices(workers.local_replicas),
     }
-    mask_updates = 0
     if init_from:
         about |= _start(config, net, data.split, Path(init_from), report)
-        mask_updates = count_mask_updates(Path(init_from))
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
-        system.load_start(config, net, workdir, init_from, report)
+        _load_first_weights(config, system, net, workdir, init_from, report)
         claim_folder(config, phase, workdir, init_from, about)
         write_json(workdir / HELDOUT_FILE, heldout_lists(data))
     workers.meet()
     if not workers.is_chief:
-        system.load_start(config, net, workdir, init_from, report)
+        _load_first_weights(config, system, net, workdir, init_from, report)
+
+    def encodings(records, switches, pictures, shared=True):
+        shard = workers.shard if shared else (0, 1)
+        return build_cache(
+            config, records, net.encoder, switches, pictures, report, shard
+        )
+
     return Job(
         config,
         phase,
         settings,
         data,
+        system.views(config),
         net,
         optimizer,
-        workers,
-        report,
-        mask_updates,
+        strategy,
+        workers.is_chief,
+        encodings if config.feature_cache and net.frozen_parts else None,
     )
 
 
@@ -244,7 +244,9 @@ def _start(config, net, split: Split, run: Path, report) -> dict:
     """Trained weights of the run to start from; what about.json says of it."""
     categories = load_start(net, config, split, run)
     report(categories.sentence(run))
-    if used := differing_fields(config, run, usage_fields(config)):
+    if used := differing_fields(
+        config, run, get_system(config.system).usage_fields(config)
+    ):
         report(
             f"The weights of {run} were trained otherwise: {'; '.join(used)}."
         )
@@ -259,27 +261,54 @@ def _named(data: TrainingData) -> list:
     ]
 
 
-def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
-    """The loop of a run; it writes events in the chief only."""
+def _heldout_tags(job: Job, parts: Parts) -> HeldOutTags:
+    """Held-out tags that this process scores: the chief, all.
+
+    Without target pictures nothing teaches the tagger what is scored.
+    """
+    data = job.data
+    watched = job.is_chief and data.target and parts.tag_scorer
+    return HeldOutTags(
+        data.split,
+        data.heldout_tagged if watched else (),
+        data.heldout_negatives if watched else (),
+        parts.tag_scorer,
+    )
+
+
+def _loop(
+    job: Job,
+    parts: Parts,
+    workdir: Path,
+    workers: Workers,
+    mask_updates: int,
+    report,
+) -> Loop:
+    """The loop of a run; it writes events in the chief only.
+
+    Args:
+        job: the run.
+        parts: of its system.
+        workdir: run folder.
+        workers: this process and those that it trains with.
+        mask_updates: updates that taught masks in the runs before.
+        report: called with progress lines.
+    """
     config, events = job.config, workdir / EVENTS
     writer = tf.summary.create_noop_writer()
-    if job.workers.is_chief:
+    if workers.is_chief:
         fresh = not events.exists()
         with event_errors():
             writer = tf.summary.create_file_writer(str(events))
         if fresh:
-            write_graph(writer, parts.graph)
+            write_graph(writer, job.net)
     return Loop(
         net=job.net,
         optimizer=job.optimizer,
-        warmup=parts.warmup,
-        update=parts.update,
-        after_warmup=parts.after_warmup,
+        parts=parts,
         settings=job.settings,
-        streams=parts.streams,
-        workers=job.workers,
-        heldout=parts.heldout,
-        heldout_tags=parts.heldout_tags,
+        workers=workers,
+        heldout_tags=_heldout_tags(job, parts),
         folder=workdir / CHECKPOINTS,
         writer=writer,
         watch=Watch(
@@ -291,9 +320,9 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
         ),
         meta={"phase": job.phase.name, "config": to_json(config)},
         mask_updates=lambda step: (
-            job.mask_updates + own_mask_updates(config, job.phase.name, step)
+            mask_updates + own_mask_updates(config, job.phase.name, step)
         ),
-        report=job.report,
+        report=report,
         log_every=config.train.log_every,
         checkpoint_every=config.train.checkpoint_every,
         heldout_every=config.train.heldout_every,
@@ -302,8 +331,9 @@ def _loop(job: Job, parts: Parts, workdir: Path) -> Loop:
     )
 
 
-def _figures(job: Job, parts: Parts, seconds: float) -> dict:
+def _figures(job: Job, parts: Parts, workers: Workers, seconds: float) -> dict:
     """What results.json says beside the loop's own figures."""
+    streams = {name: s for name, s in parts.streams.items() if s and s.cache}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "phase": job.phase.name,
@@ -311,88 +341,13 @@ def _figures(job: Job, parts: Parts, seconds: float) -> dict:
         "split": job.data.split.name,
         "seed": job.config.train.seed,
         "data": job.data.counts,
-        **parts.results(),
+        "cache": {name: s.cache.results() for name, s in streams.items()},
         "versions": library_versions(),
         "devices": job.strategy.num_replicas_in_sync,
-        "workers": job.workers.count,
+        "workers": workers.count,
         "minutes": seconds / 60,
         "peak_memory_gb": peak / 1e6,
     }
-
-
-def _assemble(job: Job) -> Parts:
-    """The parts of TransferNet's loop."""
-    config, data, net = job.config, job.data, job.net
-    pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
-    # With `cache_switches` all phases and the pseudo labels share entries.
-    drawn = job.phase.masks or config.cache_switches
-    switches = net.used_switches if drawn else ()
-    caches = build_caches(
-        config,
-        data,
-        net.encoder,
-        switches,
-        pictures,
-        job.report,
-        job.workers.shard,
-    )
-
-    encode = encoding_of(net)
-
-    def scorer(records):
-        cache = None
-        if config.feature_cache and config.image.mirror:
-            cache = build_cache(
-                config, records, net.encoder, switches, pictures, job.report
-            )
-        return tag_scorer(net, records, pictures, encode, cache)
-
-    def update(mask_weight: float) -> Update:
-        objective = Objective(
-            mask_weight,
-            config.train.tag_weight,
-            config.train.labels_per_image,
-            config.train.overlap_weight,
-        )
-        return Update(net, job.optimizer, objective, job.strategy)
-
-    return Parts(
-        warmup=update(0.0),
-        update=update(config.train.mask_weight if job.phase.masks else 0.0),
-        streams=make_streams(
-            config,
-            data,
-            job.settings.source_pairs,
-            job.settings.target_pairs,
-            pictures,
-            caches,
-        ),
-        heldout=HeldOut(net, data.split, job.watched, pictures, encode=encode),
-        heldout_tags=job.watched_tags(scorer),
-        examples=_examples(job, pictures, encode),
-        graph=net.model,
-        embeddings=net.label_embeddings,
-        results=lambda: {
-            "cache": {name: cache.results() for name, cache in caches.items()}
-        },
-    )
-
-
-def _examples(job: Job, pictures: PictureStore, encode) -> TransferExamples:
-    """Held-out source pictures and tagged target pictures to look at."""
-    config, data, pairs = job.config, job.data, {}
-    if job.workers.is_chief:
-        count, size = config.train.examples, config.image.size
-        # Scored categories first: they are what the run is for.
-        scored = data.split.scored_ids
-        others = [i for i in data.split.target_ids if i not in scored]
-        pairs = {
-            "source": masked_examples(data.heldout, pictures, size, count),
-            "target": tagged_examples(data.target, (*scored, *others), count),
-        }
-    return TransferExamples(
-        job.net, data.split, pairs, pictures, config.inference, encode
-    )
 
 
 def _settings(config, phase: Phase) -> PhaseSettings:
@@ -406,30 +361,23 @@ def _settings(config, phase: Phase) -> PhaseSettings:
     return settings
 
 
-def _load_encoder(config, net, workdir: Path, init_from, report) -> None:
-    """Encoder from the run to start from, or its weights file; kept here."""
-    # Before the folder is claimed, an encoder may be of another command that
-    # was killed.
-    kept = (workdir / CONFIG_FILE).exists() and list_checkpoints(
-        workdir / ENCODER
-    )
+def _load_first_weights(
+    config, system: System, net: Network, workdir: Path, init_from, report
+) -> None:
+    """What training does not change, or begins with; frozen parts are kept."""
+    # Before the folder is claimed, weights may be of another command that was
+    # killed. Whoever reads them says what is damaged.
+    begun = (workdir / CONFIG_FILE).exists()
+    kept = begun and list_checkpoints(workdir / ENCODER)
     if init_from:
         load_run_encoder(net, Path(init_from))
     elif kept:
         load_run_encoder(net, workdir)
-    else:
-        load_encoder_weights(
-            net.encoder,
-            config.model.encoder,
-            config.model.encoder_weights or None,
-        )
-    if not kept:
-        arrays = read_arrays(named_variables(net, [ENCODER]))
+    elif net.frozen_parts or not list_checkpoints(workdir / CHECKPOINTS):
+        system.load_start(config, net, report)
+    if net.frozen_parts and not kept:
+        arrays = read_arrays(named_variables(net, net.frozen_parts))
         save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))
 
 
 _NAMED_BAD = 20  # pictures named in the log; about.json names all
-_SYSTEMS = {
-    "transfernet": System(make_optimizer, _load_encoder, _assemble),
-    "prior": PRIOR,
-}

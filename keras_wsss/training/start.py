@@ -7,15 +7,14 @@ from pathlib import Path
 from keras_wsss.categories import Split, same_categories
 from keras_wsss.config import load_config, split_of
 from keras_wsss.run_folder import CONFIG_FILE, read_trained_arrays
+from keras_wsss.systems import get_system
 from keras_wsss.systems.category_axes import carry_over
 from keras_wsss.systems.network import (
+    Network,
     assign_arrays,
     named_variables,
-    network_config,
     read_arrays,
 )
-from keras_wsss.systems.prior.network import Prior
-from keras_wsss.systems.transfernet.network import TransferNet
 
 _NAMED = 12  # categories carried over that a line names
 
@@ -55,7 +54,7 @@ class CarriedCategories:
 
 
 def load_start(
-    net: TransferNet | Prior, config, split: Split, run: Path
+    net: Network, config, split: Split, run: Path
 ) -> CarriedCategories:
     """Gives a new network the trained weights of a run, by category name.
 
@@ -76,8 +75,8 @@ def load_start(
     """
     run_config = load_config(run / CONFIG_FILE)
     run_split = split_of(run_config)
-    there = network_config(run_config, run_split).category_axes(run_split)
-    here = network_config(config, split).category_axes(split)
+    axes_of = get_system(config.system).category_axes
+    there, here = axes_of(run_config, run_split), axes_of(config, split)
     same = same_categories(split, run_split)
     _, arrays = read_trained_arrays(run)
     variables = named_variables(net, net.trained_parts)

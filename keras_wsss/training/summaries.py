@@ -16,7 +16,7 @@ from keras_wsss.categories import Split
 from keras_wsss.drawing import Row, draw_sheet
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
-from keras_wsss.systems.transfernet.examples import ExampleRows
+from keras_wsss.systems.system import ExampleRows
 
 TILE = 144  # pixels, side of a picture in TensorBoard
 _QUALITY = 88
@@ -142,16 +142,15 @@ def write_graph(writer: tf.summary.SummaryWriter, model: keras.Model) -> None:
 
     Args:
         writer: TensorBoard writer.
-        model: any number of inputs; unknown sizes stay unknown.
+        model: a functional one; unknown sizes stay unknown.
     """
-    inputs = [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.inputs]
-    function = tf.function(
-        lambda *values: model(
-            list(values) if len(values) > 1 else values[0], training=False
-        ),
-        autograph=False,
+    inputs = keras.tree.map_structure(
+        lambda i: tf.TensorSpec(i.shape, i.dtype, i.name), model.input
     )
-    graph = function.get_concrete_function(*inputs).graph
+    function = tf.function(
+        lambda values: model(values, training=False), autograph=False
+    )
+    graph = function.get_concrete_function(inputs).graph
     with event_errors(), writer.as_default(step=0):
         tf.summary.graph(graph)
         writer.flush()

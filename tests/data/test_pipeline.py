@@ -157,7 +157,7 @@ def test_no_tuner_holds_up_the_end(records):
     """Its thread may sleep a minute, and the last `next` waits for it."""
     for dataset in (
         make_batches(source=_stream(records), num_steps=1),
-        evaluation_batches(records, SIZE, 2),
+        evaluation_batches(records, ViewSpec(SIZE), 2),
     ):
         assert dataset.options().autotune.enabled is False
 
@@ -299,7 +299,9 @@ def test_bad_images_are_dropped_and_counted(records):
 @pytest.mark.parametrize("mirror", [False, True])
 def test_evaluation_gives_every_picture_once_in_order(records, mirror):
     batches = _take(
-        evaluation_batches(records[:3], SIZE, 2, mirror=mirror, with_mask=True)
+        evaluation_batches(
+            records[:3], ViewSpec(SIZE), 2, mirror=mirror, with_mask=True
+        )
     )
     joined = tf.nest.map_structure(
         lambda *values: np.concatenate(values), *batches
@@ -326,10 +328,12 @@ def test_evaluation_gives_every_picture_once_in_order(records, mirror):
 
 
 def test_evaluation_keeps_to_max_labels(records):
-    batch = _take(evaluation_batches(records, SIZE, 4, max_labels=5))[0]
+    batch = _take(evaluation_batches(records, ViewSpec(SIZE), 4, max_labels=5))[
+        0
+    ]
     assert batch["labels"].shape == (4, 5)
     with pytest.raises(ConfigError, match="3 labels, more than max_labels 2"):
-        evaluation_batches(records, SIZE, 4, max_labels=2)
+        evaluation_batches(records, ViewSpec(SIZE), 4, max_labels=2)
 
 
 class ConstantEncodings:
@@ -397,7 +401,7 @@ def test_cached_encodings_of_another_size_are_refused(records):
 def test_evaluation_from_cached_encodings(records):
     batches = _take(
         evaluation_batches(
-            records, SIZE, 3, mirror=True, cache=ConstantEncodings()
+            records, ViewSpec(SIZE), 3, mirror=True, cache=ConstantEncodings()
         )
     )
     features = np.concatenate([batch["features"] for batch in batches])

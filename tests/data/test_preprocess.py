@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data import preprocess
-from keras_wsss.data.views import ViewSpec
+from keras_wsss.data.views import CAFFE, ViewSpec
 from keras_wsss.errors import ConfigError
 
 
@@ -233,7 +233,7 @@ def test_scaled_views_stay_in_the_picture_where_it_is_large_enough():
 
 def test_padding_in_another_colour():
     image = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
-    square = preprocess.pad_image(tf.constant(image), preprocess.MEAN_COLOUR)
+    square = preprocess.pad_image(tf.constant(image), CAFFE.mean_colour)
     assert square.dtype == tf.uint8
     np.testing.assert_array_equal(square[:5], image)
     padding = preprocess.to_encoder_input(square[5:])

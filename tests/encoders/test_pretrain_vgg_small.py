@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_wsss.categories import SHAPES_TARGET
-from keras_wsss.data.preprocess import MEAN_BGR
+from keras_wsss.data.views import CAFFE
+from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.pretrain_vgg_small import (
     STAGES,
     augment,
@@ -17,7 +18,6 @@ from keras_wsss.encoders.pretrain_vgg_small import (
     learn,
     main,
 )
-from keras_wsss.encoders.vgg import build_encoder
 from keras_wsss.errors import ConfigError
 from keras_wsss.shapes.glyphs import glyphs
 from keras_wsss.shapes.outlines import OUTLINES
@@ -57,7 +57,7 @@ def test_augmentation_keeps_size_and_removes_the_mean(drawn):
     batch = augment(pictures, np.random.default_rng(0))
     assert batch.shape == pictures.shape
     assert batch.dtype == np.float32
-    assert 128 * 0.79 < (batch[0, 0, 0] + MEAN_BGR).mean() < 128 * 1.11
+    assert 128 * 0.79 < (batch[0, 0, 0] + CAFFE.mean).mean() < 128 * 1.11
     batch = augment(drawn[0], np.random.default_rng(0))
     assert not np.array_equal(
         batch, augment(drawn[0], np.random.default_rng(1))
@@ -70,7 +70,7 @@ def test_learning_lowers_the_loss(drawn, capsys):
     stage = dataclasses.replace(STAGES[2], batch=8)
     pictures, tags = (array[:8] for array in drawn)
     entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
-    images = pictures.astype(np.float32) - np.array(MEAN_BGR, np.float32)
+    images = pictures.astype(np.float32) - np.array(CAFFE.mean, np.float32)
     before = float(entropy(tags, model(images, training=True)))
     learn(model, stage, pictures, tags, steps=12, seed=3)
     assert float(entropy(tags, model(images, training=True))) < before
@@ -92,11 +92,11 @@ def test_folded_weights_compute_what_the_classifier_does(drawn):
                     generator.uniform(0.5, 2, variance.shape),
                 ]
             )
-    encoder = build_encoder("vgg_small", 96)
+    encoder = get_encoder("vgg_small").build(96)
     for name, arrays in encoder_weights(model, drawn[0]).items():
         assert all(array.dtype == np.float16 for array in arrays)
         encoder.get_layer(name).set_weights(arrays)
-    images = drawn[0].astype(np.float32) - np.array(MEAN_BGR, np.float32)
+    images = drawn[0].astype(np.float32) - np.array(CAFFE.mean, np.float32)
     last_relu = keras.Model(
         model.inputs, model.get_layer("block5_conv2_relu").output
     )

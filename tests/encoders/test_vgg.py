@@ -7,17 +7,13 @@ import keras
 import numpy as np
 import pytest
 
+from keras_wsss.encoders import encoder_names, get_encoder
+from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.layer_weights import (
     read_layer_weights,
     write_layer_weights,
 )
-from keras_wsss.encoders.vgg import (
-    ARCHITECTURES,
-    ENCODER_WEIGHTS_VARIABLE,
-    build_encoder,
-    load_encoder_weights,
-    weights_digest,
-)
+from keras_wsss.encoders.vgg import ENCODER_WEIGHTS_VARIABLE
 from keras_wsss.errors import ConfigError
 
 
@@ -30,7 +26,7 @@ def other_vgg16_weights():
             np.full(tuple(variable.shape), 1e-4 * next(numbers), np.float32)
             for variable in layer.weights
         ]
-        for layer in build_encoder("vgg16").layers
+        for layer in get_encoder("vgg16").build().layers
         if layer.weights
     }
 
@@ -48,7 +44,7 @@ def picture(size, batch=1):
 
 
 def test_vgg16_has_the_published_layers_and_parameters():
-    model = build_encoder("vgg16", 320)
+    model = get_encoder("vgg16").build(320)
     published = keras.applications.VGG16(include_top=False, weights=None)
     assert model.count_params() == 14_714_688
     assert [layer.name for layer in model.layers if layer.weights] == [
@@ -64,8 +60,8 @@ def test_vgg16_has_the_published_layers_and_parameters():
 
 
 def test_equals_keras_applications(weights_path):
-    model = build_encoder("vgg16", 64)
-    load_encoder_weights(model, "vgg16", weights_path)
+    model = get_encoder("vgg16").build(64)
+    get_encoder("vgg16").load_weights(model, weights_path)
     published = keras.applications.VGG16(include_top=False, weights=None)
     published.load_weights(weights_path)
     names = ["block5_conv3", *(f"block{b}_conv3" for b in (3, 4))]
@@ -87,18 +83,18 @@ def test_equals_keras_applications(weights_path):
         assert np.mean(windows.argmax(-1) == found.numpy()) > 0.9999
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", encoder_names())
 def test_is_frozen_and_can_be_summarised(name):
-    model = build_encoder(name)
+    model = get_encoder(name).build()
     assert model.trainable_variables == []
     lines = []
     model.summary(print_fn=lambda line, **_: lines.append(line))
     assert "block4_pool" in "\n".join(lines)
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", encoder_names())
 def test_any_multiple_of_16(name):
-    features, *switches = build_encoder(name)(np.zeros((1, 32, 48, 3)))
+    features, *switches = get_encoder(name).build()(np.zeros((1, 32, 48, 3)))
     assert features.shape[:3] == (1, 2, 3)
     assert features.dtype == "float32"
     assert [s.shape[1:3] for s in switches] == [
@@ -113,19 +109,19 @@ def test_any_multiple_of_16(name):
 @pytest.mark.parametrize("size", [0, -16, 100])
 def test_refuses_sizes_that_pools_cannot_halve(size):
     with pytest.raises(ConfigError, match="multiple of 16"):
-        build_encoder("vgg_small", size)
+        get_encoder("vgg_small").build(size)
 
 
 def test_refuses_unknown_names():
     with pytest.raises(ConfigError, match=r"vgg19.*vgg16, vgg_small"):
-        build_encoder("vgg19")
+        get_encoder("vgg19")
 
 
 def test_mixed_precision_keeps_float32_features():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        features, *switches = build_encoder("vgg_small", 32)(picture(32))
+        features, *switches = get_encoder("vgg_small").build(32)(picture(32))
     finally:
         keras.config.set_dtype_policy(before)
     assert features.dtype == "float32"
@@ -133,13 +129,13 @@ def test_mixed_precision_keeps_float32_features():
 
 
 def test_digest_follows_the_values():
-    one, two = build_encoder("vgg_small", 32), build_encoder("vgg_small", 64)
-    assert weights_digest(one) != weights_digest(two)
+    one, two = (get_encoder("vgg_small").build(32) for _ in range(2))
+    assert encoder_digest(one) != encoder_digest(two)
     two.set_weights(one.get_weights())
-    assert weights_digest(one) == weights_digest(two)
+    assert encoder_digest(one) == encoder_digest(two)
     bias = two.get_layer("block1_conv1").bias
     bias.assign(bias + 1e-6)
-    assert weights_digest(one) != weights_digest(two)
+    assert encoder_digest(one) != encoder_digest(two)
 
 
 def test_other_vgg16_weights_are_refused_unless_wanted(
@@ -147,25 +143,25 @@ def test_other_vgg16_weights_are_refused_unless_wanted(
 ):
     path = tmp_path / "mine.weights.h5"
     write_layer_weights(path, other_vgg16_weights)
-    model = build_encoder("vgg16")
+    model = get_encoder("vgg16").build()
     with pytest.raises(ConfigError, match=r"mine.*published"):
-        load_encoder_weights(model, "vgg16", path)
-    load_encoder_weights(model, "vgg16", path, check_statistics=False)
+        get_encoder("vgg16").load_weights(model, path)
+    get_encoder("vgg16").load_weights(model, path, check_statistics=False)
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path):
-    small = build_encoder("vgg_small")
+    small = get_encoder("vgg_small").build()
     path = tmp_path / "small.weights.h5"
     small.save_weights(path)
-    model = build_encoder("vgg16")
-    before = weights_digest(model)
+    model = get_encoder("vgg16").build()
+    before = encoder_digest(model)
     with pytest.raises(ConfigError, match=r"small\.weights\.h5.*block1_conv1"):
-        load_encoder_weights(model, "vgg16", path)
-    assert weights_digest(model) == before
+        get_encoder("vgg16").load_weights(model, path)
+    assert encoder_digest(model) == before
     one_layer = {"block1_conv1": small.get_layer("block1_conv1").get_weights()}
     write_layer_weights(path, one_layer)
     with pytest.raises(ConfigError, match="no weights for layer 'block2_conv1"):
-        load_encoder_weights(small, "vgg_small", path)
+        get_encoder("vgg_small").load_weights(small, path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5" * 100, None])
@@ -174,7 +170,7 @@ def test_unreadable_files_are_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"bad\.weights\.h5"):
-        load_encoder_weights(build_encoder("vgg16"), "vgg16", path)
+        get_encoder("vgg16").load_weights(get_encoder("vgg16").build(), path)
 
 
 def test_truncated_files_are_refused(tmp_path, other_vgg16_weights):
@@ -182,11 +178,11 @@ def test_truncated_files_are_refused(tmp_path, other_vgg16_weights):
     write_layer_weights(path, other_vgg16_weights)
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(ConfigError, match=r"cut\.weights\.h5"):
-        load_encoder_weights(build_encoder("vgg16"), "vgg16", path)
+        get_encoder("vgg16").load_weights(get_encoder("vgg16").build(), path)
 
 
 def test_not_finite_weights_are_refused(tmp_path):
-    model = build_encoder("vgg_small")
+    model = get_encoder("vgg_small").build()
     weights = {
         layer.name: layer.get_weights()
         for layer in model.layers
@@ -196,13 +192,13 @@ def test_not_finite_weights_are_refused(tmp_path):
     path = tmp_path / "nan.weights.h5"
     write_layer_weights(path, weights)
     with pytest.raises(ConfigError, match=r"block3_conv1.*finite"):
-        load_encoder_weights(model, "vgg_small", path)
+        get_encoder("vgg_small").load_weights(model, path)
 
 
 def test_environment_variable_names_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv(ENCODER_WEIGHTS_VARIABLE, str(tmp_path / "gone.h5"))
     with pytest.raises(ConfigError, match=r"gone\.h5 does not exist"):
-        load_encoder_weights(build_encoder("vgg16"), "vgg16")
+        get_encoder("vgg16").load_weights(get_encoder("vgg16").build())
 
 
 def test_offline_without_a_file_says_what_to_do(monkeypatch, no_variable):
@@ -211,7 +207,7 @@ def test_offline_without_a_file_says_what_to_do(monkeypatch, no_variable):
 
     monkeypatch.setattr(keras.applications, "VGG16", offline)
     with pytest.raises(ConfigError) as caught:
-        load_encoder_weights(build_encoder("vgg16"), "vgg16")
+        get_encoder("vgg16").load_weights(get_encoder("vgg16").build())
     assert "--encoder_weights" in str(caught.value)
     assert ENCODER_WEIGHTS_VARIABLE in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -224,8 +220,8 @@ def test_downloaded_weights_are_copied_by_name(
     for name, arrays in other_vgg16_weights.items():
         published.get_layer(name).set_weights(arrays)
     monkeypatch.setattr(keras.applications, "VGG16", lambda **_: published)
-    model = build_encoder("vgg16")
-    load_encoder_weights(model, "vgg16", check_statistics=False)
+    model = get_encoder("vgg16").build()
+    get_encoder("vgg16").load_weights(model, check_statistics=False)
     for name, arrays in other_vgg16_weights.items():
         for one, two in zip(
             model.get_layer(name).get_weights(), arrays, strict=True

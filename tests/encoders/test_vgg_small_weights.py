@@ -5,14 +5,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_wsss.data.preprocess import MEAN_BGR
+from keras_wsss.data.views import CAFFE
+from keras_wsss.encoders import get_encoder
+from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.layer_weights import read_layer_weights
 from keras_wsss.encoders.pretrain_vgg_small import STAGES, draw_pictures
-from keras_wsss.encoders.vgg import (
-    build_encoder,
-    load_encoder_weights,
-    weights_digest,
-)
 from keras_wsss.shapes.outlines import OUTLINES
 
 PACKAGED = (
@@ -27,12 +24,12 @@ def test_package_weights_are_small_and_of_half_precision():
 
 
 def test_package_weights_give_features_near_0_to_1():
-    model = build_encoder("vgg_small", 96)
-    before = weights_digest(model)
-    load_encoder_weights(model, "vgg_small")
-    assert weights_digest(model) != before
+    model = get_encoder("vgg_small").build(96)
+    before = encoder_digest(model)
+    get_encoder("vgg_small").load_weights(model)
+    assert encoder_digest(model) != before
     pictures, _ = draw_pictures(STAGES[2], 24, 1, dict(OUTLINES))
-    images = pictures.astype(np.float32) - np.array(MEAN_BGR, np.float32)
+    images = pictures.astype(np.float32) - np.array(CAFFE.mean, np.float32)
     features = keras.ops.convert_to_numpy(model(images)[0])
     assert 0.7 < np.percentile(features, 99) < 1.4
     assert 0.01 < features.mean() < 0.5

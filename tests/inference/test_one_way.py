@@ -26,14 +26,19 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.quality import Quality, choose_quality
-from keras_wsss.inference.views import RAW, View, augmented_views
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
 from keras_wsss.systems.network import (
     assign_arrays,
     build_network,
     named_variables,
     read_arrays,
+)
+from keras_wsss.systems.quality import (
+    RAW,
+    Quality,
+    View,
+    augmented_views,
+    choose_quality,
 )
 
 PICTURES = 3

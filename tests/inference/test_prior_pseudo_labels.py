@@ -15,8 +15,7 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.quality import Quality
-from keras_wsss.inference.views import View
+from keras_wsss.systems.quality import Quality, View
 from keras_wsss.training.inputs import read_target_records
 
 VIEWS = (View(), View(mirror=True))

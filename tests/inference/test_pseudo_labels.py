@@ -19,8 +19,7 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.quality import Quality, choose_quality
-from keras_wsss.inference.views import augmented_views
+from keras_wsss.systems.quality import Quality, augmented_views, choose_quality
 from keras_wsss.training.inputs import (
     read_target_records,
     read_training_data,

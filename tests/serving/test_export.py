@@ -14,14 +14,13 @@ from tiny import run_script
 
 from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
-from keras_wsss.inference.quality import Quality, choose_quality
-from keras_wsss.inference.views import View
 from keras_wsss.serving import client_rest, reload
 from keras_wsss.serving.build import export_model
 from keras_wsss.serving.check import check_export
 from keras_wsss.serving.manifest import verify_manifest
 from keras_wsss.serving.samples import sample_files
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.systems.quality import Quality, View, choose_quality
 
 
 def test_files_of_an_export(served_export):

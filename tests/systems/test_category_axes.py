@@ -10,6 +10,7 @@ from tiny_prior import tiny_prior_config
 from keras_wsss.categories import Split, get_split, same_categories
 from keras_wsss.config import split_of
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.systems import get_system
 from keras_wsss.systems.category_axes import (
     CategoryAxis,
     Column,
@@ -18,10 +19,8 @@ from keras_wsss.systems.category_axes import (
 from keras_wsss.systems.network import (
     build_network,
     named_variables,
-    network_config,
-    shape_fields,
-    usage_fields,
 )
+from keras_wsss.systems.prior.system import PRIOR
 
 SMALL = get_split("small", source=("a", "b"), target=("c", "d"))
 LARGE = get_split("large", source=("a",), target=("d", "e", "c", "f"))
@@ -53,7 +52,7 @@ def test_a_network_names_all_that_is_laid_out_by_category(form):
     config = changed(make("data"), fields)
     one, two = shapes(config, SMALL), shapes(config, LARGE)
     assert one.keys() == two.keys()
-    axes = network_config(config, LARGE).category_axes(LARGE)
+    axes = get_system(config.system).category_axes(config, LARGE)
     assert {n for n in one if one[n] != two[n]} == axes.keys()
     for name, axis in axes.items():
         assert two[name][axis.axis] == len(axis.keys)
@@ -64,14 +63,14 @@ def test_a_network_names_all_that_is_laid_out_by_category(form):
 
 def test_columns_stand_where_the_losses_look_for_them():
     config = changed(tiny_config("data"), FORMS["absent"][1])
-    axes = network_config(config, LARGE).category_axes(LARGE)
+    axes = get_system(config.system).category_axes(config, LARGE)
     assert axes["attention/att/cls_embed/kernel"].keys == LARGE.categories
     last = axes["attention/classifier_logits/bias"].keys
     assert last == (*LARGE.categories, Column.ABSENT)
     # Of the prior system, targets in the order of their ids.
     turned = dataclasses.replace(LARGE, target=("f", "c", "e", "d"))
-    axes = network_config(tiny_prior_config("data"), turned)
-    scores = axes.category_axes(turned)["segmenter/segment_scores/bias"].keys
+    axes = PRIOR.category_axes(tiny_prior_config("data"), turned)
+    scores = axes["segmenter/segment_scores/bias"].keys
     assert scores == (Column.BACKGROUND, "d", "e", "c", "f")
 
 
@@ -111,8 +110,10 @@ def test_fields_that_decide_shapes_are_those_that_must_agree(field):
     before = make("data")
     after = changed(make("data"), {field: OTHER[field]})
     differ = shapes(before, SMALL) != shapes(after, SMALL)
-    assert differ == (field in shape_fields(after))
-    assert not set(shape_fields(after)) & set(usage_fields(after))
+    system = get_system(after.system)
+    decisive = system.shape_fields(after)
+    assert differ == (field in decisive)
+    assert not set(decisive) & set(system.usage_fields(after))
 
 
 def test_the_picture_decides_shapes_of_published_attention_alone():
@@ -120,7 +121,7 @@ def test_the_picture_decides_shapes_of_published_attention_alone():
     before = changed(tiny_config("data"), dense)
     after = changed(tiny_config("data"), {**dense, "image.size": 80})
     assert shapes(before, SMALL) != shapes(after, SMALL)
-    assert "image.size" in shape_fields(after)
+    assert "image.size" in get_system(after.system).shape_fields(after)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 3])

@@ -14,8 +14,8 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
+from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.training.encoder_digest import encoder_digest
 from keras_wsss.training.feature_cache import FeatureCache
 
 VIEWS = ViewSpec(32, resize_size=40, mirror=True)

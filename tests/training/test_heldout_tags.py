@@ -17,8 +17,7 @@ from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.inference.predictor import Predictor, augmented_views
 from keras_wsss.systems.network import named_variables, read_arrays
-from keras_wsss.training.encoding_function import encoding_of
-from keras_wsss.training.heldout import tag_scorer
+from keras_wsss.systems.transfernet.heldout import encoding_of, tag_scorer
 from keras_wsss.training.heldout_tags import HeldOutTags
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.run import train

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -9,9 +10,8 @@ from tiny import SIZE, tiny_config
 
 from keras_wsss.config import split_of
 from keras_wsss.errors import DataError
-from keras_wsss.training import inputs
+from keras_wsss.systems.transfernet.parts import build_caches
 from keras_wsss.training.inputs import (
-    build_caches,
     read_target_records,
     read_training_data,
 )
@@ -63,19 +63,17 @@ def test_a_higher_limit_keeps_it(one_large):
     assert path in {str(record.image_path) for record in data.target}
 
 
-def test_the_cache_keeps_switches_where_masks_are_drawn(
-    shapes_dir, monkeypatch
-):
-    monkeypatch.setattr(
-        inputs, "build_cache", lambda config, records, encoder, kept, *_: kept
-    )
+def test_the_cache_keeps_switches_where_masks_are_drawn(shapes_dir):
     config = tiny_config(shapes_dir)
-    config.feature_cache = "cache"
-    data = read_training_data(config, with_target=True)
-    built = build_caches(config, data, None, (4, 3), None, print)
+    job = SimpleNamespace(
+        config=config,
+        data=read_training_data(config, with_target=True),
+        encodings=lambda records, kept, pictures: kept,
+    )
+    built = build_caches(job, (4, 3), None)
     assert built == {"source": (4, 3), "target": ()}
     config.cache_switches = True  # for the pseudo labels of later
-    built = build_caches(config, data, None, (4, 3), None, print)
+    built = build_caches(job, (4, 3), None)
     assert built == {"source": (4, 3), "target": (4, 3)}
 
 

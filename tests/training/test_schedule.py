@@ -4,7 +4,7 @@ import pytest
 
 from keras_wsss.config import PhaseSettings
 from keras_wsss.errors import ConfigError
-from keras_wsss.training.phases import PHASES, get_phase
+from keras_wsss.systems import get_phase, phase_table
 from keras_wsss.training.schedule import learning_rate
 
 
@@ -46,18 +46,21 @@ def test_warmup_may_be_all():
 
 
 def test_table_of_phases():
-    table = {n: (p.source, p.target, p.masks) for n, p in PHASES.items()}
+    table = {
+        (system.name, p.name): (p.source, p.target, p.mask_weight)
+        for system, p in phase_table()
+    }
     assert table == {
-        "attention": (True, True, False),
-        "decoder": (True, False, True),
-        "transfer": (True, True, True),
-        "joint": (False, True, False),
+        ("transfernet", "attention"): (True, True, ""),
+        ("transfernet", "decoder"): (True, False, "train.mask_weight"),
+        ("transfernet", "transfer"): (True, True, "train.mask_weight"),
+        ("prior", "joint"): (False, True, "prior.segment_weight"),
     }
 
 
 def test_phases_of_the_other_system_are_refused():
     with pytest.raises(ConfigError, match="trains the system 'prior'"):
-        get_phase("joint", None)
+        get_phase("joint", None, "transfernet")
     with pytest.raises(ConfigError, match="use --phase joint"):
         get_phase("decoder", None, "prior")
     for start in (None, "runs/warm"):
@@ -74,7 +77,7 @@ def test_phases_of_the_other_system_are_refused():
 )
 def test_wrong_starts_are_refused(name, start, text):
     with pytest.raises(ConfigError, match=text):
-        get_phase(name, start)
+        get_phase(name, start, "transfernet")
 
 
 @pytest.mark.parametrize(
@@ -82,4 +85,4 @@ def test_wrong_starts_are_refused(name, start, text):
     [("attention", None), ("decoder", None), ("transfer", "runs/a")],
 )
 def test_right_starts_are_taken(name, start):
-    assert get_phase(name, start).name == name
+    assert get_phase(name, start, "transfernet").name == name

@@ -16,10 +16,10 @@ from keras_wsss.data.voc import read_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.systems import get_system
 from keras_wsss.systems.network import (
     build_network,
     named_variables,
-    network_config,
     read_arrays,
 )
 from keras_wsss.training.run import train
@@ -71,7 +71,7 @@ def weights(run):
 def entry(arrays, config, variable, name):
     """What a variable holds of a category."""
     split = split_of(config)
-    axis = network_config(config, split).category_axes(split)[variable]
+    axis = get_system(config.system).category_axes(config, split)[variable]
     return np.take(arrays[variable], axis.keys.index(name), axis.axis)
 
 
@@ -83,7 +83,7 @@ def check_entries(config, run, start, renamed, new):
     net = build_network(config, split)
     fresh = read_arrays(named_variables(net, net.trained_parts))
     there = load_config(start / "config.json")
-    axes = network_config(config, split).category_axes(split)
+    axes = get_system(config.system).category_axes(config, split)
     assert before.keys() == after.keys() == fresh.keys()
     for variable, axis in axes.items():
         for key in axis.keys:

@@ -10,9 +10,9 @@ from keras_wsss.data import preprocess
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
+from keras_wsss.systems.examples import Pair
 from keras_wsss.systems.prior.mask_maker import MaskMaker
 from keras_wsss.systems.prior.network import SEGMENT_STRIDE, Prior
-from keras_wsss.systems.transfernet.examples import Pair
 
 
 class PriorExamples:
@@ -74,7 +74,7 @@ class PriorExamples:
 
     def _row(self, record: Record, label: int) -> Row:
         square = self.pictures.image(record, self.size)
-        image = preprocess.to_encoder_input(tf.constant(square.image))[None]
+        image = self.net.base.preprocess(tf.constant(square.image))[None]
         valid = preprocess.whole_valid(
             square.height, square.width, self.size, SEGMENT_STRIDE
         )

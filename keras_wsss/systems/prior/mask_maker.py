@@ -3,14 +3,16 @@
 Training learns from these masks, TensorBoard and the evaluation show them.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
 from keras_wsss.data.hide_and_seek import hide
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.mean_field import MeanFieldCrf
-from keras_wsss.systems.prior.masks import MaskOptions, Masks, build_masks
+from keras_wsss.systems.prior.masks import (
+    Masks,
+    build_masks,
+    check_mask_options,
+)
 from keras_wsss.systems.prior.network import (
     SEGMENT_STRIDE,
     Prior,
@@ -19,12 +21,6 @@ from keras_wsss.systems.prior.network import (
 )
 
 Outputs = dict[str, dict[str, tf.Tensor]]
-
-
-def mask_options(config) -> MaskOptions:
-    """The choices of `config.prior` that make the masks."""
-    fields = [field.name for field in dataclasses.fields(MaskOptions)]
-    return MaskOptions(**{name: config.prior[name] for name in fields})
 
 
 def training_crf(config) -> MeanFieldCrf:
@@ -40,12 +36,12 @@ def inference_crf(config) -> MeanFieldCrf:
 def _crf(prior, prefix: str, stride: float) -> MeanFieldCrf:
     try:
         return MeanFieldCrf(
-            prior[f"{prefix}_smoothness_xy"] / stride,
-            prior[f"{prefix}_smoothness_weight"],
-            prior[f"{prefix}_appearance_xy"] / stride,
-            prior[f"{prefix}_appearance_rgb"],
-            prior[f"{prefix}_appearance_weight"],
-            prior[f"{prefix}_iterations"],
+            getattr(prior, f"{prefix}_smoothness_xy") / stride,
+            getattr(prior, f"{prefix}_smoothness_weight"),
+            getattr(prior, f"{prefix}_appearance_xy") / stride,
+            getattr(prior, f"{prefix}_appearance_rgb"),
+            getattr(prior, f"{prefix}_appearance_weight"),
+            getattr(prior, f"{prefix}_iterations"),
             name=f"{prefix}_mean_field",
         )
     except ValueError as error:
@@ -64,7 +60,8 @@ class MaskMaker:
         self.net = net
         self.class_size = config.prior.class_size
         self.hidden_stream = config.prior.hidden_stream
-        self.options = mask_options(config)
+        check_mask_options(config.prior)
+        self.options = config.prior
         self.crf = training_crf(config)
         cells, grid = segment_grid(config.image.size), config.prior.hide_grid
         side = class_grid(self.class_size)

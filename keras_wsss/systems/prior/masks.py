@@ -1,12 +1,13 @@
 """Masks on line: from a network's own activations and the tags to targets.
 
 Nothing here passes a gradient. The steps are those of docs/prior.md; what
-had to be inferred from the release or decided by us is a field of
-`MaskOptions`.
+had to be inferred from the release or decided by us is a field of the config's
+group `prior`, which functions here take as `options`.
 """
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -28,58 +29,25 @@ _CHOICES = {
 STREAMS = ("clean", "segment", "hidden")
 
 
-@dataclasses.dataclass(frozen=True)
-class MaskOptions:
-    """How masks are made; the fields are those of `config.prior`.
+def check_mask_options(options) -> None:
+    """Raises `ConfigError` for a choice that no mask is made by.
 
-    Where their defaults come from, `keras_wsss.prior_config` says.
-
-    Attributes:
-        cam_source: stream whose class maps are used.
-        fusion: activations of the foreground map.
-        fusion_streams: streams whose activations are averaged in it.
-        add_conv4: whether conv4_3 of all of them is averaged in too.
-        count_padding: whether block means divide by the padded cells too, as
-            the release does, which dims the last row and column.
-        background: score of the background: 1 - foreground map, or a
-            constant threshold on jointly scaled class maps (the "CAM only"
-            ablation).
-        background_threshold: that constant.
-        crf: whether masks pass the CRF.
-        crf_scores: what the CRF takes as log-potentials: the log of clipped
-            scores of present categories, or the scores of all as they are.
-        smallest_score: scores are clipped here before the log.
-        void_padding: whether cells outside the picture become void.
-        ignore_ring: whether background next to foreground becomes void.
+    Args:
+        options: the config's group `prior`.
     """
-
-    cam_source: str = "clean"
-    fusion: str = "conv5"
-    fusion_streams: tuple[str, ...] = STREAMS
-    add_conv4: bool = False
-    count_padding: bool = False
-    background: str = "foreground"
-    background_threshold: float = 0.2
-    crf: bool = True
-    crf_scores: str = "log"
-    smallest_score: float = 1e-4
-    void_padding: bool = True
-    ignore_ring: bool = False
-
-    def __post_init__(self) -> None:
-        for field, choices in _CHOICES.items():
-            value = getattr(self, field)
-            if value not in choices:
-                raise ConfigError(
-                    f"config.prior.{field} is '{value}'; use one of "
-                    f"{', '.join(choices)}."
-                )
-        unknown = set(self.fusion_streams) - set(STREAMS)
-        if unknown or not self.fusion_streams:
+    for field, choices in _CHOICES.items():
+        value = getattr(options, field)
+        if value not in choices:
             raise ConfigError(
-                f"config.prior.fusion_streams is {self.fusion_streams}; name "
-                f"one or more of {', '.join(STREAMS)}."
+                f"config.prior.{field} is '{value}'; use one of "
+                f"{', '.join(choices)}."
             )
+    unknown = set(options.fusion_streams) - set(STREAMS)
+    if unknown or not options.fusion_streams:
+        raise ConfigError(
+            f"config.prior.fusion_streams is {tuple(options.fusion_streams)}; "
+            f"name one or more of {', '.join(STREAMS)}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +72,7 @@ def build_masks(
     tags: tf.Tensor,
     colours: tf.Tensor,
     valid: tf.Tensor,
-    options: MaskOptions,
+    options: Any,
     crf: MeanFieldCrf,
 ) -> Masks:
     """Makes the masks of a batch (docs/prior.md, one update, step 3).
@@ -115,7 +83,7 @@ def build_masks(
         tags: float [B, K], 1 for present.
         colours: [B, n, n, 3], the picture on the grid of S, grey levels.
         valid: float [B, n, n], 1 for picture, 0 for padding.
-        options: the choices.
+        options: the config's group `prior`.
         crf: the CRF, for that grid.
     """
     outputs = tf.nest.map_structure(tf.stop_gradient, dict(outputs))
@@ -166,14 +134,14 @@ def class_maps(
 def foreground_map(
     outputs: Mapping[str, Mapping[str, tf.Tensor]],
     grid: int,
-    options: MaskOptions,
+    options: Any,
 ) -> tf.Tensor:
     """Where anything is: mean activations of the streams, scaled to [0, 1].
 
     Args:
         outputs: as for `build_masks`; streams that are missing are left out.
         grid: g, side of the result.
-        options: which activations.
+        options: as for `build_masks`.
 
     Returns:
         float32 [B, g, g]; smallest and largest value of a picture are 0
@@ -192,8 +160,8 @@ def foreground_map(
     ]
     if not maps:
         raise ConfigError(
-            f"config.prior.fusion_streams is {options.fusion_streams}, but "
-            "config.prior.hidden_stream is False."
+            f"config.prior.fusion_streams is {tuple(options.fusion_streams)}, "
+            "but config.prior.hidden_stream is False."
         )
     return min_max(tf.add_n(maps) / len(maps), (1, 2))
 
@@ -235,7 +203,7 @@ def block_mean(
 
 
 def mask_scores(
-    maps: tf.Tensor, foreground: tf.Tensor, tags: tf.Tensor, options
+    maps: tf.Tensor, foreground: tf.Tensor, tags: tf.Tensor, options: Any
 ) -> tf.Tensor:
     """Scores T of background and categories (docs/prior.md).
 
@@ -243,7 +211,7 @@ def mask_scores(
         maps: class maps float32 [B, g, g, K].
         foreground: float32 [B, g, g].
         tags: float [B, K].
-        options: `MaskOptions`.
+        options: as for `build_masks`.
 
     Returns:
         float32 [B, g, g, K + 1] in [0, 1]; 0 for untagged categories.

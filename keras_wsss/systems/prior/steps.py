@@ -4,19 +4,23 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.data import preprocess
-from keras_wsss.encoders.vgg import STRIDE
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.resampling import resize_align_corners
 from keras_wsss.systems.prior.mask_maker import MaskMaker, inference_crf
 from keras_wsss.systems.prior.masks import min_max
-from keras_wsss.systems.prior.network import SEGMENT_STRIDE, Prior, segment_grid
-from keras_wsss.systems.transfernet.steps import SegmentationSteps
+from keras_wsss.systems.prior.network import (
+    CLASS_STRIDE,
+    SEGMENT_STRIDE,
+    Prior,
+    segment_grid,
+)
+from keras_wsss.systems.steps import Steps
 from keras_wsss.tagging import TagRule
 
 _GATES = {"zero": 0.0, "neg_inf": -1e9}
 
 
-class PriorSteps(SegmentationSteps):
+class PriorSteps(Steps):
     """Class gate, logits of stream S, CRF (docs/prior.md).
 
     The label of a pixel is the largest of the logits of the background, of
@@ -28,7 +32,7 @@ class PriorSteps(SegmentationSteps):
         net: a trained network.
         split: its categories.
         config: the run's config; `prior` and `inference` have the values.
-        rule: see `SegmentationSteps`.
+        rule: see `Steps`.
     """
 
     method = "Prior"
@@ -48,6 +52,7 @@ class PriorSteps(SegmentationSteps):
             self.method = f"Prior (oracle: tags={config.prior.tags})"
         segment_grid(config.prior.test_size)
         self.crf = inference_crf(config)
+        self._pixels = net.base.pixels
         self.maker = MaskMaker(net, config)
         # Category id -> column of the logits; others -> background's.
         columns = [0] * (split.num_categories + 1)
@@ -56,17 +61,8 @@ class PriorSteps(SegmentationSteps):
         self._columns = tf.constant(columns, tf.int32)
         self._ids = tf.constant((0, *split.target_ids), tf.int32)
 
-    @property
-    def scales(self) -> tuple[float, ...]:
-        """Those of the config: both streams take all sizes."""
-        return tuple(self.config.inference.scales)
-
-    def network(self, scale: float) -> Prior:
-        """The network, which takes all sizes."""
-        return self._networks[1.0]
-
     def encode(self, image, scale, mirror):
-        """Runs both streams on one view; see `SegmentationSteps.encode`.
+        """Runs both streams on one view; see `Steps.encode`.
 
         Returns:
             Features, a dict: "tag_logits" [1, K] of the warped picture,
@@ -102,14 +98,12 @@ class PriorSteps(SegmentationSteps):
             scale: factor of the network's input size.
 
         Returns:
-            float32 [n, n, 3], BGR, mean subtracted.
+            float32 [n, n, 3], as the encoder takes it.
         """
         size = self.config.prior.class_size
-        small = STRIDE * max(1, round(size * scale / STRIDE))
+        small = CLASS_STRIDE * max(1, round(size * scale / CLASS_STRIDE))
         warped = preprocess.resize_image(image, small)
-        return tf.ensure_shape(
-            preprocess.to_encoder_input(warped), [small, small, 3]
-        )
+        return tf.ensure_shape(self._encoder_input(warped), [small, small, 3])
 
     def tag_scores(self, features, scale: float = 1.0) -> tf.Tensor:
         """Probability of every category, float32 [C]; 0 for source ones."""
@@ -171,11 +165,15 @@ class PriorSteps(SegmentationSteps):
             for name, mask in found.items()
         }
 
+    def _encoder_input(self, image):
+        return preprocess.to_encoder_input(image, self._pixels)
+
     def _square(self, image, size: int, mirror):
         """Network input of the padded square, and which cells show picture."""
-        square = preprocess.square_image(image, size, preprocess.MEAN_COLOUR)
+        colour = self._pixels.mean_colour
+        square = preprocess.square_image(image, size, colour)
         square = preprocess.mirror(square, mirror)
-        inputs = preprocess.to_encoder_input(square)[None]
+        inputs = self._encoder_input(square)[None]
         inputs = tf.ensure_shape(inputs, [1, size, size, 3])
         shape = tf.shape(image)
         valid = preprocess.whole_valid(shape[0], shape[1], size, SEGMENT_STRIDE)

@@ -18,18 +18,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_wsss.encoders.layer_weights import read_layer_weights
-from keras_wsss.encoders.vgg import (
-    ENCODER_WEIGHTS_VARIABLE,
-    architecture,
-    build_encoder,
-    load_encoder_weights,
-)
-from keras_wsss.errors import ConfigError
-from keras_wsss.systems.prior.network import HEAD_UNITS, Prior
+from keras_wsss.systems.prior.network import Prior
 
 _KEPT_TAPS = (0, 3, 6)
-_FULL_UNITS = 4096
 
 
 def initialise_prior(
@@ -39,7 +30,7 @@ def initialise_prior(
 
     Args:
         net: a new network.
-        path: see `load_encoder_weights`.
+        path: see `Encoder.load_weights`.
 
     Returns:
         Where fc6 and fc7 come from, "decimated" or "random", for the log.
@@ -47,9 +38,8 @@ def initialise_prior(
     Raises:
         ConfigError: the weights cannot be found or do not fit.
     """
-    name = net.config.encoder
-    encoder = build_encoder(name)
-    load_encoder_weights(encoder, name, path)
+    encoder = net.base.build()
+    net.base.load_weights(encoder, path)
     streams = {"segment": net.segmenter, "classify": net.classifier}
     for layer in encoder.layers:
         if not layer.weights:
@@ -62,13 +52,13 @@ def initialise_prior(
         else:
             # Both streams hold this very layer.
             net.segmenter.get_layer(layer.name).set_weights(layer.get_weights())
-    full = _fully_connected(name, path)
+    full = net.base.head_weights(path)
     if full is None:
         for stream, model in streams.items():
             fc6 = model.get_layer(f"{stream}_fc6")
-            fc6.kernel.assign(fc6.kernel * architecture(name).feature_scale)
+            fc6.kernel.assign(fc6.kernel * net.base.feature_scale)
         return "random"
-    fc6, fc7 = decimate(*full, HEAD_UNITS[name])
+    fc6, fc7 = decimate(*full, net.base.head_units)
     for stream, model in streams.items():
         model.get_layer(f"{stream}_fc6").set_weights(fc6)
         model.get_layer(f"{stream}_fc7").set_weights(fc7)
@@ -110,24 +100,3 @@ def decimate(
         [np.ascontiguousarray(fc6), fc1[1][::step]],
         [np.ascontiguousarray(fc7)[None, None], fc2[1][::step]],
     )
-
-
-def _fully_connected(name: str, path):
-    """fc1 and fc2 of the weights file, or None where it has none."""
-    path = path or os.environ.get(ENCODER_WEIGHTS_VARIABLE)
-    if name != "vgg16" or not path:
-        # The download of keras.applications has the convolutions only.
-        return None
-    weights = read_layer_weights(path)
-    if "fc1" not in weights or "fc2" not in weights:
-        return None
-    wanted = [(7 * 7 * 512, _FULL_UNITS), (_FULL_UNITS, _FULL_UNITS)]
-    for layer, shape in zip(("fc1", "fc2"), wanted, strict=True):
-        found = [np.shape(array) for array in weights[layer]]
-        if found != [shape, (_FULL_UNITS,)]:
-            raise ConfigError(
-                f"{path}: layer '{layer}' has shapes {found}, but the one of "
-                f"VGG-16 has {[shape, (_FULL_UNITS,)]}; give the weights of "
-                "keras.applications.VGG16, with or without top."
-            )
-    return weights["fc1"], weights["fc2"]

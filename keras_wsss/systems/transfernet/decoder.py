@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_wsss.encoders.vgg import STRIDE
 from keras_wsss.layers.pooling import UnpoolingWithSwitches
 
 OUTPUT_STRIDES = (1, 2, 4)
@@ -40,10 +39,10 @@ def build_decoder(
 
     Args:
         grid: side of the guide, or None for any size.
-        switch_channels: channels of the encoder's pools 1 to 4.
+        switch_channels: channels of the encoder's pools, from pool 1.
         guide_channels: M, maps of a guide; the first is the densified
             attention.
-        convolutions: convolutions of the decoder's blocks 1 to 4.
+        convolutions: convolutions of the decoder's blocks, as many.
         width: multiplier of every channel count; the unpooling uses the
             first `width` share of the encoder's switch channels.
         output_stride: 1 (published), 2 or 4: pools above it are not undone,
@@ -61,7 +60,8 @@ def build_decoder(
     if output_stride not in OUTPUT_STRIDES:
         raise ValueError(f"output_stride must be one of {OUTPUT_STRIDES}")
     channels = [max(8, round(width * count)) for count in switch_channels]
-    pools = unpooled_levels(output_stride)
+    last = len(switch_channels)
+    pools = unpooled_levels(last, output_stride)
 
     def deconvolution(inputs, filters, name, filled=1.0):
         # A transposed 3x3 convolution of stride 1 is an ordinary one with
@@ -76,10 +76,10 @@ def build_decoder(
         )(inputs)
 
     guide = keras.Input((grid, grid, guide_channels), name="guide")
-    x = deconvolution(guide, channels[3], "deconv5_1")
+    x = deconvolution(guide, channels[-1], f"deconv{last + 1}_1")
     switches = []
     for pool in pools:
-        side = None if grid is None else grid * 2 ** (4 - pool)
+        side = None if grid is None else grid * 2 ** (last - pool)
         switch = keras.Input(
             (side, side, switch_channels[pool - 1]),
             dtype="uint8",
@@ -104,7 +104,7 @@ def build_decoder(
     )(x)
     if shortcut:
         enlarged = keras.layers.UpSampling2D(
-            STRIDE // output_stride,
+            2**last // output_stride,
             interpolation="bilinear",
             name="enlarged_attention",
         )(guide[..., :1])
@@ -121,8 +121,8 @@ def build_decoder(
     return keras.Model([guide, *switches], logits, name="decoder")
 
 
-def unpooled_levels(output_stride: int) -> tuple[int, ...]:
-    """The pools (4 first) that a decoder of this output stride undoes."""
+def unpooled_levels(pools: int, output_stride: int) -> tuple[int, ...]:
+    """Which of `pools` pools a decoder undoes, the last one first."""
     return tuple(
-        pool for pool in (4, 3, 2, 1) if 2 ** (pool - 1) >= output_stride
+        pool for pool in range(pools, 0, -1) if 2 ** (pool - 1) >= output_stride
     )

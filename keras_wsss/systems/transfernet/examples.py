@@ -1,4 +1,4 @@
-"""The fixed pictures that TensorBoard shows at every stage of learning."""
+"""What TensorBoard shows of a TransferNet at every stage of learning."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,74 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE, Split
-from keras_wsss.data import preprocess
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
-from keras_wsss.inference.merge import foreground_probability
+from keras_wsss.systems.examples import Pair
+from keras_wsss.systems.merge import foreground_probability
+from keras_wsss.systems.transfernet.heldout import encoding_of
 from keras_wsss.systems.transfernet.network import TransferNet
-from keras_wsss.training.encoding_function import encoding_of
-
-# What draws the examples of a system: rows by name of a sheet, of the same
-# pictures at every call.
-ExampleRows = Callable[[], Mapping[str, Sequence[Row]]]
-Pair = tuple[Record, int]
 
 _BATCH = 4
-_SEARCHED = 200  # pictures looked at for examples, the first ones
-
-
-def tagged_examples(
-    records: Sequence[Record], ids: Sequence[int], count: int
-) -> list[Pair]:
-    """One picture for each of several categories, chosen by tags alone.
-
-    Args:
-        records: pictures; masks are not looked at.
-        ids: categories in order of preference.
-        count: how many, if there are as many.
-    """
-    chosen: list[Pair] = []
-    for label in ids:
-        having = [record for record in records if label in record.labels]
-        if having and len(chosen) < count:
-            # Fewest other things in it, then first in order.
-            record = min(having, key=lambda record: len(record.labels))
-            chosen.append((record, label))
-    return chosen
-
-
-def masked_examples(
-    records: Sequence[Record], pictures: PictureStore, size: int, count: int
-) -> list[Pair]:
-    """One picture for each of several categories, its largest ones.
-
-    The categories are spread evenly over those that the pictures have.
-
-    Args:
-        records: pictures with masks.
-        pictures: reads them.
-        size: side of the squares that are looked at.
-        count: how many, if there are as many.
-
-    Raises:
-        DataError: a picture or mask that cannot be read.
-    """
-    if not count:
-        return []
-    best: dict[int, tuple[int, Record]] = {}
-    for record in records[:_SEARCHED]:
-        square = pictures.image(record, size)
-        mask = pictures.mask(record, size, square.height, square.width)
-        areas = np.bincount(mask.ravel(), minlength=256)
-        for label in record.labels:
-            if areas[label] > best.get(label, (0, None))[0]:
-                best[label] = (int(areas[label]), record)
-    labels = sorted(best)
-    if len(labels) > count:
-        places = np.linspace(0, len(labels) - 1, count).round().astype(int)
-        labels = [labels[place] for place in places]
-    return [(best[label][1], label) for label in labels]
 
 
 class TransferExamples:
@@ -123,9 +64,9 @@ class TransferExamples:
         }
 
     def _encoded(self, record: Record, label: int, pictures: PictureStore):
-        size = self.net.config.image_size
+        size = self.net.views.image_size
         square = pictures.image(record, size)
-        inputs = preprocess.to_encoder_input(tf.constant(square.image))[None]
+        inputs = self.net.preprocess(tf.constant(square.image))[None]
         features, *switches = self._encode(inputs)
         truth = None
         # A mask of a target picture would be a pseudo label, not truth.

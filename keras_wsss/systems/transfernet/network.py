@@ -1,21 +1,20 @@
 """TransferNet as functional Keras models that share their layers."""
 
-import dataclasses
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from types import SimpleNamespace
 
 import keras
+import tensorflow as tf
 
-from keras_wsss.categories import Split
-from keras_wsss.encoders.vgg import STRIDE, architecture, build_encoder
+from keras_wsss.data import preprocess
+from keras_wsss.data.views import ViewSpec
+from keras_wsss.encoders import get_encoder
+from keras_wsss.encoders.encoder import Encoder
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
 from keras_wsss.layers.densify import AttendedFeature, DensifiedAttention
 from keras_wsss.layers.guide import AppendFeatures, GuideMaps, StackMaps
 from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
-from keras_wsss.systems.category_axes import (
-    CategoryAxes,
-    CategoryAxis,
-    Column,
-)
+from keras_wsss.systems.network import Network, arguments_of
 from keras_wsss.systems.transfernet.decoder import (
     build_decoder,
     unpooled_levels,
@@ -23,14 +22,30 @@ from keras_wsss.systems.transfernet.decoder import (
 from keras_wsss.systems.transfernet.tagger import build_tagger, tagger_evidence
 
 
-@dataclasses.dataclass(frozen=True)
-class TransferNetConfig:
-    """What decides the variables of a TransferNet.
+@keras.saving.register_keras_serializable("keras_wsss")
+class TransferNet(Network):
+    """A TransferNet: the whole network, and its parts as attributes.
 
-    Attributes:
+    It maps [image float32 [B, S, S, 3], labels int32 [B, K]] to a dict:
+    "mask_logits", "tag_logits", and what `attention` gives but the guide. The
+    encoder runs once a picture, whatever the number of labels. Its weights
+    are random: `get_encoder(encoder).load_weights(net.encoder)` gives it
+    learned ones, and `load_weights` those of a whole network.
+
+    All parts share their variables. With B pictures, K labels a picture, C
+    categories, encoder stride s, g = S / s, D feature channels and
+    m = S / output stride:
+
+    Example:
+        net = TransferNet(num_categories=20, encoder="vgg16", attention="conv")
+        net.summary()
+        outputs = net([images, labels])
+        outputs["mask_logits"]  # [B, K, m, m, 2]
+
+    Args:
         num_categories: C, source and target categories together.
-        encoder: "vgg16" or "vgg_small".
-        image_size: input side S in pixels, a multiple of 16.
+        encoder: a name that `get_encoder` knows, of one with switches.
+        image_size: input side S in pixels, a multiple of the stride s.
         attention: "dense" (published, fixed S) or "conv".
         attention_units: width of the attention's embeddings (1024).
         classifier_units: width of the classifier's hidden layer (512).
@@ -56,105 +71,116 @@ class TransferNetConfig:
         guide_features: features of every position, projected to this many,
             that the decoder sees besides; 0 is published.
         tagger_units: width of the tagger's hidden layer.
-    """
-
-    num_categories: int
-    encoder: str = "vgg16"
-    image_size: int = 320
-    attention: str = "dense"
-    attention_units: int = 1024
-    classifier_units: int = 512
-    absent_class: bool = False
-    judge: str = "classifier"
-    attention_gain: float = 1.0
-    classifier_gain: float = 1.0
-    normalization: str = "none"
-    decoder_width: float = 1.0
-    output_stride: int = 1
-    initializer: str = "published"
-    shortcut: bool = False
-    guide_maps: bool = False
-    guide_features: int = 0
-    tagger_units: int = 512
-
-    @property
-    def grid(self) -> int:
-        """Side of the feature map and of the attention."""
-        return self.image_size // STRIDE
-
-    @property
-    def guide_channels(self) -> int:
-        """Maps that the decoder sees of a pair."""
-        return (4 if self.guide_maps else 1) + self.guide_features
-
-    def category_axes(self, split: Split) -> CategoryAxes:
-        """The variables that are laid out by the categories of a split.
-
-        Their names are those of `keras_wsss.systems.network.named_variables`.
-        """
-        names = split.categories
-        by_name = {"attention/att/cls_embed/kernel": CategoryAxis(0, names)}
-        # A layer that two parts share stands under the first.
-        tagger = "attention" if self.judge == "tagger" else "tagger"
-        layers = {f"{tagger}/tagger_logits": names}
-        if self.judge == "classifier":
-            absent = (Column.ABSENT,) * self.absent_class
-            layers["attention/classifier_logits"] = (*names, *absent)
-        for layer, keys in layers.items():
-            by_name[f"{layer}/kernel"] = CategoryAxis(1, keys)
-            by_name[f"{layer}/bias"] = CategoryAxis(0, keys)
-        return by_name
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values from which `TransferNetConfig(**values)` is equal."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class TransferNet:
-    """A TransferNet and its parts. All parts share their variables.
-
-    With B pictures, K labels a picture, C categories, g = S / 16, D feature
-    channels and m = S / output stride:
+        **kwargs: name of the model.
 
     Attributes:
-        config: what it was built from.
-        encoder: image float32 [B, S, S, 3] (BGR, mean subtracted) to
-            [features [B, g, g, D], switches of pools 1 to 4]. Frozen.
-        attention: [features, labels int32 [B, K]] to a dict of
+        encoder: see `Encoder.build`. Frozen.
+        attention: [features [B, g, g, D], labels] to a dict of
             "attention" float32 [B, K, g, g], "attended" [B, K, D],
             "class_logits" [B, K, C (+ 1)], "densified_attention"
             [B, K, g, g] and "guide" [B, K, g, g, M], what the decoder sees:
-            the densified attention, and more where the config says so.
+            the densified attention, and more where the arguments say so.
         decoder: [guide [P, g, g, M], switches 4, 3, ... [P, ...]] to
             mask logits [P, m, m, 2].
         masks: [guide [B, K, g, g, M], labels, switches 4, 3, ...] to mask
             logits [B, K, m, m, 2]; repeats the switches per label.
         tagger: features to a dict of "tag_logits" [B, C] and "class_maps"
             [B, g, g, C].
-        model: [image, labels] to the dict of all of these: the whole
-            network; the encoder runs once a picture.
+        views: its input: size, stride and scale of pixels.
+        grid: g.
+        output_stride: see above.
+        fixed_size: whether its weights fit this image size alone.
+        used_switches: pools whose switches the decoder takes, 4 first.
+
+    Raises:
+        ValueError: an argument that no network can have.
+        ConfigError: unknown encoder, or a size that does not fit it.
+
+    Reference:
+        Hong et al., CVPR 2016.
     """
 
-    config: TransferNetConfig
-    encoder: keras.Model
-    attention: keras.Model
-    decoder: keras.Model
-    masks: keras.Model
-    tagger: keras.Model
-    model: keras.Model
+    trained_parts = ("attention", "decoder", "tagger")
 
-    trained_parts: ClassVar[tuple[str, ...]] = (
-        "attention",
-        "decoder",
-        "tagger",
-    )
-    frozen_parts: ClassVar[tuple[str, ...]] = ("encoder",)
+    def __init__(
+        self,
+        num_categories: int,
+        encoder: str = "vgg16",
+        image_size: int = 320,
+        attention: str = "dense",
+        attention_units: int = 1024,
+        classifier_units: int = 512,
+        absent_class: bool = False,
+        judge: str = "classifier",
+        attention_gain: float = 1.0,
+        classifier_gain: float = 1.0,
+        normalization: str = "none",
+        decoder_width: float = 1.0,
+        output_stride: int = 1,
+        initializer: str = "published",
+        shortcut: bool = False,
+        guide_maps: bool = False,
+        guide_features: int = 0,
+        tagger_units: int = 512,
+        **kwargs,
+    ):
+        arguments = arguments_of(locals())
+        given = SimpleNamespace(**arguments)
+        entry = get_encoder(encoder)
+        _check_pools(entry)
+        pools = unpooled_levels(len(entry.pools), output_stride)
 
-    @property
-    def used_switches(self) -> tuple[int, ...]:
-        """Pools whose switches the decoder takes, 4 first."""
-        return unpooled_levels(self.config.output_stride)
+        # === Parts ===
+        encode = entry.build(image_size)
+        shapes = [output.shape[1:] for output in encode.outputs]
+        features_shape, *switch_shapes = shapes
+        tagger = build_tagger(
+            features_shape, num_categories, tagger_units, classifier_gain
+        )
+        attend = _build_attention(given, features_shape, tagger)
+        decoder = build_decoder(
+            image_size // entry.stride,
+            switch_channels=[level.channels for level in entry.pools],
+            guide_channels=(4 if guide_maps else 1) + guide_features,
+            convolutions=[level.convolutions for level in entry.pools],
+            width=decoder_width,
+            output_stride=output_stride,
+            initializer=initializer,
+            shortcut=shortcut,
+        )
+        masks = _build_masks(decoder, pools, switch_shapes)
+
+        # === The whole ===
+        image = keras.Input(encode.input_shape[1:], name="image")
+        labels = keras.Input((None,), dtype="int32", name="labels")
+        features, *switches = encode(image, training=False)
+        outputs = dict(attend([features, labels]))
+        outputs["mask_logits"] = masks(
+            [
+                outputs.pop("guide"),
+                labels,
+                *(switches[pool - 1] for pool in pools),
+            ]
+        )
+        outputs["tag_logits"] = tagger(features)["tag_logits"]
+        kwargs.setdefault("name", "transfernet")
+        super().__init__([image, labels], outputs, arguments, **kwargs)
+        self.encoder = encode
+        self.attention = attend
+        self.decoder = decoder
+        self.masks = masks
+        self.tagger = tagger
+        self.views = ViewSpec(
+            image_size, stride=entry.stride, pixels=entry.pixels
+        )
+        self.grid = image_size // entry.stride
+        self.output_stride = output_stride
+        self.fixed_size = attention == "dense"
+        self.used_switches = pools
+
+    def preprocess(self, image: tf.Tensor) -> tf.Tensor:
+        """From RGB grey levels [..., 3] to float32 input of the encoder."""
+        return preprocess.to_encoder_input(image, self.views.pixels)
 
     def label_embeddings(self):
         """What the attention knows of every category, float32 [C, units]."""
@@ -162,97 +188,63 @@ class TransferNet:
         return keras.ops.convert_to_numpy(kernel)
 
     def select_switches(self, switches):
-        """From the switches of pools 1 to 4, what `masks` takes."""
+        """From the switches of all pools, what `masks` takes."""
         return [switches[pool - 1] for pool in self.used_switches]
 
 
-def build_transfernet(config: TransferNetConfig) -> TransferNet:
-    """Builds the network; the encoder's weights are not loaded.
-
-    Raises:
-        ConfigError: unknown encoder, or a size that does not fit.
-    """
-    encoder = build_encoder(config.encoder, config.image_size)
-    features_shape = encoder.outputs[0].shape[1:]
-    switch_shapes = [output.shape[1:] for output in encoder.outputs[1:]]
-    tagger = build_tagger(
-        features_shape,
-        config.num_categories,
-        config.tagger_units,
-        config.classifier_gain,
-    )
-    attention = _build_attention(config, features_shape, tagger)
-    decoder = build_decoder(
-        config.grid,
-        switch_channels=[shape[-1] for shape in switch_shapes],
-        guide_channels=config.guide_channels,
-        convolutions=[
-            block.convolutions
-            for block in architecture(config.encoder).blocks[:4]
-        ],
-        width=config.decoder_width,
-        output_stride=config.output_stride,
-        initializer=config.initializer,
-        shortcut=config.shortcut,
-    )
-    used = unpooled_levels(config.output_stride)
-    masks = _build_masks(decoder, config, used, switch_shapes)
-
-    image = keras.Input(encoder.input_shape[1:], name="image")
-    labels = keras.Input((None,), dtype="int32", name="labels")
-    features, *switches = encoder(image, training=False)
-    outputs = dict(attention([features, labels]))
-    outputs["mask_logits"] = masks(
-        [
-            outputs.pop("guide"),
-            labels,
-            *(switches[pool - 1] for pool in used),
-        ]
-    )
-    outputs["tag_logits"] = tagger(features)["tag_logits"]
-    model = keras.Model([image, labels], outputs, name="transfernet")
-    return TransferNet(
-        config, encoder, attention, decoder, masks, tagger, model
-    )
+def _check_pools(encoder: Encoder) -> None:
+    """Raises `ValueError` unless a decoder can undo the encoder's pools."""
+    if not encoder.pools:
+        raise ValueError(
+            "the decoder unpools by the switches of the encoder's pools, and "
+            f"the encoder '{encoder.name}' gives none; use one that does, "
+            "such as vgg16"
+        )
+    if 2 ** len(encoder.pools) != encoder.stride:
+        raise ValueError(
+            f"the {len(encoder.pools)} pools of the encoder '{encoder.name}' "
+            f"do not lead to its stride of {encoder.stride}, so the decoder "
+            "cannot undo them; use another one, such as vgg16"
+        )
 
 
 def _build_attention(
-    config: TransferNetConfig, features_shape, tagger: keras.Model
+    given: SimpleNamespace, features_shape, tagger: keras.Model
 ) -> keras.Model:
     features = keras.Input(features_shape, name="features")
     labels = keras.Input((None,), dtype="int32", name="labels")
     attention = LabelAttention(
-        config.num_categories,
-        config.attention_units,
-        config.attention,
-        config.attention_gain,
+        given.num_categories,
+        given.attention_units,
+        given.attention,
+        given.attention_gain,
         name="att",
     )(features, labels)  # (B, K, g, g)
     attended = AttendedFeature(name="attended_feature")(
         features, attention
     )  # (B, K, D)
-    if config.judge == "tagger":
+    if given.judge == "tagger":
         class_logits = tagger_evidence(tagger, attended)  # (B, K, C)
-    elif config.judge == "classifier":
-        class_logits = _classifier(config, attended)  # (B, K, C (+ 1))
+    elif given.judge == "classifier":
+        class_logits = _classifier(given, attended)  # (B, K, C (+ 1))
     else:
         raise ValueError(
-            f"judge must be classifier or tagger, not {config.judge!r}"
+            f"judge must be classifier or tagger, not {given.judge!r}"
         )
     densified = DensifiedAttention(
-        config.normalization, name="densified_attention"
+        given.normalization, name="densified_attention"
     )(features, attended)  # (B, K, g, g)
     maps = [densified]
-    if config.guide_maps:
+    if given.guide_maps:
         class_maps = tagger(features)["class_maps"]  # (B, g, g, C)
         maps += GuideMaps(name="guide_maps")(
             features, attended, attention, class_maps, labels
         )
     guide = StackMaps(name="guide")(maps)  # (B, K, g, g, 1 or 4)
-    if config.guide_features:
+    if given.guide_features:
         guide = AppendFeatures(
-            config.guide_features,
-            config.classifier_gain,
+            given.guide_features,
+            given.classifier_gain,
             name="guide_features",
         )(guide, features)  # (B, K, g, g, M)
     return keras.Model(
@@ -268,40 +260,38 @@ def _build_attention(
     )
 
 
-def _classifier(config: TransferNetConfig, attended):
-    scaled = keras.layers.Rescaling(config.classifier_gain, name="gain")(
+def _classifier(given: SimpleNamespace, attended):
+    scaled = keras.layers.Rescaling(given.classifier_gain, name="gain")(
         attended
     )
     hidden = keras.layers.Dense(
-        config.classifier_units,
+        given.classifier_units,
         activation="relu",
         kernel_initializer=fan_in_uniform(),
         name="classifier_hidden",
     )(scaled)
     return keras.layers.Dense(
-        config.num_categories + int(config.absent_class),
+        given.num_categories + int(given.absent_class),
         kernel_initializer=fan_in_uniform(),
         name="classifier_logits",
     )(hidden)
 
 
 def _build_masks(
-    decoder: keras.Model, config: TransferNetConfig, used, switch_shapes
+    decoder: keras.Model, pools: Sequence[int], switch_shapes
 ) -> keras.Model:
-    guide = keras.Input(
-        (None, config.grid, config.grid, config.guide_channels), name="guide"
-    )
+    guide = keras.Input((None, *decoder.inputs[0].shape[1:]), name="guide")
     labels = keras.Input((None,), dtype="int32", name="labels")
     switches = [
         keras.Input(
             switch_shapes[pool - 1], dtype="uint8", name=f"switches{pool}"
         )
-        for pool in used
+        for pool in pools
     ]
     pairs = MergePairs(name="merge_pairs")(guide)
     repeated = [
         RepeatForLabels(name=f"repeat{pool}")(switch, labels)
-        for pool, switch in zip(used, switches, strict=True)
+        for pool, switch in zip(pools, switches, strict=True)
     ]
     logits = decoder([pairs, *repeated])
     split = SplitPairs(name="split_pairs")(logits, labels)

@@ -1,197 +1,60 @@
-"""The steps from a picture to a mask, as TensorFlow functions.
-
-`Predictor` runs them one after the other from Python; `export` puts them
-into one graph. Both therefore compute the same.
-"""
-
-from collections.abc import Callable, Sequence
+"""The steps from a picture to a mask with a TransferNet."""
 
 import tensorflow as tf
 
-from keras_wsss.categories import Split
-from keras_wsss.data import preprocess
 from keras_wsss.errors import ConfigError
-from keras_wsss.inference.constant_weights import with_constant_weights
-from keras_wsss.inference.merge import foreground_probability, merge_labels
-from keras_wsss.inference.quality import Quality
-from keras_wsss.layers.refinement import ImageGuidedRefinement
-from keras_wsss.systems.network import (
-    assign_arrays,
-    build_network,
-    named_variables,
-    read_arrays,
-)
+from keras_wsss.systems.merge import foreground_probability
+from keras_wsss.systems.steps import Steps
 from keras_wsss.systems.transfernet.network import TransferNet
-from keras_wsss.tagging import TagRule, rule_of
 
 
-class SegmentationSteps:
-    """What turns pictures into masks with a trained network.
-
-    All methods but `network` are plain TensorFlow ops on tensors of unknown
-    sizes; they work eagerly and in graphs.
-
-    Args:
-        net: a trained network.
-        split: its categories.
-        config: the run's config; `inference` gives the thresholds.
-        rule: the thresholds of tags that the run chose for itself, used
-            where the config names none.
-
-    Attributes:
-        rule: which probabilities make a tag.
-        method: name of the system in tables.
-        has_crf: whether the network has a CRF of its own for the test, which
-            `crf_foreground` runs.
-    """
+class TransferSteps(Steps):
+    """Attention and decoder on a frozen encoder; see `Steps`."""
 
     method = "TransferNet"
-    has_crf = False
-
-    def __init__(
-        self,
-        net: TransferNet,
-        split: Split,
-        config,
-        rule: TagRule | None = None,
-    ):
-        self.split = split
-        self.config = config
-        self.rule = rule_of(config.inference, rule)
-        self._networks = {1.0: net}
-        self._encoders: dict[float, Callable] = {}
-        self._refine = ImageGuidedRefinement()
-
-    @property
-    def variables(self) -> list[tf.Variable]:
-        """All variables that the steps have used so far.
-
-        Those of the encoder are not among them: it is frozen, and its
-        weights are constants of the graph.
-        """
-        return [
-            variable.value
-            for net in self._networks.values()
-            for variable in named_variables(net, net.trained_parts).values()
-        ]
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """Scales of test-time augmentation that the network can take.
-
-        Those of the config; dense attention has a fixed input size.
-        """
-        if self._networks[1.0].config.attention == "dense":
-            return (1.0,)
-        return tuple(self.config.inference.scales)
-
-    def check_crf(self) -> None:
-        """Raises `ConfigError` unless the network has a CRF of its own."""
-        if not self.has_crf:
-            raise ConfigError(
-                f"{self.method} has no CRF of its own; leave --crf out "
-                "(evaluate.py scores the published dense one by --dense_crf)."
-            )
+        """Those of the config; dense attention has a fixed input size."""
+        return (1.0,) if self._networks[1.0].fixed_size else super().scales
 
     def network(self, scale: float) -> TransferNet:
-        """The network for another input size, with the same weights.
-
-        Raises:
-            ConfigError: the network has a fixed input size.
-        """
+        """A network for each scale; see `Steps.network`."""
         if scale not in self._networks:
             net = self._networks[1.0]
-            if net.config.attention == "dense":
+            if net.fixed_size:
                 raise ConfigError(
                     "Dense attention has a fixed input size, so "
                     "config.inference.scales must be (1.0,); 'conv' attention "
                     "takes others."
                 )
-            config = self.config.copy_and_resolve_references()
-            with config.unlocked():
-                config.image.size = 16 * round(config.image.size * scale / 16)
-            arrays = read_arrays(named_variables(net, _parts(net)))
-            net = build_network(config, self.split)
-            assign_arrays(named_variables(net, _parts(net)), arrays, "scale")
-            self._networks[scale] = net
+            stride = net.views.stride
+            size = stride * round(net.views.image_size * scale / stride)
+            self._networks[scale] = net.rebuilt(image_size=size)
         return self._networks[scale]
 
-    def encode(
-        self, image: tf.Tensor, scale: float, mirror: bool | tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Runs the encoder on one view of a picture.
-
-        Args:
-            image: uint8 [H, W, 3], RGB.
-            scale: factor of the network's input size.
-            mirror: whether the picture is mirrored.
+    def encode(self, image, scale, mirror):
+        """Runs the encoder on one view; see `Steps.encode`.
 
         Returns:
-            Features float32 [1, g, g, D], and what else `foreground` takes.
+            Features float32 [1, g, g, D], and the switches that `masks` takes.
         """
-        net = self.network(scale)
-        size = net.config.image_size
-        square = preprocess.square_image(image, size)
-        square = preprocess.mirror(square, mirror)
-        inputs = preprocess.to_encoder_input(square)[None]
-        inputs = tf.ensure_shape(inputs, [1, size, size, 3])
-        if scale not in self._encoders:
-            with tf.init_scope():
-                self._encoders[scale] = with_constant_weights(
-                    net.encoder, (1, size, size, 3)
-                )
-        features, *switches = self._encoders[scale](inputs)
-        return features, net.select_switches(switches)
+        features, *switches = self.encoder_outputs(image, scale, mirror)
+        return features, self.network(scale).select_switches(switches)
 
-    def tag_scores(self, features: tf.Tensor, scale: float) -> tf.Tensor:
-        """The tagger's probability of every category, float32 [C].
+    def from_cache(self, encoding):
+        """As `encode`; the cache has its pools in ascending order."""
+        features = tf.cast(encoding.features[None], tf.float32)
+        kept = encoding.switches[::-1]
+        return features, [tf.constant(maps[None]) for maps in kept]
 
-        Args:
-            features: from `encode`.
-            scale: the view's.
-        """
+    def tag_scores(self, features, scale):
+        """Of the tagger; see `Steps.tag_scores`."""
         outputs = self.network(scale).tagger(features, training=False)
         return tf.sigmoid(outputs["tag_logits"][0])
 
-    def choose_tags(self, scores: tf.Tensor) -> tf.Tensor:
-        """Scored categories that the tagger names; see `TagRule`.
-
-        Args:
-            scores: float [C].
-
-        Returns:
-            int32 [K], ids in ascending order. Everything that takes them
-            works for K = 0 too: nothing of interest is in the picture.
-        """
-        ids = tf.constant(self.split.scored_ids, tf.int32)
-        own = tf.gather(scores, ids - 1)
-        # Not by a cast: 0.6 in float32 is more than 0.6 in float64.
-        sure = own >= tf.constant(self.rule.tag_threshold, own.dtype)
-        best = tf.range(tf.size(ids)) == tf.argmax(own, output_type=tf.int32)
-        chosen = tf.where(tf.reduce_any(sure), sure, best)
-        some = tf.reduce_max(own) >= tf.constant(
-            self.rule.none_threshold, own.dtype
-        )
-        return tf.boolean_mask(ids, chosen & some)
-
-    def foreground(
-        self,
-        features: tf.Tensor,
-        switches: Sequence[tf.Tensor],
-        ids: tf.Tensor,
-        scale: float,
-    ) -> tf.Tensor:
-        """Foreground probabilities of labels on the padded square.
-
-        Args:
-            features: from `encode`, as `switches`.
-            switches: from `encode`.
-            ids: int32 [K], K at least 1.
-            scale: the view's.
-
-        Returns:
-            float32 [K, m, m].
-        """
+    def foreground(self, features, switches, ids, scale):
+        """From attention to masks; see `Steps.foreground`."""
         net = self.network(scale)
         labels = tf.cast(ids, tf.int32)[None]
         outputs = net.attention([features, labels], training=False)
@@ -205,17 +68,8 @@ class SegmentationSteps:
             self.config.inference.relative,
         )
 
-    def maps(self, features, ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the network looks at, for pictures and baselines.
-
-        Args:
-            features: from `encode`.
-            ids: int32 [K], K at least 1.
-
-        Returns:
-            "attention", "densified_attention" and, of the tagger,
-            "class_maps", float32 [K, g, g] on the padded square.
-        """
+    def maps(self, features, ids):
+        """Of "attention", "densified_attention" and "class_maps"."""
         net = self.network(1.0)
         outputs = net.attention([features, ids[None]], training=False)
         maps = net.tagger(features, training=False)["class_maps"]
@@ -224,152 +78,3 @@ class SegmentationSteps:
             "densified_attention": outputs["densified_attention"][0],
             "class_maps": tf.gather(tf.transpose(maps[0], [2, 0, 1]), ids - 1),
         }
-
-    def training_masks(
-        self, image: tf.Tensor, ids: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Masks that training makes of a picture's tags, to score them.
-
-        Returns:
-            Name -> uint8 [H, W]; none for TransferNet, which makes none.
-        """
-        return {}
-
-    def to_picture(
-        self,
-        maps: tf.Tensor,
-        height: tf.Tensor,
-        width: tf.Tensor,
-        mirror: bool | tf.Tensor,
-    ) -> tf.Tensor:
-        """[K, m, m] maps of a padded square to [K, H, W] of the picture."""
-        last = tf.transpose(maps, [1, 2, 0])
-        last = preprocess.mirror(last, mirror)
-        last = preprocess.restore(last, height, width)
-        return tf.transpose(last, [2, 0, 1])
-
-    def refine(self, image: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        """`ImageGuidedRefinement` of float32 [K, H, W]; K at least 1."""
-        last = tf.transpose(probabilities, [1, 2, 0])[None]  # (1, H, W, K)
-        refined = self._refine(tf.cast(image, tf.float32)[None], last)
-        return tf.transpose(refined[0], [2, 0, 1])
-
-    def merge(
-        self,
-        probabilities: tf.Tensor,
-        ids: tf.Tensor,
-        confidence: tf.Tensor | None = None,
-        refined: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """The index mask, uint8 [H, W]; see `merge_labels`.
-
-        Args:
-            probabilities: float32 [K, H, W], before refinement.
-            ids: int32 [K].
-            confidence: float32 [K], how sure it is that a label is in the
-                picture at all. Where two labels claim a pixel, the product
-                with it decides; a claim against background does not need it.
-            refined: float32 [K, H, W], what `refine` made of them: decides
-                for each label where it is, not between labels.
-        """
-        decisive = probabilities if refined is None else refined
-        fires = decisive > self.config.inference.mask_threshold
-        if confidence is not None:
-            probabilities *= confidence[:, None, None]
-        return merge_labels(
-            probabilities, ids, tf.ones_like(ids, tf.bool), fires
-        )
-
-    def confidence(self, scores: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-        """What `merge` takes for tags that the tagger chose, float32 [K].
-
-        Args:
-            scores: float32 [C], the tagger's.
-            ids: int32 [K].
-        """
-        own = tf.gather(scores, ids - 1)
-        if self.config.inference.rank_by_tag:
-            return own
-        return tf.ones_like(own)
-
-    def segment(
-        self,
-        image: tf.Tensor,
-        asked: tf.Tensor,
-        quality: Quality,
-        max_tags: int | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """All steps on one picture.
-
-        Args:
-            image: uint8 [H, W, 3], RGB.
-            asked: int32 [K], ids in ascending order; empty asks the tagger.
-            quality: what is done for it.
-            max_tags: of more tags that the tagger finds, the most probable
-                ones count; memory grows with them.
-
-        Returns:
-            Mask uint8 [H, W], its ids int32 [K], the tagger's scores
-            float32 [C]. K is 0, and all of the mask background, where the
-            tagger finds nothing.
-        """
-        views = quality.views
-        encoded = [self.encode(image, v.scale, v.mirror) for v in views]
-        scores = [
-            self.tag_scores(features, view.scale)
-            for view, (features, _) in zip(views, encoded, strict=True)
-        ]
-        scores = tf.add_n(scores) / float(len(views))
-        by_tagger = tf.equal(tf.size(asked), 0)
-        ids = tf.cond(
-            by_tagger,
-            lambda: _most_probable(self.choose_tags(scores), scores, max_tags),
-            lambda: asked,
-        )
-        confidence = tf.cond(
-            by_tagger,
-            lambda: self.confidence(scores, ids),
-            lambda: tf.ones([tf.size(ids)]),
-        )
-        # No label costs no decoder.
-        mask = tf.cond(
-            tf.size(ids) > 0,
-            lambda: self._mask(image, encoded, ids, confidence, quality),
-            lambda: tf.zeros(tf.shape(image)[:2], tf.uint8),
-        )
-        return mask, ids, scores
-
-    def _mask(self, image, encoded, ids, confidence, quality: Quality):
-        """The mask of at least one label, from the encoded views."""
-        height, width = tf.shape(image)[0], tf.shape(image)[1]
-        total = []
-        for view, (features, switches) in zip(
-            quality.views, encoded, strict=True
-        ):
-            if quality.own_crf:
-                square = self.crf_foreground(switches, ids)
-            else:
-                square = self.foreground(features, switches, ids, view.scale)
-            total.append(self.to_picture(square, height, width, view.mirror))
-        probabilities = tf.add_n(total) / float(len(total))  # (K, H, W)
-        refined = None
-        if quality.refine:
-            refined = self.refine(image, probabilities)
-        return self.merge(probabilities, ids, confidence, refined)
-
-
-def _parts(net: TransferNet) -> tuple[str, ...]:
-    """All parts of a network that hold variables."""
-    return (*net.frozen_parts, *net.trained_parts)
-
-
-def _most_probable(
-    ids: tf.Tensor, scores: tf.Tensor, count: int | None
-) -> tf.Tensor:
-    """At most `count` of the ids, ascending."""
-    if count is None:
-        return ids
-    best = tf.math.top_k(
-        tf.gather(scores, ids - 1), tf.minimum(tf.size(ids), count)
-    )
-    return tf.sort(tf.gather(ids, best.indices))

@@ -7,8 +7,7 @@ import tensorflow as tf
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.network import named_variables
 from keras_wsss.systems.prior.network import (
-    PriorConfig,
-    build_prior,
+    Prior,
     class_grid,
     segment_grid,
 )
@@ -16,12 +15,12 @@ from keras_wsss.systems.prior.network import (
 
 @pytest.fixture(scope="module")
 def full():
-    return build_prior(PriorConfig(20))
+    return Prior(20)
 
 
 @pytest.fixture(scope="module")
 def narrow():
-    return build_prior(PriorConfig(3, "vgg_small"))
+    return Prior(3, "vgg_small")
 
 
 def count(layers):
@@ -93,7 +92,7 @@ def test_streams_share_the_trunk_and_nothing_else(narrow):
 
 
 def test_variables_have_names_that_do_not_depend_on_the_process(narrow):
-    again = build_prior(PriorConfig(3, "vgg_small"))
+    again = Prior(3, "vgg_small")
     parts = ("segmenter", "classifier")
     assert list(named_variables(narrow, parts)) == list(
         named_variables(again, parts)
@@ -112,7 +111,7 @@ def test_outputs_are_finite_and_logits_float32(narrow):
 
 
 def test_frozen_blocks_are_left_out_of_training():
-    net = build_prior(PriorConfig(3, "vgg_small", frozen_blocks=2))
+    net = Prior(3, "vgg_small", frozen_blocks=2)
     paths = [v.path for v in net.segmenter.trainable_variables]
     assert not any(p.startswith(("block1", "block2")) for p in paths)
     assert any(p.startswith("block3") for p in paths)
@@ -127,9 +126,9 @@ def test_sizes_at_which_pools_differ_are_refused(size):
 def test_impossible_numbers_are_refused():
     with pytest.raises(ConfigError, match="multiple of 16"):
         class_grid(100)
-    with pytest.raises(ConfigError, match="frozen_blocks"):
-        build_prior(PriorConfig(3, "vgg_small", frozen_blocks=5))
-    with pytest.raises(ConfigError, match="dropout"):
-        build_prior(PriorConfig(3, "vgg_small", dropout=1.0))
+    with pytest.raises(ValueError, match="frozen_blocks"):
+        Prior(3, "vgg_small", frozen_blocks=5)
+    with pytest.raises(ValueError, match="dropout"):
+        Prior(3, "vgg_small", dropout=1.0)
     with pytest.raises(ConfigError, match="Unknown encoder"):
-        build_prior(PriorConfig(3, "vgg99"))
+        Prior(3, "vgg99")

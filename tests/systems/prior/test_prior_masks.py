@@ -1,17 +1,18 @@
 """Masks made of activations and tags, step by step and as a whole."""
 
-import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_wsss.config import default_config
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.mean_field import MeanFieldCrf
 from keras_wsss.systems.prior.masks import (
-    MaskOptions,
     block_mean,
     build_masks,
+    check_mask_options,
     foreground_map,
     ignore_ring,
     mask_scores,
@@ -49,6 +50,11 @@ def tags(*rows):
     return tf.constant(rows, tf.float32)
 
 
+def mask_options(**changes):
+    """The config's group `prior`."""
+    return SimpleNamespace(**{**default_config().prior.to_dict(), **changes})
+
+
 def build(out, present, layer=OFF, valid=None, colours=None, **options):
     batch = present.shape[0]
     if colours is None:
@@ -61,7 +67,7 @@ def build(out, present, layer=OFF, valid=None, colours=None, **options):
         present,
         tf.constant(colours, tf.float32),
         valid,
-        MaskOptions(**options),
+        mask_options(**options),
         layer,
     )
 
@@ -97,29 +103,29 @@ def test_foreground_is_the_scaled_mean_of_the_streams():
         block_mean(tf.reduce_mean(out["segment"]["conv5"], -1), GRID).numpy(),
         out["hidden"]["conv5"].numpy().mean(-1),
     ]
-    result = foreground_map(out, GRID, MaskOptions()).numpy()
+    result = foreground_map(out, GRID, mask_options()).numpy()
     np.testing.assert_allclose(result, scaled(sum(means) / 3), atol=1e-5)
-    only = MaskOptions(fusion_streams=("segment",))
+    only = mask_options(fusion_streams=("segment",))
     result = foreground_map(out, GRID, only).numpy()
     np.testing.assert_allclose(result, scaled(means[1]), atol=1e-5)
     del out["hidden"]
-    result = foreground_map(out, GRID, MaskOptions()).numpy()
+    result = foreground_map(out, GRID, mask_options()).numpy()
     np.testing.assert_allclose(result, scaled(sum(means[:2]) / 2), atol=1e-5)
 
 
 def test_other_activations_on_request():
     out = outputs()
-    base = foreground_map(out, GRID, MaskOptions()).numpy()
-    for options in (MaskOptions(fusion="fc7"), MaskOptions(add_conv4=True)):
+    base = foreground_map(out, GRID, mask_options()).numpy()
+    for options in (mask_options(fusion="fc7"), mask_options(add_conv4=True)):
         assert np.abs(foreground_map(out, GRID, options) - base).max() > 0.01
 
 
 def test_scores_of_background_and_tagged_categories():
     out = outputs()
     present = tags([1, 0, 1], [0, 1, 0])
-    foreground = foreground_map(out, GRID, MaskOptions())
+    foreground = foreground_map(out, GRID, mask_options())
     maps = out["clean"]["class_maps"]
-    scores = mask_scores(maps, foreground, present, MaskOptions()).numpy()
+    scores = mask_scores(maps, foreground, present, mask_options()).numpy()
     np.testing.assert_allclose(scores[..., 0] + foreground, 1, atol=1e-6)
     assert scores.max((1, 2))[0, [1, 3]].tolist() == [1, 1]  # exactly
     assert scores.max((1, 2))[1, 2] == 1
@@ -136,7 +142,7 @@ def test_a_map_that_is_the_same_everywhere_is_no_nan():
     maps = tf.ones((1, GRID, GRID, K))
     foreground = tf.ones((1, GRID, GRID))
     for background in ("foreground", "threshold"):
-        options = MaskOptions(background=background)
+        options = mask_options(background=background)
         scores = mask_scores(maps, foreground, tags([1, 0, 0]), options)
         assert np.isfinite(scores).all()
 
@@ -145,7 +151,7 @@ def test_class_activation_maps_alone_use_one_scale_and_a_threshold():
     maps = np.zeros((1, GRID, GRID, K), np.float32)
     maps[0, 0, 0] = [10.0, 99.0, 4.0]
     maps[0, 1, 1] = [1.9, -50.0, 0.0]
-    options = MaskOptions(background="threshold")
+    options = mask_options(background="threshold")
     scores = mask_scores(
         tf.constant(maps), tf.zeros((1, GRID, GRID)), tags([1, 0, 1]), options
     ).numpy()
@@ -237,9 +243,9 @@ def test_no_gradient_passes():
 def test_unknown_choices_are_refused():
     for field in ("cam_source", "fusion", "background", "crf_scores"):
         with pytest.raises(ConfigError, match=field):
-            MaskOptions(**{field: "other"})
+            check_mask_options(mask_options(**{field: "other"}))
     with pytest.raises(ConfigError, match="fusion_streams"):
-        dataclasses.replace(MaskOptions(), fusion_streams=())
+        check_mask_options(mask_options(fusion_streams=()))
 
 
 def test_colours_outside_the_picture_say_nothing_to_the_crf():

@@ -11,7 +11,7 @@ from tiny_prior import STEPS, tiny_prior_config
 from keras_wsss.checkpoints import list_checkpoints, load_checkpoint
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import CHECKPOINTS
-from keras_wsss.training.phases import PHASES
+from keras_wsss.systems.prior.system import PRIOR
 from keras_wsss.training.run import train
 
 # What a run without learning rate may change: first the parts of stream S that
@@ -39,8 +39,8 @@ def test_it_would_be_noticed_if_source_data_were_read(
     prior_data, tmp_path, monkeypatch
 ):
     """A planted fault: the phase asks for source pictures."""
-    joint = dataclasses.replace(PHASES["joint"], source=True)
-    monkeypatch.setitem(PHASES, "joint", joint)
+    joint = dataclasses.replace(PRIOR.find_phase("joint"), source=True)
+    monkeypatch.setattr(PRIOR, "phases", (joint,))
     with pytest.raises(DataError, match=r"source.instances\.json"):
         train(tiny_prior_config(prior_data), "joint", tmp_path / "run")
 

@@ -7,9 +7,9 @@ import tensorflow as tf
 from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
-from keras_wsss.inference.make_steps import make_steps
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.quality import Quality, choose_quality
+from keras_wsss.systems.prior.steps import PriorSteps
+from keras_wsss.systems.quality import Quality, choose_quality
 
 CELLS = 9
 
@@ -34,7 +34,7 @@ def changed(predictor, **prior):
     config = predictor.config.copy_and_resolve_references()
     with config.unlocked():
         config.prior.update(prior)
-    return make_steps(predictor.net, predictor.split, config)
+    return PriorSteps(predictor.net, predictor.split, config)
 
 
 def test_predicts_with_and_without_tags(predictor, image):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from keras_wsss.encoders import vgg
+from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.layer_weights import (
     read_layer_weights,
     write_layer_weights,
 )
 from keras_wsss.errors import ConfigError
-from keras_wsss.systems.prior.network import PriorConfig, build_prior
+from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.prior.weights import (
     decimate,
     initialise_prior,
@@ -32,11 +32,11 @@ def test_decimation_keeps_taps_0_3_6_and_every_4th_unit():
 
 
 def test_both_streams_take_the_packaged_encoder():
-    net = build_prior(PriorConfig(3, "vgg_small"))
+    net = Prior(3, "vgg_small")
     random = net.classifier.get_layer("classify_fc6").get_weights()[0]
     assert initialise_prior(net) == "random"
-    encoder = vgg.build_encoder("vgg_small")
-    vgg.load_encoder_weights(encoder, "vgg_small")
+    encoder = get_encoder("vgg_small").build()
+    get_encoder("vgg_small").load_weights(encoder)
     expected = encoder.get_layer("block5_conv2").get_weights()
     for model, stream in (
         (net.segmenter, "segment"),
@@ -54,7 +54,7 @@ def test_both_streams_take_the_packaged_encoder():
 
 
 def test_segmenter_starts_from_the_classifier():
-    net = build_prior(PriorConfig(3, "vgg_small", fc6_dilation=5))
+    net = Prior(3, "vgg_small", fc6_dilation=5)
     assert net.segmenter.get_layer("segment_fc6").dilation_rate == (5, 5)
     scores = net.segmenter.get_layer("segment_scores").get_weights()[0]
     start_from_classifier(net)
@@ -71,7 +71,7 @@ def test_segmenter_starts_from_the_classifier():
 
 @pytest.fixture(scope="module")
 def net():
-    return build_prior(PriorConfig(2))
+    return Prior(2)
 
 
 def test_convolutions_alone_leave_fc6_random(net, weights_path):

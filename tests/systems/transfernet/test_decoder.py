@@ -28,7 +28,7 @@ def switches_of(levels, grid=GRID):
     ("stride", "levels"), [(1, (4, 3, 2, 1)), (2, (4, 3, 2)), (4, (4, 3))]
 )
 def test_output_stride_decides_which_pools_are_undone(stride, levels):
-    assert unpooled_levels(stride) == levels
+    assert unpooled_levels(4, stride) == levels
     decoder = build_decoder(GRID, CHANNELS, output_stride=stride)
     names = [layer.name for layer in decoder.layers]
     assert [n for n in names if n.startswith("unpool")] == [
@@ -82,7 +82,7 @@ def test_shape_comes_from_the_switches():
 
 def test_published_start_is_nearly_zero_and_he_is_not():
     """The mask loss is then ln 2 exactly; He starts with a real signal."""
-    levels = unpooled_levels(1)
+    levels = unpooled_levels(4, 1)
     largest = {}
     for name in ("published", "he"):
         keras.utils.set_random_seed(0)

@@ -15,12 +15,9 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.encoders.layer_weights import assign_by_name
+from keras_wsss.systems.examples import masked_examples, tagged_examples
 from keras_wsss.systems.network import build_network
-from keras_wsss.systems.transfernet.examples import (
-    TransferExamples,
-    masked_examples,
-    tagged_examples,
-)
+from keras_wsss.systems.transfernet.examples import TransferExamples
 from keras_wsss.training.inputs import read_training_data
 
 INFERENCE = default_config().inference
@@ -108,7 +105,7 @@ def test_rows_show_what_the_network_says(net, data, inference):
             )
             assert np.array_equal(row.image, square)
             assert row.names == ((data.split.name_of(label), label),)
-            outputs = net.model(
+            outputs = net(
                 [
                     preprocess.to_encoder_input(square)[None],
                     tf.constant([[label]]),

@@ -5,9 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data.images import read_image
-from keras_wsss.inference.quality import Quality
-from keras_wsss.inference.views import RAW, View
-from keras_wsss.systems.transfernet.steps import SegmentationSteps
+from keras_wsss.systems.quality import RAW, Quality, View
+from keras_wsss.systems.transfernet.steps import TransferSteps
 
 NOBODY = tf.zeros([0], tf.int32)
 
@@ -44,7 +43,7 @@ def test_only_the_most_probable_of_many_tags(predictor, image):
     config = predictor.config.copy_and_resolve_references()
     with config.unlocked():
         config.inference.tag_threshold = 0.0
-    steps = SegmentationSteps(predictor.net, predictor.split, config)
+    steps = TransferSteps(predictor.net, predictor.split, config)
     _, everything, scores = steps.segment(image, NOBODY, Quality())
     assert tuple(everything.numpy()) == predictor.split.scored_ids
     _, some, _ = steps.segment(image, NOBODY, Quality(), max_tags=2)
@@ -60,7 +59,7 @@ def test_the_taggers_choices_compete_by_its_scores(predictor):
     config = predictor.config.copy_and_resolve_references()
     with config.unlocked():
         config.inference.rank_by_tag = True
-    steps = SegmentationSteps(predictor.net, predictor.split, config)
+    steps = TransferSteps(predictor.net, predictor.split, config)
     probabilities = tf.constant([[[0.9, 0.9, 0.4]], [[0.8, 0.3, 0.3]]])
     ids = tf.constant([1, 2])
     scores = tf.constant([0.5, 0.9, 0.1, 0.1, 0.1, 0.1])

@@ -13,10 +13,7 @@ from keras_wsss.categories import SPLITS
 from keras_wsss.encoders.layer_weights import assign_by_name
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.transfernet.losses import classification_loss, mask_loss
-from keras_wsss.systems.transfernet.network import (
-    TransferNetConfig,
-    build_transfernet,
-)
+from keras_wsss.systems.transfernet.network import TransferNet
 
 SPLIT = SPLITS["shapes"]
 
@@ -35,7 +32,7 @@ def tiny_network(**changes):
         "tagger_units": 16,
     }
     keras.utils.set_random_seed(0)
-    net = build_transfernet(TransferNetConfig(**{**values, **changes}))
+    net = TransferNet(**{**values, **changes})
     assign_by_name(net.encoder, encoder_weights(), "here")
     return net
 
@@ -44,7 +41,7 @@ def tiny_network(**changes):
 def published():
     """The published form, described but not allocated (a gigabyte)."""
     with keras.StatelessScope(initialize_variables=False):
-        net = build_transfernet(TransferNetConfig(num_categories=80))
+        net = TransferNet(num_categories=80)
         # Else the next scope would give all of them their values.
         global_state.set_global_attribute("uninitialized_variables", [])
     return net
@@ -69,7 +66,7 @@ def test_parameters_of_the_published_form(published):
 def test_shapes_of_the_published_form(published):
     outputs = {
         name: tuple(output.shape)[1:]
-        for name, output in published.model.output.items()
+        for name, output in published.output.items()
     }
     assert outputs == {
         "attention": (None, 20, 20),
@@ -83,15 +80,10 @@ def test_shapes_of_the_published_form(published):
 
 def test_summary_names_the_parts(published):
     lines = []
-    published.model.summary(print_fn=lines.append)
+    published.summary(print_fn=lines.append)
     text = "\n".join(lines)
     for part in ("vgg16", "attention", "masks", "tagger"):
         assert part in text
-
-
-def test_config_round_trip():
-    config = TransferNetConfig(5, image_size=64, judge="tagger")
-    assert TransferNetConfig(**config.to_dict()) == config
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +93,7 @@ def net():
 
 def test_outputs_of_real_tensors(net):
     part = random_part(0, SPLIT, "source", labels=3)
-    outputs = net.model([part["image"], part["labels"]])
+    outputs = net([part["image"], part["labels"]])
     side = SIZE // 4
     assert outputs["mask_logits"].shape == (2, 3, side, side, 2)
     assert outputs["class_logits"].shape == (2, 3, SPLIT.num_categories)
@@ -110,7 +102,7 @@ def test_outputs_of_real_tensors(net):
 
 def test_densified_attention_is_a_a_transposed_attention(net):
     part = random_part(0, SPLIT, "source", labels=2)
-    outputs = net.model([part["image"], part["labels"]])
+    outputs = net([part["image"], part["labels"]])
     features = net.encoder(part["image"])[0].numpy()
     for b, k in np.ndindex(2, 2):
         matrix = features[b].reshape(-1, features.shape[-1]).astype(float)
@@ -124,9 +116,9 @@ def test_densified_attention_is_a_a_transposed_attention(net):
 
 def test_labels_together_are_as_labels_alone(net):
     part = random_part(1, SPLIT, "source", labels=3)
-    together = net.model([part["image"], part["labels"]])
+    together = net([part["image"], part["labels"]])
     for k in range(3):
-        alone = net.model([part["image"], part["labels"][:, k : k + 1]])
+        alone = net([part["image"], part["labels"][:, k : k + 1]])
         for name in ("mask_logits", "class_logits", "attention"):
             np.testing.assert_allclose(
                 together[name][:, k], alone[name][:, 0], rtol=1e-4, atol=1e-5
@@ -138,7 +130,7 @@ def test_losses_at_the_published_initialisation():
         attention="dense", initializer="published", output_stride=1
     )
     part = random_part(0, SPLIT, "source")
-    outputs = net.model([part["image"], part["labels"]])
+    outputs = net([part["image"], part["labels"]])
     maps = outputs["attention"].numpy()
     np.testing.assert_allclose(maps.sum((2, 3)), 1, atol=1e-5)
     np.testing.assert_allclose(maps, 1 / 16, rtol=0.2)
@@ -193,7 +185,7 @@ def test_judge_tagger_shares_the_taggers_layers():
         v for v in net.attention.variables if v.path.startswith("att/")
     ) == count(net.tagger.variables)
     part = random_part(0, SPLIT, "source")
-    outputs = net.model([part["image"], part["labels"]])
+    outputs = net([part["image"], part["labels"]])
     assert outputs["class_logits"].shape == (2, 1, SPLIT.num_categories)
 
 

@@ -14,7 +14,7 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.encoders.layer_weights import assign_by_name
 from keras_wsss.systems.network import build_network
-from keras_wsss.training.heldout import HeldOut
+from keras_wsss.systems.transfernet.heldout import HeldOut
 from keras_wsss.training.inputs import read_training_data
 
 STRIDE = 4
@@ -45,7 +45,7 @@ def scores_by_hand(net, records):
         truth = preprocess.square_mask(record.mask.read(), SIZE)
         counted = cells((truth != 255).astype(float))
         for label in record.labels:
-            outputs = net.model([image, tf.constant([[label]])])
+            outputs = net([image, tf.constant([[label]])])
             logits = outputs["mask_logits"][0, 0].numpy()
             found = logits[..., 1] > logits[..., 0]
             share = cells((truth == label).astype(float))

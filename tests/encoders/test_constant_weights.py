@@ -3,13 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.encoders.vgg import build_encoder
-from keras_wsss.inference.constant_weights import with_constant_weights
+from keras_wsss.encoders import get_encoder
+from keras_wsss.encoders.graphs import with_constant_weights
 
 
 def test_same_outputs_and_no_variable():
     rng = np.random.default_rng(0)
-    encoder = build_encoder("vgg_small", 32)
+    encoder = get_encoder("vgg_small").build(32)
     run = with_constant_weights(encoder, (1, 32, 32, 3))
     image = tf.constant(rng.normal(0, 50, (1, 32, 32, 3)), tf.float32)
     expected = encoder(image, training=False)

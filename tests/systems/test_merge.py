@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.inference.merge import foreground_probability, merge_labels
+from keras_wsss.systems.merge import foreground_probability, merge_labels
 
 
 def slow_merge(probabilities, label_ids, keep, fires):

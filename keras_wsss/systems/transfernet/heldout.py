@@ -11,11 +11,18 @@ from keras_wsss.data.failures import iterate
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import evaluation_batches
 from keras_wsss.data.records import Record
+from keras_wsss.encoders.graphs import ConcreteFunction, encoding_function
 from keras_wsss.systems.transfernet.losses import binary_masks
 from keras_wsss.systems.transfernet.network import TransferNet
-from keras_wsss.training.encoding_function import encoding_of
 
 _BATCH = 4
+
+
+def encoding_of(net: TransferNet) -> ConcreteFunction:
+    """`encoding_function` with the switches that the network's masks take."""
+    return encoding_function(
+        net.encoder, net.views.image_size, net.used_switches
+    )
 
 
 class HeldOut:
@@ -48,7 +55,7 @@ class HeldOut:
             return
         batches = evaluation_batches(
             records[:limit],
-            net.config.image_size,
+            net.views,
             _BATCH,
             with_mask=True,
             pictures=pictures,
@@ -115,7 +122,7 @@ class HeldOut:
             ],
             training=False,
         )
-        stride = self.net.config.output_stride
+        stride = self.net.output_stride
         truth, counted = binary_masks(batch["mask"], batch["labels"], stride)
         truth = tf.cast(truth > 0.5, tf.float32) * counted
         found = tf.cast(logits[..., 1] > logits[..., 0], tf.float32) * counted
@@ -124,7 +131,7 @@ class HeldOut:
         cells, _ = binary_masks(
             batch["mask"],
             batch["labels"],
-            self.net.config.image_size // self.net.config.grid,
+            self.net.views.stride,
         )
         attention = outputs["attention"]
         inside = tf.reduce_sum(attention * cells, axis=(2, 3))
@@ -191,7 +198,7 @@ def _encoded(net, records, pictures, encode, mirror: bool) -> list[tf.Tensor]:
     """Features of pictures in batches, float16 [B, g, g, D]; the last full."""
     batches = evaluation_batches(
         records,
-        net.config.image_size,
+        net.views,
         _BATCH,
         mirror=mirror,
         pictures=pictures,

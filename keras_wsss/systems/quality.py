@@ -6,12 +6,39 @@ what `evaluate` marks in its table, come from it.
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from keras_wsss.inference.views import RAW, View, augmented_views
+from keras_wsss.errors import ConfigError
 
 if TYPE_CHECKING:
-    from keras_wsss.systems.transfernet.steps import SegmentationSteps
+    from keras_wsss.systems.steps import Steps
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One look at a picture for test-time augmentation.
+
+    Attributes:
+        scale: factor of the network's input size.
+        mirror: whether the picture is mirrored.
+    """
+
+    scale: float = 1.0
+    mirror: bool = False
+
+
+RAW = (View(),)
+
+
+def augmented_views(scales: Sequence[float]) -> tuple[View, ...]:
+    """Every scale, as it is and mirrored."""
+    if not all(scale > 0 and math.isfinite(scale) for scale in scales):
+        raise ConfigError(
+            f"config.inference.scales is {tuple(scales)}; scales are positive."
+        )
+    return tuple(View(s, m) for s in scales for m in (False, True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +66,7 @@ class Quality:
 
 
 def choose_quality(
-    steps: "SegmentationSteps",
+    steps: "Steps",
     augment: bool | None = None,
     refine: bool | None = None,
     own_crf: bool | None = None,

@@ -1,0 +1,75 @@
+"""A frozen encoder as one graph: what a cache keeps, and constant weights."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+ConcreteFunction = tf.types.experimental.ConcreteFunction
+
+
+def encoding_function(
+    encoder: keras.Model, image_size: int, switches: Sequence[int]
+) -> ConcreteFunction:
+    """A graph that computes what is kept and nothing else.
+
+    Args:
+        encoder: see `Encoder.build`.
+        image_size: S.
+        switches: pools, from 1, whose switches are wanted.
+
+    Returns:
+        Function from float32 [B, S, S, 3] to a list: features as float16
+        [B, S/stride, S/stride, D], then switches as uint8
+        [B, side, side, channels].
+    """
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([None, image_size, image_size, 3], tf.float32)
+        ],
+    )
+    def encode(images: tf.Tensor) -> list[tf.Tensor]:
+        features, *maps = encoder(images, training=False)
+        kept = [tf.cast(maps[pool - 1], tf.uint8) for pool in switches]
+        return [tf.cast(features, tf.float16), *kept]
+
+    return encode.get_concrete_function()
+
+
+def with_constant_weights(
+    model: keras.Model, input_shape: tuple[int | None, ...]
+) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """The model at inference, with its weights as they are now.
+
+    A convolution library can then bring the weights into its own order once,
+    not at every call. `python -m benchmarks.inference` measures what that
+    saves for one picture at a time; a batch of 8 gains nothing.
+
+    Args:
+        model: of one float32 input and a list of outputs. What is assigned
+            to its variables afterwards does not change the function.
+        input_shape: with the batch.
+
+    Returns:
+        Function from float32 `input_shape` to the list of outputs; for use
+        by itself or in other graphs, where it holds no variable.
+    """
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
+
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec(input_shape, tf.float32)],
+    )
+    def run(inputs: tf.Tensor) -> list[tf.Tensor]:
+        outputs, _ = model.stateless_call(
+            [tf.constant(array) for array in trainable],
+            [tf.constant(array) for array in others],
+            inputs,
+            training=False,
+        )
+        return outputs
+
+    return run

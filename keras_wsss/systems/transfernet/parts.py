@@ -1,0 +1,152 @@
+"""What the training loop takes from TransferNet."""
+
+from collections.abc import Mapping, Sequence
+
+from keras_wsss.data.channel_dropout import ChannelDropout
+from keras_wsss.data.encodings import Encodings
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.pipeline import Stream
+from keras_wsss.data.records import Record
+from keras_wsss.data.sampling import PairSampler
+from keras_wsss.encoders import get_encoder
+from keras_wsss.systems.examples import (
+    masked_examples,
+    preferred_ids,
+    tagged_examples,
+)
+from keras_wsss.systems.system import Job, Parts, TrainingData
+from keras_wsss.systems.transfernet.examples import TransferExamples
+from keras_wsss.systems.transfernet.heldout import (
+    HeldOut,
+    encoding_of,
+    tag_scorer,
+)
+from keras_wsss.systems.transfernet.update import Objective, Update
+
+
+def assemble(job: Job) -> Parts:
+    """The parts of the loop.
+
+    Raises:
+        ConfigError: a field that does not fit.
+        DataError: a picture that cannot be read.
+    """
+    config, data, net = job.config, job.data, job.net
+    pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
+    # With `cache_switches` all phases and the pseudo labels share entries.
+    drawn = job.phase.mask_weight or config.cache_switches
+    switches = net.used_switches if drawn else ()
+    encode = encoding_of(net)
+
+    def scorer(records: Sequence[Record]):
+        cache = None
+        if job.encodings and config.image.mirror:
+            cache = job.encodings(records, switches, pictures, shared=False)
+        return tag_scorer(net, records, pictures, encode, cache)
+
+    def update(mask_weight: float) -> Update:
+        objective = Objective(
+            mask_weight,
+            config.train.tag_weight,
+            config.train.labels_per_image,
+            config.train.overlap_weight,
+        )
+        return Update(net, job.optimizer, objective, job.strategy)
+
+    weight = config.train.mask_weight if job.phase.mask_weight else 0.0
+    return Parts(
+        warmup=update(0.0),
+        update=update(weight),
+        streams=_streams(job, build_caches(job, switches, pictures), pictures),
+        heldout=HeldOut(
+            net, data.split, job.watched, pictures, encode=encode
+        ).scores,
+        tag_scorer=scorer,
+        examples=_examples(job, pictures, encode),
+        embeddings=net.label_embeddings,
+    )
+
+
+def build_caches(
+    job: Job, switches: tuple[int, ...], pictures: PictureStore
+) -> dict[str, Encodings]:
+    """What the cache has of both domains; empty if the config keeps none."""
+    caches: dict[str, Encodings] = {}
+    if job.encodings is None:
+        return caches
+    data = {"source": job.data.source, "target": job.data.target}
+    for domain, records in data.items():
+        if records:
+            # Without masks, pictures never reach the decoder in training.
+            drawn = has_masks(records) or job.config.cache_switches
+            kept = switches if drawn else ()
+            caches[domain] = job.encodings(records, kept, pictures)
+    return caches
+
+
+def _streams(
+    job: Job, caches: Mapping[str, Encodings], pictures: PictureStore
+) -> dict[str, Stream | None]:
+    """The streams of both domains, from the cache where there is one."""
+    config, data, settings = job.config, job.data, job.settings
+    split, train = data.split, config.train
+    dropout = None
+    if train.feature_dropout:
+        channels = get_encoder(config.model.encoder).channels
+        dropout = ChannelDropout(channels, train.feature_dropout)
+
+    def stream(domain: str, records, size, ids, seed) -> Stream | None:
+        if not size:
+            return None
+        return Stream(
+            PairSampler(
+                records,
+                pairs_per_image=train.labels_per_image,
+                seed=2 * train.seed + seed,  # the domains' must differ
+                absent_per_image=train.absent_per_image,
+                absent_ids=ids,
+            ),
+            size,
+            job.views,
+            split.num_categories,
+            pictures,
+            caches.get(domain),
+            with_mask=has_masks(records),
+            dropout=dropout,
+            taught=taught_ids(data),
+        )
+
+    return {
+        "source": stream(
+            "source", data.source, settings.source_pairs, split.source_ids, 0
+        ),
+        "target": stream(
+            "target", data.target, settings.target_pairs, split.target_ids, 1
+        ),
+    }
+
+
+def taught_ids(data: TrainingData) -> frozenset[int]:
+    """Ids that some training picture has as a label."""
+    records = (*data.source, *data.target)
+    return frozenset(i for record in records for i in record.labels)
+
+
+def has_masks(records: Sequence[Record]) -> bool:
+    """Whether pictures have masks, true ones or pseudo labels."""
+    return any(record.mask is not None for record in records)
+
+
+def _examples(job: Job, pictures: PictureStore, encode) -> TransferExamples:
+    """Held-out source pictures and tagged target pictures to look at."""
+    config, data, pairs = job.config, job.data, {}
+    if job.is_chief:
+        count, size = config.train.examples, config.image.size
+        ids = preferred_ids(data.split)
+        pairs = {
+            "source": masked_examples(data.heldout, pictures, size, count),
+            "target": tagged_examples(data.target, ids, count),
+        }
+    return TransferExamples(
+        job.net, data.split, pairs, pictures, config.inference, encode
+    )
