@@ -11,14 +11,18 @@ from ml_collections import config_flags
 from keras_wsss.commands.cli import check_loaded, define_max_pixels, run_app
 from keras_wsss.errors import ConfigError
 from keras_wsss.quiet_start import load_tensorflow
+from keras_wsss.systems import phase_table
 
 PHASE = flags.DEFINE_enum(
     "phase",
     None,
-    ["decoder", "transfer", "attention", "joint"],
-    "What to train: 'decoder' on pictures with masks, then 'transfer' to the "
-    "categories that have tags only; or 'attention', then 'transfer', as "
-    "published; or 'joint', the prior system, from tags alone.",
+    [phase.name for _, phase in phase_table()],
+    "What to train: "
+    + "; ".join(
+        f"'{phase.name}' {phase.about} ({system.name})"
+        for system, phase in phase_table()
+    )
+    + ". 'decoder' comes before 'transfer', or 'attention' as published.",
     required=True,
 )
 CONFIG = config_flags.DEFINE_config_file(

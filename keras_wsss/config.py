@@ -14,7 +14,6 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.prior_config import prior_group
 
-SYSTEMS = ("transfernet", "prior")
 SOURCE_NEGATIVES = ("listed", "all", "none")
 # Fields that configs of earlier versions have, and that did nothing.
 _GONE = ("inference.batch_size",)

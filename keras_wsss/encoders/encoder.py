@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.data import preprocess
-from keras_wsss.data.views import CAFFE, PixelScale
+from keras_wsss.data.views import CAFFE, PixelScale, ViewSpec
 from keras_wsss.errors import ConfigError
 
 
@@ -126,6 +126,10 @@ class Encoder(abc.ABC):
             where the weights have no such layers.
         """
         return None
+
+    def views(self, image_size: int) -> ViewSpec:
+        """Its input, as views of pictures."""
+        return ViewSpec(image_size, stride=self.stride, pixels=self.pixels)
 
     def preprocess(self, image: tf.Tensor) -> tf.Tensor:
         """From RGB grey levels [..., 3], 0 to 255, to float32 input."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from keras_wsss.categories import Split
 from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec
-from keras_wsss.drawing import Row
 from keras_wsss.encoders import get_encoder
 from keras_wsss.systems.category_axes import CategoryAxes
 from keras_wsss.tagging import TagRule
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from keras_wsss.data.encodings import Encodings
     from keras_wsss.data.pictures import PictureStore
     from keras_wsss.data.pipeline import Stream
+    from keras_wsss.drawing import Row
     from keras_wsss.systems.network import Network
     from keras_wsss.systems.replicated_update import ReplicatedUpdate
     from keras_wsss.systems.steps import Steps
@@ -143,7 +143,7 @@ class Job:
 
 # What draws the examples of a system: rows by name of a sheet, of the same
 # pictures at every call.
-ExampleRows = Callable[[], Mapping[str, Sequence[Row]]]
+ExampleRows = Callable[[], Mapping[str, "Sequence[Row]"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,12 +215,13 @@ class System(abc.ABC):
             ConfigError: a field that no network can have.
         """
 
-    @abc.abstractmethod
     def category_axes(self, config: Any, split: Split) -> CategoryAxes:
         """The variables that are laid out by the categories of a split.
 
         Their names are those of `keras_wsss.systems.network.named_variables`.
+        Asked where a run starts from another one, of other categories maybe.
         """
+        return {}
 
     def shape_fields(self, config: Any) -> tuple[str, ...]:
         """The fields that decide shapes of variables, but for categories.

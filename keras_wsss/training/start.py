@@ -88,7 +88,7 @@ def load_start(
 
 def _names(axes) -> list[str]:
     """Categories that a network has, in their order."""
-    keys = next(iter(axes.values())).keys
+    keys = next(iter(axes.values())).keys if axes else ()
     return [key for key in keys if isinstance(key, str)]
 
 

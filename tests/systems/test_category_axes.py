@@ -29,6 +29,7 @@ FORMS = {
     "published": (tiny_config, {"model.attention": "dense"}),
     "absent": (tiny_config, {"train.absent_per_image": 1}),
     "tagger": (tiny_config, {"model.judge": "tagger"}),
+    "guide maps": (tiny_config, {"model.guide_maps": True}),
     "prior": (tiny_prior_config, {}),
 }
 

@@ -13,7 +13,6 @@ from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record
-from keras_wsss.data.sampling import PairSampler
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.examples import preferred_ids, tagged_examples
 from keras_wsss.systems.prior.examples import PriorExamples
@@ -21,9 +20,9 @@ from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.prior.steps import PriorSteps
 from keras_wsss.systems.prior.update import PriorUpdate
 from keras_wsss.systems.prior.weights import start_from_classifier
+from keras_wsss.systems.streams import make_stream
 from keras_wsss.systems.system import Job, Parts
 
-_SEED = 1  # as TransferNet's target pictures
 _BATCH = 8  # pictures that are tagged at once
 
 
@@ -97,17 +96,16 @@ def _tagged(config, records: Sequence[Record], split: Split):
     )
 
 
-def _stream(job: Job, records: Sequence[Record], pictures) -> Stream:
-    config = job.config
-    prior = config.prior
+def _stream(job: Job, records: Sequence[Record], pictures) -> Stream | None:
+    prior = job.config.prior
     # All tags of a picture at once, so that each picture is one slot.
     most = max((len(record.labels) for record in records), default=1)
-    return Stream(
-        PairSampler(records, most, seed=2 * config.train.seed + _SEED),
-        job.settings.target_pairs,
-        job.views,
-        job.data.split.num_categories,
+    return make_stream(
+        job,
+        "target",
+        records,
         pictures,
+        most,
         with_mask=prior.tags == "crop_gt",
         hide=(
             HideAndSeek(prior.hide_grid, prior.hide_probability)

@@ -1,7 +1,5 @@
 """One update of the prior system: masks on line, losses, SGD."""
 
-from collections.abc import Mapping
-
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE, Split
@@ -12,11 +10,7 @@ from keras_wsss.systems.prior.losses import class_loss, segment_loss
 from keras_wsss.systems.prior.mask_maker import MaskMaker, Outputs
 from keras_wsss.systems.prior.masks import Masks
 from keras_wsss.systems.prior.network import Prior
-from keras_wsss.systems.replicated_update import (
-    ReplicatedUpdate,
-    means_over_replicas,
-    sums_over_replicas,
-)
+from keras_wsss.systems.replicated_update import Batch, ReplicatedUpdate
 
 
 def make_prior_optimizer(config) -> MultiplierSgd:
@@ -58,8 +52,7 @@ class PriorUpdate(ReplicatedUpdate):
         segment: bool,
         strategy: tf.distribute.Strategy,
     ):
-        super().__init__(optimizer, strategy)
-        self.net = net
+        super().__init__(net, optimizer, strategy)
         self.maker = MaskMaker(net, config)
         self.prior = config.prior
         self.segment = segment
@@ -84,31 +77,25 @@ class PriorUpdate(ReplicatedUpdate):
             if id(variable) not in shared
         ]
 
-    def _replica(self, batch, learning_rate: tf.Tensor):
-        self.optimizer.learning_rate.assign(learning_rate)
-        part = batch["target"]
-        with tf.GradientTape(persistent=True) as tape:
-            means = means_over_replicas(self._terms(part))
-            classify = means["class_loss"]
-            if "hidden_class_loss" in means:
-                classify += means["hidden_class_loss"]
-            classify *= self.prior.class_weight
-            total = classify
-            if self.segment:
-                segment = self.prior.segment_weight * means["segment_loss"]
-                if self.prior.segment_trains_trunk:
-                    total += segment
-        gradients = tape.gradient(total, self._class_variables)
-        variables = list(self._class_variables)
-        if self.segment:
-            gradients += tape.gradient(segment, self._segment_variables)
-            variables += self._segment_variables
-        del tape
-        self.optimizer.apply(gradients, variables)
-        return sums_over_replicas(means)
+    def totals(self, means):
+        """Streams A and H learn to classify, stream S from the masks."""
+        total = means["class_loss"]
+        if "hidden_class_loss" in means:
+            total += means["hidden_class_loss"]
+        total *= self.prior.class_weight
+        if not self.segment:
+            return [(total, self._class_variables)]
+        segment = self.prior.segment_weight * means["segment_loss"]
+        if self.prior.segment_trains_trunk:
+            total += segment
+        return [
+            (total, self._class_variables),
+            (segment, self._segment_variables),
+        ]
 
-    def _terms(self, part: Mapping[str, tf.Tensor]):
+    def terms(self, batch: Batch):
         """Every loss and measure as (sum, count)."""
+        part = batch["target"]
         if self.prior.tags == "crop_gt":
             tags = window_tags(part["mask"], self._target_ids)
             known = tf.ones_like(tags)

@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from keras_wsss.data import preprocess
-from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.encoder import Encoder
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
@@ -170,9 +169,7 @@ class TransferNet(Network):
         self.decoder = decoder
         self.masks = masks
         self.tagger = tagger
-        self.views = ViewSpec(
-            image_size, stride=entry.stride, pixels=entry.pixels
-        )
+        self.views = entry.views(image_size)
         self.grid = image_size // entry.stride
         self.output_stride = output_stride
         self.fixed_size = attention == "dense"

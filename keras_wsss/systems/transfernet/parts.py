@@ -7,13 +7,13 @@ from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record
-from keras_wsss.data.sampling import PairSampler
 from keras_wsss.encoders import get_encoder
 from keras_wsss.systems.examples import (
     masked_examples,
     preferred_ids,
     tagged_examples,
 )
+from keras_wsss.systems.streams import make_stream
 from keras_wsss.systems.system import Job, Parts, TrainingData
 from keras_wsss.systems.transfernet.examples import TransferExamples
 from keras_wsss.systems.transfernet.heldout import (
@@ -88,41 +88,26 @@ def _streams(
     job: Job, caches: Mapping[str, Encodings], pictures: PictureStore
 ) -> dict[str, Stream | None]:
     """The streams of both domains, from the cache where there is one."""
-    config, data, settings = job.config, job.data, job.settings
-    split, train = data.split, config.train
+    train = job.config.train
     dropout = None
     if train.feature_dropout:
-        channels = get_encoder(config.model.encoder).channels
+        channels = get_encoder(job.config.model.encoder).channels
         dropout = ChannelDropout(channels, train.feature_dropout)
-
-    def stream(domain: str, records, size, ids, seed) -> Stream | None:
-        if not size:
-            return None
-        return Stream(
-            PairSampler(
-                records,
-                pairs_per_image=train.labels_per_image,
-                seed=2 * train.seed + seed,  # the domains' must differ
-                absent_per_image=train.absent_per_image,
-                absent_ids=ids,
-            ),
-            size,
-            job.views,
-            split.num_categories,
+    data = {"source": job.data.source, "target": job.data.target}
+    return {
+        domain: make_stream(
+            job,
+            domain,
+            records,
             pictures,
-            caches.get(domain),
+            train.labels_per_image,
+            train.absent_per_image,
+            cache=caches.get(domain),
             with_mask=has_masks(records),
             dropout=dropout,
-            taught=taught_ids(data),
+            taught=taught_ids(job.data),
         )
-
-    return {
-        "source": stream(
-            "source", data.source, settings.source_pairs, split.source_ids, 0
-        ),
-        "target": stream(
-            "target", data.target, settings.target_pairs, split.target_ids, 1
-        ),
+        for domain, records in data.items()
     }
 
 

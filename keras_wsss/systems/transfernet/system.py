@@ -69,7 +69,8 @@ class TransferNetSystem(System):
         names, judge = split.categories, config.model.judge
         by_name = {"attention/att/cls_embed/kernel": CategoryAxis(0, names)}
         # A layer that two parts share stands under the first.
-        tagger = "attention" if judge == "tagger" else "tagger"
+        shared = judge == "tagger" or config.model.guide_maps
+        tagger = "attention" if shared else "tagger"
         layers = {f"{tagger}/tagger_logits": names}
         if judge == "classifier":
             absent = (Column.ABSENT,) * (config.train.absent_per_image > 0)

@@ -7,12 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_wsss.systems.optimizer import MultiplierAdam
-from keras_wsss.systems.replicated_update import (
-    Batch,
-    ReplicatedUpdate,
-    means_over_replicas,
-    sums_over_replicas,
-)
+from keras_wsss.systems.replicated_update import Batch, ReplicatedUpdate
 from keras_wsss.systems.transfernet import losses
 from keras_wsss.systems.transfernet.network import TransferNet
 
@@ -70,8 +65,7 @@ class Update(ReplicatedUpdate):
         objective: Objective,
         strategy: tf.distribute.Strategy,
     ):
-        super().__init__(optimizer, strategy)
-        self.net = net
+        super().__init__(net, optimizer, strategy)
         self.objective = objective
         self._tagger_variables = list(net.tagger.trainable_variables)
         own = {id(variable) for variable in self._tagger_variables}
@@ -80,41 +74,24 @@ class Update(ReplicatedUpdate):
             parts += net.decoder.trainable_variables
         self._variables = [v for v in parts if id(v) not in own]
 
-    def _replica(self, batch: Batch, learning_rate: tf.Tensor):
-        self.optimizer.learning_rate.assign(learning_rate)
-        with tf.GradientTape(persistent=True) as tape:
-            terms = self._terms(batch)
-            means = means_over_replicas(terms)
-            tag = self.objective.tag_weight * means["tag_loss"]
-            total = sum(
-                (means[name] for name in means if name.startswith("class_")),
-                tf.constant(0.0),
-            )
-            if self.objective.mask_weight:
-                total += self.objective.mask_weight * means["mask_loss"]
-            if "overlap_loss" in means:
-                total += self.objective.overlap_weight * means["overlap_loss"]
-        # The tagger learns from plain tags alone. Where it judges the
-        # attended feature, this is what keeps it from being bribed.
-        gradients = [
-            # Keras variables do not take `unconnected_gradients="zero"`.
-            *(
-                tf.zeros(variable.shape) if gradient is None else gradient
-                for gradient, variable in zip(
-                    tape.gradient(total, self._variables),
-                    self._variables,
-                    strict=True,
-                )
-            ),
-            *tape.gradient(tag, self._tagger_variables),
-        ]
-        del tape
-        self.optimizer.apply(
-            gradients, [*self._variables, *self._tagger_variables]
-        )
-        return sums_over_replicas(means)
+    def totals(self, means):
+        """The network learns from queries and masks, the tagger from tags.
 
-    def _terms(self, batch: Batch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        Where the tagger judges the attended feature, learning from plain tags
+        alone is what keeps it from being bribed.
+        """
+        total = sum(
+            (means[name] for name in means if name.startswith("class_")),
+            tf.constant(0.0),
+        )
+        if self.objective.mask_weight:
+            total += self.objective.mask_weight * means["mask_loss"]
+        if "overlap_loss" in means:
+            total += self.objective.overlap_weight * means["overlap_loss"]
+        tag = self.objective.tag_weight * means["tag_loss"]
+        return [(total, self._variables), (tag, self._tagger_variables)]
+
+    def terms(self, batch: Batch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Every loss and measure as (sum, count)."""
         domains = list(batch)
         encoded = {name: self._encode(batch[name]) for name in domains}
