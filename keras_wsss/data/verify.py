@@ -12,10 +12,14 @@ from typing import TypeVar
 import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
-from keras_wsss.data import coco, tags, voc
-from keras_wsss.data.coco_json import CocoFile, CocoImage, read_coco_file
 from keras_wsss.data.duplicates import in_both
 from keras_wsss.data.findings import Counts, Findings
+from keras_wsss.data.formats import coco, tags, voc
+from keras_wsss.data.formats.coco_json import (
+    CocoFile,
+    CocoImage,
+    read_coco_file,
+)
 from keras_wsss.data.images import find_image, read_image
 from keras_wsss.data.locations import Locations
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
