@@ -323,7 +323,7 @@ def use_commands(out: Path) -> list[tuple[str, list[str]]]:
 def draw(out: Path) -> None:
     """Writes the gallery of evaluation pictures, one of them of both."""
     load_tensorflow()
-    from keras_wsss.data.voc import read_voc
+    from keras_wsss.data.formats.voc import read_voc
     from keras_wsss.evaluation.gallery import (
         choose_rows,
         gallery_rows,

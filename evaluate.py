@@ -138,7 +138,7 @@ def _report(line: str) -> None:
 
 
 def _by_masks(predictor, root: str, album) -> dict:
-    from keras_wsss.data.voc import read_voc
+    from keras_wsss.data.formats.voc import read_voc
     from keras_wsss.evaluation.evaluate import evaluate
 
     data = predictor.config.data

@@ -38,13 +38,13 @@ QUALITY = define_quality()
 def run(argv: list[str]) -> int:
     """Parsed flags in, files out; user errors are raised."""
     start_computing()
-    from keras_wsss.data.progress import progress
     from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predict_files import (
         find_pictures,
         predict_files,
     )
     from keras_wsss.inference.predictor import Predictor
+    from keras_wsss.progress import progress
     from keras_wsss.systems.quality import choose_quality
 
     if len(argv) < 2:

@@ -40,13 +40,13 @@ def run(argv: list[str]) -> int:
     start_computing()
     from keras_wsss.config import to_json
     from keras_wsss.data.pictures import PictureStore
-    from keras_wsss.data.progress import progress
     from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predictor import Predictor
     from keras_wsss.inference.pseudo_labels import (
         PseudoLabelSettings,
         write_pseudo_labels,
     )
+    from keras_wsss.progress import progress
     from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
     from keras_wsss.systems.quality import choose_quality
     from keras_wsss.training.inputs import build_cache, read_target_records

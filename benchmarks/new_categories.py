@@ -24,8 +24,8 @@ from pathlib import Path
 from configs import shapes
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
-from keras_wsss.data.tags import read_tags
-from keras_wsss.data.voc import read_voc
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.files import write_json, write_text

@@ -28,7 +28,7 @@ from absl import app, flags
 
 from keras_wsss.categories import SPLITS
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.boundary import boundary_region

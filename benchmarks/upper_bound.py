@@ -25,10 +25,10 @@ from ml_collections import config_flags
 from keras_wsss.categories import Split
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
+from keras_wsss.data.formats.voc import read_voc, write_classes
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path
 from keras_wsss.data.records import Record
-from keras_wsss.data.voc import read_voc, write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json, write_text
 

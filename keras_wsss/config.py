@@ -50,6 +50,9 @@ def default_config() -> ml_collections.ConfigDict:
 
     # --- Data. Relative paths are relative to the current folder.
     config.data = ml_collections.ConfigDict()
+    config.data.source_format = "coco"  # see keras_wsss.data.formats
+    config.data.tags_format = "csv"
+    config.data.eval_format = "voc"
     config.data.source_annotations = ""  # COCO instances JSON
     config.data.source_images = ""  # its folder of pictures
     config.data.target_tags = ""  # CSV: image,labels

@@ -5,9 +5,9 @@ from tiny import tiny_config
 
 from benchmarks.upper_bound import write_halves
 from keras_wsss.config import split_of
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.pseudo_masks import with_pseudo_masks
-from keras_wsss.data.tags import read_tags
-from keras_wsss.data.voc import read_voc
 
 
 def test_halves_share_no_picture_and_keep_their_masks(shapes_dir, tmp_path):

@@ -12,8 +12,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_wsss.categories import Split
+from keras_wsss.data.formats.voc import VocMask, index_ids
 from keras_wsss.data.records import Record
-from keras_wsss.data.voc import VocMask, index_ids
 from keras_wsss.errors import DataError
 
 MASKS = "SegmentationClass"

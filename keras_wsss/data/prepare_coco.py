@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
-from keras_wsss.data.coco import coco_records
-from keras_wsss.data.coco_json import read_coco_file
+from keras_wsss.data.formats.coco import coco_records
+from keras_wsss.data.formats.coco_json import read_coco_file
 from keras_wsss.data.prepare_voc import link
 from keras_wsss.data.problems import Problem
 from keras_wsss.errors import DataError

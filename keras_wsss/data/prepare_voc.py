@@ -16,9 +16,9 @@ from keras_wsss.categories import IGNORE, VOC_CATEGORIES
 from keras_wsss.data.images import check_image
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.problems import path_problem, read_text
-from keras_wsss.data.progress import progress
 from keras_wsss.errors import DataError
 from keras_wsss.files import atomic_path, write_text
+from keras_wsss.progress import progress
 
 KNOWN_TRAIN = 1464  # VOC 2012 train
 KNOWN_TRAIN_AUG = 10582  # with SBD

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import IGNORE, Split
+from keras_wsss.data.formats.voc import CLASSES_FILE, VocMask, read_classes
 from keras_wsss.data.records import Dataset
-from keras_wsss.data.voc import CLASSES_FILE, VocMask, read_classes
 from keras_wsss.errors import DataError
 
 MANIFEST = "pseudo_labels.json"

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_wsss.categories import IGNORE, Split
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.tags import HEADER, UNKNOWN, read_tags
+from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import Record
-from keras_wsss.data.tags import HEADER, UNKNOWN, read_tags
-from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_folder, write_text
 

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_wsss.categories import IGNORE, Split, palette
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
 from keras_wsss.data.locations import Locations
 from keras_wsss.data.records import Record
-from keras_wsss.data.tags import read_tags
-from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path
 

@@ -12,17 +12,20 @@ from typing import TypeVar
 import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
-from keras_wsss.data import coco, tags, voc
-from keras_wsss.data.coco_json import CocoFile, CocoImage, read_coco_file
-from keras_wsss.data.duplicates import in_both
-from keras_wsss.data.findings import Counts, Findings
+from keras_wsss.data.formats import coco, tags, voc
+from keras_wsss.data.formats.coco_json import (
+    CocoFile,
+    CocoImage,
+    read_coco_file,
+)
 from keras_wsss.data.images import find_image, read_image
 from keras_wsss.data.locations import Locations
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
-from keras_wsss.data.problems import Problem, Report, closest
-from keras_wsss.data.progress import progress
+from keras_wsss.data.problems import Counts, Findings, Problem, Report, closest
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.errors import DataError
+from keras_wsss.files import sha256
+from keras_wsss.progress import progress
 
 FAULTY = "image with a problem listed here"
 MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
@@ -89,7 +92,7 @@ def verify(
         # Two collections may number their pictures alike: there only the
         # content counts. Pictures of one collection are compared by name too.
         names = name == "target"
-        findings.problems.extend(in_both(paths, validation, names))
+        findings.problems.extend(_in_both(paths, validation, names))
     return findings
 
 
@@ -404,3 +407,43 @@ def _in_threads(
     """Results of `function` in order; few are held at a time."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from progress(pool.map(function, items), what, len(items))
+
+
+def _in_both(
+    train: Sequence[Path], validation: Sequence[Path], names: bool
+) -> Iterator[Problem]:
+    """Yields a problem for every training picture that is in validation.
+
+    Content is compared byte for byte (by SHA-256); a picture that was saved
+    again at another size or quality is found by its name only.
+
+    Args:
+        train: training pictures.
+        validation: evaluation pictures.
+        names: whether equal names mean equal pictures.
+    """
+    by_name = {path.stem: path for path in validation} if names else {}
+    by_size: dict[int, list[Path]] = collections.defaultdict(list)
+    for path in validation:
+        by_size[path.stat().st_size].append(path)
+    digests: dict[Path, str] = {}
+    for path in train:
+        twin = by_name.get(path.stem)
+        relation = "has the name of"
+        remedy = "or rename it if it is another picture"
+        # Equal content needs equal size; only such files are hashed.
+        for other in by_size.get(path.stat().st_size, ()):
+            for file in (path, other):
+                if file not in digests:
+                    digests[file] = sha256(file)
+            if digests[path] == digests[other]:
+                twin = other
+                relation, remedy = "is also", "whatever its name"
+        if twin is not None:
+            yield Problem(
+                "same image in train and val",
+                str(path),
+                "",
+                f"it {relation} the evaluation picture {twin}; remove it from "
+                f"one of them, {remedy}",
+            )

@@ -101,16 +101,6 @@ class BoundaryIou:
             self.intersections[label] += np.count_nonzero(true_band & band)
             self.unions[label] += np.count_nonzero(true_band | band)
 
-    def merge(self, other: "BoundaryIou") -> None:
-        """Adds the counts of another set of the same classes."""
-        if (self.num_classes, self.relative_distance) != (
-            other.num_classes,
-            other.relative_distance,
-        ):
-            raise ValueError("only counts of the same classes and distance add")
-        self.intersections += other.intersections
-        self.unions += other.unions
-
     def iou(self) -> np.ndarray:
         """Boundary IoU per class.
 

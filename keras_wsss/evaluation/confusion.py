@@ -81,33 +81,6 @@ class ConfusionMatrix:
                     "(check that mask and split belong together)."
                 )
 
-    def add_counts(self, counts: np.ndarray) -> None:
-        """Adds counts made elsewhere, e.g. by `tensor_confusion`.
-
-        Args:
-            counts: integer [num_classes, num_classes], not negative.
-        """
-        counts = np.asarray(counts)
-        if counts.shape != self.counts.shape or counts.dtype.kind not in "iu":
-            raise ValueError(
-                f"counts must be integers of shape {self.counts.shape}, got "
-                f"{counts.dtype} {counts.shape}"
-            )
-        if np.any(counts < 0):
-            raise ValueError("counts must not be negative")
-        self.counts += counts.astype(np.int64)
-
-    def merge(self, other: "ConfusionMatrix") -> None:
-        """Adds the counts of another matrix of the same classes."""
-        self.add_counts(other.counts)
-        self.ignored += other.ignored
-
-    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        total = ConfusionMatrix(self.num_classes)
-        total.merge(self)
-        total.merge(other)
-        return total
-
     def iou(self) -> np.ndarray:
         """Intersection over union per class.
 

@@ -1,8 +1,9 @@
 """Scores a predictor on pictures with masks, beside its baselines."""
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.boundary import BoundaryIou
-from keras_wsss.evaluation.clock import Clock
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
@@ -38,6 +38,24 @@ DENSE_CRF = "raw + dense CRF"
 # Of a row whose masks nothing has taught, wherever it is copied to.
 UNTRAINED = "untrained decoder"
 _REPORT_SECONDS = 15.0
+
+
+class _Clock:
+    """Seconds spent per stage."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Adds the time of a `with` block to a stage."""
+        start = time.perf_counter()
+        yield
+        self.add(stage, time.perf_counter() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Adds seconds to a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 class _Scores:
@@ -166,7 +184,7 @@ class _Evaluation:
         self.tag_views = default if default in looks else RAW
         self.dense_crf = dense_crf
         self.album = album
-        self.clock = Clock()
+        self.clock = _Clock()
         self.pictures = 0
         self.empty = FalsePositives("evaluation pictures")
         self.truths: list[np.ndarray] = []

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_wsss.data.progress import progress
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.progress import progress
 from keras_wsss.run_folder import HELDOUT_FILE
 from keras_wsss.systems.quality import Quality, choose_quality
 

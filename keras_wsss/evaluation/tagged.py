@@ -7,11 +7,11 @@ import numpy as np
 
 from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
-from keras_wsss.data.progress import progress
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import Album
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.progress import progress
 from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_wsss.data.formats.voc import (
+    CLASSES_FILE,
+    read_classes,
+    write_classes,
+)
 from keras_wsss.data.images import IMAGE_SUFFIXES, read_image
 from keras_wsss.data.masks import write_palette_mask
-from keras_wsss.data.voc import CLASSES_FILE, read_classes, write_classes
 from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path, write_json

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.encodings import Encodings
+from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask, write_palette_mask
 from keras_wsss.data.pseudo_masks import (
@@ -20,7 +21,6 @@ from keras_wsss.data.pseudo_masks import (
     read_manifest,
 )
 from keras_wsss.data.records import Record
-from keras_wsss.data.voc import write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.one_picture import Encoded, OnePicture

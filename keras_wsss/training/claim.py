@@ -10,7 +10,7 @@ from keras_wsss.config import (
     split_of,
     to_json,
 )
-from keras_wsss.data.voc import write_classes
+from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.run_folder import (

@@ -20,6 +20,7 @@ from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.graphs import ConcreteFunction, encoding_function
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.progress import Progress
 from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
@@ -29,7 +30,59 @@ from keras_wsss.training.cache_entry import (
     write_entry,
 )
 from keras_wsss.training.cache_index import CacheIndex
-from keras_wsss.training.cache_progress import CacheStatistics, Progress
+
+
+class CacheStatistics:
+    """Counts what a cache does; threads may add at the same time."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._counts: dict[str, float] = dict.fromkeys(
+            (
+                "entries",
+                "hits",
+                "built",
+                "build_seconds",
+                "damaged",
+                "rebuilt",
+                "reads",
+                "read_seconds",
+            ),
+            0,
+        )
+
+    def add(self, **counts: float) -> None:
+        """Adds to counts by name. Raises `KeyError`."""
+        with self._lock:
+            for name, count in counts.items():
+                self._counts[name] += count
+
+    def results(self, entry_size: int) -> dict[str, float]:
+        """The figures for results.json.
+
+        Args:
+            entry_size: bytes of an entry.
+
+        Returns:
+            * entries: (picture, view) pairs wanted by this worker;
+            * hits: how many of them were there before the build;
+            * hit_rate: hits / entries (0 without entries);
+            * built, build_seconds, built_per_second: work of the build;
+            * bytes: size on disk of the entries;
+            * damaged: entries found to be damaged, all made again;
+            * rebuilt: entries made again while reading;
+            * reads, read_seconds: entries read, and the time summed over
+              threads.
+        """
+        with self._lock:
+            counts = dict(self._counts)
+        return {
+            **counts,
+            "hit_rate": counts["hits"] / max(counts["entries"], 1),
+            "built_per_second": counts["built"]
+            / max(counts["build_seconds"], 1e-9),
+            "bytes": counts["entries"] * entry_size,
+        }
 
 
 class FeatureCache:
@@ -201,7 +254,9 @@ class FeatureCache:
             missing = self._missing(records, pool)
             total = sum(len(views) for _, views in missing)
             self._check_space(total)
-            progress = Progress(total, report, report_seconds)
+            progress = Progress(
+                total, "feature cache", "views", report, report_seconds
+            )
             inputs = self._inputs(missing, pool, ahead=2 * threads)
             writes: collections.deque[futures.Future] = collections.deque()
             for batch in _batches(inputs, self.encoder_batch):
@@ -232,7 +287,9 @@ class FeatureCache:
         # One thread at a time: the encoder uses the whole machine anyway.
         with self._rebuild_lock:
             try:
-                return self._load(record, view)  # another thread was faster
+                entry = self._load(record, view)
+                self.statistics.add(reads=1)  # another thread was faster
+                return entry
             except FileNotFoundError:
                 self.statistics.add(rebuilt=1)
             except DamagedEntryError:

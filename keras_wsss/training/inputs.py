@@ -8,12 +8,11 @@ import keras
 
 from keras_wsss.categories import Split
 from keras_wsss.config import split_of
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats import read_source, read_target
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pseudo_masks import unknown_categories, with_pseudo_masks
 from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
-from keras_wsss.data.tags import read_tags
-from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.errors import DataError
 from keras_wsss.systems import get_system
 from keras_wsss.systems.system import TrainingData
 from keras_wsss.training.feature_cache import FeatureCache
@@ -36,7 +35,9 @@ def read_training_data(
     """
     split = split_of(config)
     data = config.data
-    source = _read_source(data, split) if with_source else Dataset(())
+    source = Dataset(())
+    if with_source:
+        source = _readable(read_source(data, split), data)
     target = Dataset(())
     if with_target:
         target = read_target_records(config, split)
@@ -141,33 +142,7 @@ def read_target_records(config, split: Split) -> Dataset:
         DataError: a file that cannot be used.
         ConfigError: a missing location.
     """
-    data = config.data
-    for field in ("target_tags", "target_images"):
-        _require(data, field)
-    dataset = read_tags(
-        Path(data.target_tags),
-        Path(data.target_images),
-        split,
-        skip_missing=data.skip_bad_images,
-        complete=data.tags_complete,
-    )
-    return _readable(dataset, data)
-
-
-def _read_source(data, split: Split) -> Dataset:
-    for field in ("source_annotations", "source_images"):
-        _require(data, field)
-    dataset = read_coco(
-        Path(data.source_annotations),
-        Path(data.source_images),
-        split,
-        exclude_images_with_target=data.exclude_images_with_target,
-        min_pixels=data.min_pixels,
-        skip_missing=data.skip_bad_images,
-        max_pixels=data.max_pixels,
-        negatives=data.source_negatives,
-    )
-    return _readable(dataset, data)
+    return _readable(read_target(config.data, split), config.data)
 
 
 def _readable(dataset: Dataset, data) -> Dataset:
@@ -180,14 +155,6 @@ def _readable(dataset: Dataset, data) -> Dataset:
 def _bad_pictures(dataset: Dataset) -> list[str]:
     reasons = (MISSING, UNREADABLE)
     return [name for why in reasons for name in dataset.skipped.get(why, ())]
-
-
-def _require(data, field: str) -> None:
-    if not data[field]:
-        raise ConfigError(
-            f"config.data.{field} is empty; set it in the config file or with "
-            f"--config.data.{field}=PATH."
-        )
 
 
 def _parted(

@@ -2,6 +2,9 @@
 
 import dataclasses
 import hashlib
+import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,10 +37,63 @@ from keras_wsss.systems.system import Parts
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout_tags import SHOWN, HeldOutTags
 from keras_wsss.training.identity import binding_differences
-from keras_wsss.training.schedule import learning_rate
-from keras_wsss.training.stopping import StopSignal
 from keras_wsss.training.summaries import Watch, event_errors
 from keras_wsss.training.workers import Workers
+
+_POWER = 0.9  # of DeepLab's "poly" policy
+
+
+def learning_rate(settings: PhaseSettings, step: int) -> float:
+    """The learning rate of update `step` (from 0).
+
+    Constant during the warm-up; after it half a cosine, or a polynomial with
+    power 0.9, from `learning_rate` to `final_learning_rate`, which is
+    constant when the two are equal.
+    """
+    if step < settings.warmup_steps:
+        return settings.warmup_learning_rate
+    done = step - settings.warmup_steps
+    total = max(1, settings.steps - settings.warmup_steps)
+    done = min(1.0, done / total)
+    if settings.decay == "poly":
+        share = (1 - done) ** _POWER
+    else:
+        share = 0.5 * (1 + math.cos(math.pi * done))
+    low, high = settings.final_learning_rate, settings.learning_rate
+    return low + (high - low) * share
+
+
+class StopSignal:
+    """Notes SIGTERM instead of dying of it, while it is entered.
+
+    Cluster managers send SIGTERM and grant some seconds before they kill. A
+    second one ends the process at once. Signals can be caught in the main
+    thread only; in another one nothing changes.
+
+    Attributes:
+        requested: whether the process was asked to end.
+    """
+
+    def __init__(self):
+        self.requested = False
+        self._before = None
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: object) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+            self._before = None
 
 
 class NotFiniteError(UserError):
@@ -135,7 +191,7 @@ class Loop:
             # waits for the host.
             if pending is not None:
                 progress.add(*pending)
-            pending = (step, values, batch, rate)
+            pending = (step, values, batch, rate, time.perf_counter())
             done = step + 1
             due = done % self.checkpoint_every == 0
             if due or done == self.settings.steps:
@@ -261,7 +317,8 @@ class _Progress:
         self._pairs = 0
         self._done = first
 
-    def add(self, step: int, values, batch, rate: float) -> None:
+    def add(self, step: int, values, batch, rate: float, moment: float) -> None:
+        """Takes what an update returned, at a moment (the next one began)."""
         numbers = {name: float(value) for name, value in values.items()}
         bad = [n for n, v in numbers.items() if not np.isfinite(v)]
         if bad:
@@ -274,10 +331,9 @@ class _Progress:
         self._done = step + 1
         every = self._loop.log_every
         if self._done % every == 0 or self._done == self._loop.settings.steps:
-            self._write(rate)
+            self._write(rate, moment)
 
-    def _write(self, rate: float) -> None:
-        now = time.perf_counter()
+    def _write(self, rate: float, now: float) -> None:
         names = self._seen[-1]
         means = {
             name: float(np.mean([v[name] for v in self._seen if name in v]))

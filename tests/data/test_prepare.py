@@ -17,12 +17,12 @@ from small_data import (
 
 from keras_wsss.categories import SPLITS
 from keras_wsss.data import prepare_voc as voc_module
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.prepare_coco import prepare_coco
 from keras_wsss.data.prepare_voc import prepare_voc, sbd_mask, xml_tags
-from keras_wsss.data.tags import read_tags
-from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import DataError
 
 VOC_SPLIT = SPLITS["coco60_voc20"]

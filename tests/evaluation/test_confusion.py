@@ -4,13 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_wsss.categories import SPLITS, get_split
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
-from keras_wsss.evaluation.tensor_confusion import confusion_counts
-from keras_wsss.training.devices import make_strategy
 
 
 def random_masks(classes=5, shape=(3, 17, 11), seed=0):
@@ -31,7 +28,7 @@ def slow_counts(truth, prediction, classes):
 
 def filled(counts):
     matrix = ConfusionMatrix(len(counts))
-    matrix.add_counts(np.array(counts))
+    matrix.counts += np.array(counts)
     return matrix
 
 
@@ -119,21 +116,6 @@ def test_bad_labels_are_errors_and_count_nothing(truth, prediction, message):
     assert matrix.counts.sum() == 0
 
 
-def test_merging_equals_counting_together():
-    truth, prediction = random_masks()
-    whole, first, rest = (ConfusionMatrix(5) for _ in range(3))
-    whole.update(truth, prediction)
-    first.update(truth[:1], prediction[:1])
-    rest.update(truth[1:], prediction[1:])
-    total = first + rest
-    first.merge(rest)
-    for matrix in (total, first):
-        np.testing.assert_array_equal(matrix.counts, whole.counts)
-        assert matrix.ignored == whole.ignored
-    with pytest.raises(ValueError, match="shape"):
-        first.merge(ConfusionMatrix(4))
-
-
 def test_result_names_background_and_scored_classes_only():
     split = get_split("own", ["cup"], ["cat", "cow", "dog"], ["dog", "cat"])
     matrix = ConfusionMatrix(split.num_categories + 1)
@@ -169,43 +151,3 @@ def test_scored_view_maps_the_rest_to_background():
 def test_scored_view_refuses_unknown_labels(mask, message):
     with pytest.raises(DataError, match=message):
         scored_view(mask, SPLITS["mini60"], "a.png")
-
-
-@pytest.mark.parametrize("graph", [False, True])
-def test_tensor_counts_equal_numpy(graph):
-    truth, prediction = random_masks()
-    function = tf.function(confusion_counts) if graph else confusion_counts
-    counts = function(tf.constant(truth), tf.constant(prediction), 5)
-    assert counts.dtype == tf.int64
-    np.testing.assert_array_equal(counts, slow_counts(truth, prediction, 5))
-
-
-@pytest.mark.parametrize(("truth", "prediction"), [(5, 0), (0, 5), (0, 255)])
-@pytest.mark.parametrize("graph", [False, True])
-def test_tensor_counts_refuse_unknown_labels(truth, prediction, graph):
-    function = tf.function(confusion_counts) if graph else confusion_counts
-    with pytest.raises(tf.errors.InvalidArgumentError, match="5 classes"):
-        function(
-            tf.constant([truth], tf.uint8),
-            tf.constant([prediction], tf.uint8),
-            5,
-        )
-
-
-def test_sum_over_replicas_equals_one_device():
-    truth, prediction = random_masks(shape=(8, 6, 7))
-    strategy = make_strategy("mirrored")
-    assert strategy.num_replicas_in_sync == 2
-    data = tf.data.Dataset.from_tensor_slices((truth, prediction)).batch(4)
-    matrix = ConfusionMatrix(5)
-
-    @tf.function
-    def step(batch):
-        counts = strategy.run(confusion_counts, (*batch, 5))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, counts, axis=None)
-
-    for batch in strategy.experimental_distribute_dataset(data):
-        matrix.add_counts(step(batch).numpy())
-    np.testing.assert_array_equal(
-        matrix.counts, slow_counts(truth, prediction, 5)
-    )

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from keras_wsss.categories import SPLITS
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import write_palette_mask
-from keras_wsss.data.voc import read_voc
 from keras_wsss.drawing import draw_sheet
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.gallery import (

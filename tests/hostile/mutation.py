@@ -22,11 +22,11 @@ from pictures import chunk, colours, encode, with_chunks
 from small_data import SPLIT, write_picture
 
 from keras_wsss.config import load_config
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_classes, read_image_set
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask, write_palette_mask
-from keras_wsss.data.tags import read_tags
-from keras_wsss.data.voc import read_classes, read_image_set
 from keras_wsss.errors import UserError
 
 # Texts that break parsers more often than random bytes do.

@@ -17,11 +17,11 @@ from limits import run_limited
 from small_data import SPLIT, write_coco, write_tags
 
 from keras_wsss.data.__main__ import main
-from keras_wsss.data.coco import read_coco
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.locations import Locations
-from keras_wsss.data.tags import read_tags
 from keras_wsss.data.verify import MAX_PROBLEMS, verify
-from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import DataError
 
 COCO, TAGS, VOC = coco_cases(), tags_cases(), voc_cases()

@@ -14,10 +14,10 @@ from tiny import tiny_config
 from tiny_prior import tiny_prior_config
 
 from keras_wsss.config import split_of
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import mask_path
-from keras_wsss.data.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predict_files import Picture, predict_files

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from tiny import read_json, run_script
 
+from keras_wsss.data.formats.voc import read_classes, write_classes
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
-from keras_wsss.data.voc import read_classes, write_classes
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import (
     PREDICTIONS_FILE,

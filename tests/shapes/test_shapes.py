@@ -16,9 +16,9 @@ from keras_wsss.categories import (
     get_split,
     palette,
 )
-from keras_wsss.data.coco import read_coco
-from keras_wsss.data.tags import read_tags
-from keras_wsss.data.voc import read_voc
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.tags import read_tags
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.shapes.make import ShapesSize, shapes_split, write_shapes
 

@@ -95,7 +95,7 @@ def test_second_build_finds_everything(make_cache, records):
     lines = []
     first = make_cache()
     first.build(records, report=lines.append, report_seconds=0)
-    assert lines[-2].startswith("feature cache: 10/10 views")
+    assert lines[-2].startswith("feature cache: 10 of 10 views")
     assert "10 views, 0 MB; 0 were there (0%), 10 built" in lines[-1]
     results = first.results()
     assert (results["built"], results["hit_rate"]) == (10, 0)

@@ -12,7 +12,7 @@ from tiny_prior import tiny_prior_config
 from keras_wsss.categories import SHAPES_SOURCE, SHAPES_TARGET
 from keras_wsss.checkpoints import Checkpoint, load_latest, save_checkpoint
 from keras_wsss.config import load_config, split_of
-from keras_wsss.data.voc import read_classes
+from keras_wsss.data.formats.voc import read_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.run_folder import CHECKPOINTS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.data.voc import read_voc
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_wsss.categories import IGNORE, Split
-from keras_wsss.data.coco_json import (
+from keras_wsss.data.formats.coco_json import (
     CocoFile,
     CocoImage,
     CocoInstance,
     read_coco_file,
 )
+from keras_wsss.data.formats.format import Format
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
 from keras_wsss.data.problems import Problem, Report, closest, raise_problem
 from keras_wsss.data.records import MISSING, Dataset, Record
@@ -318,3 +319,25 @@ def _visible(
         return labels
     counts = np.bincount(mask.read().ravel(), minlength=256)
     return tuple(label for label in labels if counts[label] >= min_pixels)
+
+
+class _Coco(Format):
+    """COCO instances JSON, and a folder that its file names start from."""
+
+    name = "coco"
+
+    def read_source(self, data, split):
+        """See `read_coco`."""
+        return read_coco(
+            Path(data.source_annotations),
+            Path(data.source_images),
+            split,
+            exclude_images_with_target=data.exclude_images_with_target,
+            min_pixels=data.min_pixels,
+            skip_missing=data.skip_bad_images,
+            max_pixels=data.max_pixels,
+            negatives=data.source_negatives,
+        )
+
+
+COCO = _Coco()

@@ -15,6 +15,7 @@ from keras_wsss.categories import (
     VOC_CATEGORIES,
     Split,
 )
+from keras_wsss.data.formats.format import Format
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS, find_image
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
 from keras_wsss.data.problems import (
@@ -257,3 +258,22 @@ def missing_image(root: Path, image_set: str, line: int, name: str) -> Problem:
         f"{name} has no .jpg or .png file in {root / 'JPEGImages'}; add the "
         "picture or remove the line",
     )
+
+
+class _Voc(Format):
+    """A folder in VOC layout: lists, pictures, index PNGs."""
+
+    name = "voc"
+
+    def read_evaluation(self, data, split):
+        """See `read_voc`."""
+        return read_voc(
+            data.eval_root,
+            data.eval_set,
+            split,
+            masks=data.eval_masks,
+            max_pixels=data.max_pixels,
+        )
+
+
+VOC = _Voc()

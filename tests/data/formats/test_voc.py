@@ -5,8 +5,8 @@ import pytest
 from small_data import CAT, CUP, DOG, SPLIT, write_voc
 
 from keras_wsss.categories import IGNORE, SPLITS, VOC_CATEGORIES, get_split
+from keras_wsss.data.formats.voc import MISSING, read_voc
 from keras_wsss.data.masks import write_palette_mask
-from keras_wsss.data.voc import MISSING, read_voc
 from keras_wsss.errors import DataError
 
 

@@ -19,9 +19,10 @@ from small_data import (
 )
 
 from keras_wsss.categories import IGNORE, SPLITS
-from keras_wsss.data import coco, segmentation
-from keras_wsss.data.coco import read_coco
-from keras_wsss.data.coco_json import read_coco_file
+from keras_wsss.data import segmentation
+from keras_wsss.data.formats import coco
+from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.data.formats.coco_json import read_coco_file
 from keras_wsss.data.segmentation import (
     checked_runs,
     encode,

@@ -1,6 +1,6 @@
 """The progress line: all items pass, lines come at intervals."""
 
-from keras_wsss.data import progress as module
+from keras_wsss import progress as module
 
 
 def test_items_pass_and_lines_say_how_far(monkeypatch, capsys):
@@ -8,9 +8,9 @@ def test_items_pass_and_lines_say_how_far(monkeypatch, capsys):
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     assert list(module.progress(iter("abcdef"), "reading", 6)) == list("abcdef")
     assert capsys.readouterr().err.splitlines() == [
-        "reading: 2 of 6, 4 s left",
-        "reading: 4 of 6, 2 s left",
-        "reading: 6 of 6, 0 s left",
+        "reading: 2 of 6, 1.0 a second, 4 s left",
+        "reading: 4 of 6, 1.0 a second, 2 s left",
+        "reading: 6 of 6, 1.0 a second, 0 s left",
     ]
 
 

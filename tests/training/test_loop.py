@@ -1,11 +1,15 @@
 """Phases and learning rates."""
 
+import types
+
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_wsss.config import PhaseSettings
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems import get_phase, phase_table
-from keras_wsss.training.schedule import learning_rate
+from keras_wsss.training.loop import _Progress, learning_rate
 
 
 def settings(**changes):
@@ -35,8 +39,6 @@ def test_polynomial_decay_of_power_0_9():
     poly = settings(decay="poly", final_learning_rate=0.0)
     rates = [learning_rate(poly, step) for step in (10, 60, 110)]
     assert rates == pytest.approx([1.0, 0.5**0.9, 0.0])
-    with pytest.raises(ConfigError, match="cosine or poly"):
-        learning_rate(settings(decay="line"), 50)
 
 
 def test_warmup_may_be_all():
@@ -86,3 +88,21 @@ def test_wrong_starts_are_refused(name, start, text):
 )
 def test_right_starts_are_taken(name, start):
     assert get_phase(name, start, "transfernet").name == name
+
+
+def test_the_last_rate_is_that_of_its_step():
+    """The losses of the last two steps are looked at one after the other."""
+    lines = []
+    loop = types.SimpleNamespace(
+        log_every=1,
+        settings=types.SimpleNamespace(steps=3),
+        writer=tf.summary.create_noop_writer(),
+        report=lines.append,
+    )
+    progress = _Progress(loop, 0)
+    begin = progress._start
+    batch = {"source": {"weights": np.ones((4, 2))}}
+    for step in range(3):
+        progress.add(step, {"loss": 1.0}, batch, 0.1, begin + 2.0 * (step + 1))
+    assert [line.split("  ")[2] for line in lines] == ["4.0 pairs/s"] * 3
+    assert progress._last["pairs_per_second"] == pytest.approx(4.0)

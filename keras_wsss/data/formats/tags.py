@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_wsss.categories import Split
+from keras_wsss.data.formats.format import Format
 from keras_wsss.data.images import find_image
 from keras_wsss.data.problems import (
     Problem,
@@ -305,3 +306,22 @@ def _longest_names(
                 start += length
                 break
     return names
+
+
+class _Csv(Format):
+    """A CSV of tags, and a folder of pictures."""
+
+    name = "csv"
+
+    def read_target(self, data, split):
+        """See `read_tags`."""
+        return read_tags(
+            Path(data.target_tags),
+            Path(data.target_images),
+            split,
+            skip_missing=data.skip_bad_images,
+            complete=data.tags_complete,
+        )
+
+
+CSV = _Csv()

@@ -4,7 +4,12 @@ import pytest
 from small_data import CAT, DOG, SPLIT, write_tags
 
 from keras_wsss.categories import SPLITS
-from keras_wsss.data.tags import MISSING, NO_TARGET, NOT_TARGET, read_tags
+from keras_wsss.data.formats.tags import (
+    MISSING,
+    NO_TARGET,
+    NOT_TARGET,
+    read_tags,
+)
 from keras_wsss.errors import DataError
 
 
