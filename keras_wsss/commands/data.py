@@ -201,12 +201,31 @@ def _add_shapes_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="The same seed gives the same files (default: 0).",
     )
+    add(
+        "--image_size",
+        type=int,
+        default=128,
+        metavar="PIXELS",
+        help="Side of the pictures (default: 128).",
+    )
+    add(
+        "--share",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="Share of the pictures to draw, for a quick look (default: 1).",
+    )
 
 
 def _shapes(flags: argparse.Namespace) -> int:
-    from keras_wsss.shapes.make import write_shapes
+    from keras_wsss.shapes.make import ShapesSize, write_shapes
 
-    write_shapes(flags.out, seed=flags.seed, apart=True)
+    if not 0 < flags.share <= 1:
+        raise ConfigError(
+            f"--share is {flags.share}; use more than 0 and at most 1."
+        )
+    size = ShapesSize(flags.image_size).shared(flags.share)
+    write_shapes(flags.out, seed=flags.seed, size=size, apart=True)
     source, target = flags.out / "source", flags.out / "target"
     print(
         f"Written: {flags.out}. Look at it with\n"
