@@ -3,16 +3,16 @@
 # make fuzz: random bytes through the readers, 60 s.
 # make lint: ruff.  make clean: removes .venv and demo.
 #
-# Needs Python 3.11 or 3.12 and a package index, nothing else.
+# Needs Python 3.11, 3.12 or 3.13 and a package index, nothing else.
 
 VENV ?= .venv
 OUT ?= demo
 SECONDS ?= 60
 SEED ?= 0
 # The first of these that runs and can make an environment; PYTHON=... decides.
-PYTHON ?= $(shell for name in python3.12 python3.11 python3 python; do \
+PYTHON ?= $(shell for name in python3.12 python3.11 python3.13 python3 python; do \
 	$$name -c 'import sys, venv, ensurepip; \
-	sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && { echo $$name; break; }; done)
 BIN = $(VENV)/bin
 # Python compiles what is imported; pip would compile every file there is.
@@ -41,7 +41,7 @@ clean:
 	rm -rf .venv demo
 
 $(VENV)/.runtime: requirements.txt
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or 3.12 with venv \
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 to 3.13 with venv \
 	was found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 2; }
 	@echo "Making $(VENV) with $(PYTHON) and installing requirements.txt"

@@ -1,1 +1,1 @@
-"""Trained runs as SavedModels for TensorFlow Serving; `python -m export`."""
+"""`python -m export`, from a checkout; the code is keras_wsss.serving."""

@@ -80,15 +80,28 @@ def _wrong_path(error: OSError) -> str:
 
 def define_max_pixels() -> flags.FlagHolder:
     """The flag of every command that opens pictures for a run."""
-    return _of_the_command(
-        flags.DEFINE_integer(
-            "max_pixels",
-            None,
-            "Largest width times height of a picture; config.data.max_pixels "
-            "if not given.",
-            lower_bound=1,
-        )
+    return flags.DEFINE_integer(
+        "max_pixels",
+        None,
+        "Largest width times height of a picture; config.data.max_pixels "
+        "if not given.",
+        lower_bound=1,
     )
+
+
+def say(line: str) -> None:
+    """Prints a line at once, also into a file or pipe."""
+    print(line, flush=True)
+
+
+def no_arguments(argv: list[str]) -> None:
+    """Refuses words that are no flags, for commands that take none.
+
+    Raises:
+        ConfigError: names the first of them.
+    """
+    if len(argv) > 1:
+        raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
 
 
 def start_computing() -> None:
@@ -104,15 +117,13 @@ def start_computing() -> None:
 
 def define_checkpoint() -> flags.FlagHolder:
     """The flag of every command that loads the weights of a run."""
-    return _of_the_command(
-        flags.DEFINE_enum(
-            "checkpoint",
-            "last",
-            ["last", "best"],
-            "Which weights of the run: the 'last' ones, or those that were "
-            "'best' on held-out source masks, if it was trained with "
-            "--config.train.keep_best=True.",
-        )
+    return flags.DEFINE_enum(
+        "checkpoint",
+        "last",
+        ["last", "best"],
+        "Which weights of the run: the 'last' ones, or those that were "
+        "'best' on held-out source masks, if it was trained with "
+        "--config.train.keep_best=True.",
     )
 
 
@@ -139,40 +150,26 @@ def define_quality() -> QualityFlags:
     Without any, a command gives what `choose_quality` says of the network.
     """
     return QualityFlags(
-        _of_the_command(
-            flags.DEFINE_bool(
-                "augment",
-                None,
-                "Average over mirrored pictures and the config's scales; on "
-                "if not given.",
-            )
+        flags.DEFINE_bool(
+            "augment",
+            None,
+            "Average over mirrored pictures and the config's scales; on "
+            "if not given.",
         ),
-        _of_the_command(
-            flags.DEFINE_bool(
-                "refine",
-                None,
-                "Let masks follow the picture's colours and edges; on if not "
-                "given, unless the network's own CRF is.",
-            )
+        flags.DEFINE_bool(
+            "refine",
+            None,
+            "Let masks follow the picture's colours and edges; on if not "
+            "given, unless the network's own CRF is.",
         ),
-        _of_the_command(
-            flags.DEFINE_bool(
-                "crf",
-                None,
-                "Let the network's own CRF smooth its logits, as the "
-                "published inference of the prior system does; on if not "
-                "given, where there is one.",
-            )
+        flags.DEFINE_bool(
+            "crf",
+            None,
+            "Let the network's own CRF smooth its logits, as the "
+            "published inference of the prior system does; on if not "
+            "given, where there is one.",
         ),
     )
-
-
-def _of_the_command(holder: flags.FlagHolder) -> flags.FlagHolder:
-    """Makes a flag that is defined here appear in the command's --help."""
-    flags.FLAGS.register_key_flag_for_module(
-        sys.argv[0], flags.FLAGS[holder.name]
-    )
-    return holder
 
 
 def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:
@@ -194,6 +191,8 @@ def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
+    except SystemExit:  # after --help, which is no fault as absl has it
+        sys.exit(0)
     except (flags.Error, UserError) as error:
         exit_with(_raising(f"{_sentence(error)}; see --help."))
     except (AttributeError, KeyError) as error:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from keras_wsss.categories import IGNORE
+from keras_wsss.config import to_json
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask, write_palette_mask
+from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pseudo_masks import (
     MANIFEST,
     MASKS,
@@ -25,7 +27,10 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.one_picture import Encoded, OnePicture
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.systems.quality import Quality, View
+from keras_wsss.progress import progress
+from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
+from keras_wsss.systems.quality import Quality, View, choose_quality
+from keras_wsss.training.inputs import build_cache, read_target_records
 
 # Pictures in work at a time. On 2 cores 200 drawn pictures of 128 pixels took
 # 11.7 s one by one and 9.7 s by two; three gained next to nothing more.
@@ -53,6 +58,83 @@ class PseudoLabelSettings:
             "own_crf": self.quality.own_crf,
             "margin": self.margin,
         }
+
+
+def pseudo_labels(
+    workdir: str | Path,
+    out: str | Path,
+    *,
+    checkpoint: str = "last",
+    feature_cache: str | None = None,
+    max_pixels: int | None = None,
+    augment: bool | None = None,
+    refine: bool | None = None,
+    own_crf: bool | None = None,
+    log: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Masks of a run's own tagged target pictures, by their tags.
+
+    Args:
+        workdir: run folder of a training.
+        out: folder that the masks go to; goes on where it stopped.
+        checkpoint: "last", or "best" on held-out source masks.
+        feature_cache: folder of encoder outputs; that of the run's config if
+            None, "" for none.
+        max_pixels: largest width times height of a picture; None keeps the
+            run's.
+        augment: test-time augmentation; None as `choose_quality` says.
+        refine: masks that follow the picture; likewise.
+        own_crf: the network's own CRF; likewise.
+        log: takes lines about what is done.
+
+    Returns:
+        Content of the manifest, see `write_pseudo_labels`.
+
+    Raises:
+        ConfigError: not a run, a cache for a network without frozen encoder,
+            or as `write_pseudo_labels` says.
+        DataError: a picture or checkpoint that cannot be read.
+    """
+    predictor = Predictor.from_workdir(
+        workdir, max_pixels=max_pixels, checkpoint=checkpoint
+    )
+    config = predictor.config
+    records = read_target_records(config, predictor.split).records
+    settings = PseudoLabelSettings(
+        choose_quality(predictor.steps, augment, refine, own_crf),
+        config.inference.pseudo_margin,
+    )
+    if feature_cache is not None:
+        config.feature_cache = feature_cache
+    cache = None
+    if config.feature_cache and not predictor.net.frozen_parts:
+        raise ConfigError(
+            "--feature_cache: this run has no frozen encoder, so nothing can "
+            "be kept of it; give --feature_cache=''."
+        )
+    if config.feature_cache:
+        cache = build_cache(
+            config,
+            records,
+            predictor.net.encoder,
+            predictor.net.used_switches,
+            PictureStore(config.data.max_pixels, config.data.memory_mb),
+            log,
+        )
+    made_by = {
+        "weights": weights_digest(workdir, CHECKPOINT_FOLDERS[checkpoint]),
+        **settings.to_dict(),
+        "inference": to_json(config)["inference"],
+    }
+    return write_pseudo_labels(
+        predictor,
+        records,
+        Path(out),
+        settings,
+        made_by,
+        cache,
+        lambda items: progress(items, "writing masks"),
+    )
 
 
 def write_pseudo_labels(

@@ -82,6 +82,55 @@ def export_model(
     return verify_manifest(out)
 
 
+def export_run(
+    workdir: str | Path,
+    out: str | Path,
+    *,
+    checkpoint: str = "last",
+    max_pixels: int = 16_777_216,
+    max_tags: int = 8,
+    max_batch: int = 64,
+    check_images: Sequence[Path] = (),
+    augment: bool | None = None,
+    refine: bool | None = None,
+    own_crf: bool | None = None,
+    report: Callable[[str], None] = print,
+) -> dict:
+    """`export_model` of a run folder.
+
+    Args:
+        workdir: run folder of a training.
+        out: `MODEL/N`, as for `export_model`.
+        checkpoint: "last", or "best" on held-out source masks.
+        max_pixels: largest width times height of a picture.
+        max_tags: most tags of a picture.
+        max_batch: most pictures of a request.
+        check_images: as for `export_model`.
+        augment: test-time augmentation; None as `choose_quality` says.
+        refine: masks that follow the picture; likewise.
+        own_crf: the network's own CRF; likewise.
+        report: takes lines about what was done.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ConfigError: not a run, no version number, or one that exists.
+        DataError: the export does not answer as the predictor does.
+    """
+    out = Path(out)
+    check_version(out)
+    predictor = Predictor.from_workdir(workdir, checkpoint=checkpoint)
+    quality = choose_quality(predictor.steps, augment, refine, own_crf)
+    options = ServingOptions(
+        max_pixels=max_pixels,
+        max_tags=max_tags,
+        max_batch=max_batch,
+        quality=quality,
+    )
+    return export_model(predictor, out, options, check_images, report)
+
+
 def check_version(out: Path) -> None:
     """Raises `ConfigError` unless `out` can become a new version."""
     if not (out.name.isdecimal() and int(out.name) > 0):

@@ -50,6 +50,13 @@ class ShapesSize:
     negatives: int = 100
     without: int = 100
 
+    def shared(self, share: float) -> "ShapesSize":
+        """A share of all pictures, at least one of a kind."""
+        counts = dataclasses.asdict(self)
+        side = counts.pop("image_size")
+        fewer = {k: max(1, round(share * v)) for k, v in counts.items()}
+        return ShapesSize(side, **fewer)
+
 
 @dataclasses.dataclass(frozen=True)
 class Lots:

@@ -15,7 +15,7 @@ from small_data import (
     write_voc,
 )
 
-from keras_wsss.data.__main__ import main
+from keras_wsss.commands.data import main
 from keras_wsss.errors import ConfigError
 
 OWN_SPLIT = ["--split", "own", "--source", "cup,teddy bear", "--target", "cat"]

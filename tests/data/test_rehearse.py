@@ -8,8 +8,8 @@ from small_data import annotation, box, document, write_coco, write_tags
 from tiny import run_script, tiny_config
 
 from keras_wsss.categories import SHAPES_SOURCE, get_split
+from keras_wsss.commands.data import main
 from keras_wsss.config import split_of
-from keras_wsss.data.__main__ import main
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ from tiny import SIZE, tiny_config
 from toy_encoder import ToyEncoder
 
 from keras_wsss.config import split_of
-from keras_wsss.data.voc import read_voc
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.encoders import encoder_names, get_encoder, register_encoder
 from keras_wsss.encoders.layer_weights import write_layer_weights
 from keras_wsss.errors import ConfigError

@@ -16,7 +16,7 @@ from annotations import (
 from limits import run_limited
 from small_data import SPLIT, write_coco, write_tags
 
-from keras_wsss.data.__main__ import main
+from keras_wsss.commands.data import main
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc

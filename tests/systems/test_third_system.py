@@ -8,7 +8,7 @@ import toy_system
 from tiny import tiny_config
 
 from keras_wsss import systems
-from keras_wsss.data.voc import read_voc
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor

@@ -1,0 +1,287 @@
+"""Command line of the data tools: verify, show, prepare, shapes, rehearse.
+
+    keras-wsss data verify --help
+
+None of them needs TensorFlow.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_wsss.data.locations import (
+    add_location_flags,
+    add_split_flags,
+    locations_of,
+    split_of,
+)
+from keras_wsss.errors import ConfigError
+
+EXIT_PROBLEMS = 1
+
+
+def main(arguments: list[str], name: str = "keras-wsss data") -> int:
+    """Runs one verb and returns the exit code: 1 when verify found faults.
+
+    Args:
+        arguments: the command line after the program's name.
+        name: what the user called the program.
+    """
+    flags = _parser(name).parse_args(arguments)
+    return flags.run(flags)
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=name,
+        description="Data tools.",
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, add_flags, run, text in (
+        (
+            "verify",
+            _add_verify_flags,
+            _verify,
+            "Count pictures, pairs and pixels and list every problem. Exit "
+            "code 1 when there are problems.",
+        ),
+        (
+            "show",
+            _add_show_flags,
+            _show,
+            "Write a contact sheet with masks and tags drawn over pictures.",
+        ),
+        (
+            "prepare",
+            _add_prepare_flags,
+            _prepare,
+            "Turn the official VOC 2012, SBD and COCO downloads into what "
+            "training reads.",
+        ),
+        (
+            "shapes",
+            _add_shapes_flags,
+            _shapes,
+            "Write the embedded data set of shapes as ordinary files.",
+        ),
+        (
+            "rehearse",
+            _add_rehearse_flags,
+            _rehearse,
+            "Let source categories play target, to choose settings without "
+            "any target mask.",
+        ),
+    ):
+        verb = verbs.add_parser(
+            name, help=text, description=text, allow_abbrev=False
+        )
+        add_flags(verb)
+        verb.set_defaults(run=run)
+    return parser
+
+
+def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
+    add_location_flags(parser)
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="Write counts and problems to this file too.",
+    )
+    parser.add_argument(
+        "--exclude_images_with_target",
+        action="store_true",
+        help="Count source pictures as config.data.exclude_images_with_target "
+        "does.",
+    )
+    parser.add_argument(
+        "--min_pixels",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Count labels of source pictures as config.data.min_pixels does "
+        "(default: 1).",
+    )
+
+
+def _verify(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.verify import verify
+    from keras_wsss.files import write_json
+
+    if flags.json:  # fails before the work, not after
+        flags.json.parent.mkdir(parents=True, exist_ok=True)
+    findings = verify(
+        locations_of(flags),
+        exclude_images_with_target=flags.exclude_images_with_target,
+        min_pixels=flags.min_pixels,
+    )
+    print(findings.text())
+    if flags.json:
+        write_json(flags.json, findings.as_dict())
+        print(f"Written: {flags.json}", file=sys.stderr)
+    return EXIT_PROBLEMS if findings.problems else 0
+
+
+def _add_show_flags(parser: argparse.ArgumentParser) -> None:
+    add_location_flags(parser)
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="PNG file to write.",
+    )
+    add(
+        "--count",
+        type=int,
+        default=12,
+        metavar="N",
+        help="Pictures of each part (default: 12).",
+    )
+    add(
+        "--columns",
+        type=int,
+        default=6,
+        metavar="N",
+        help="Pictures in a row (default: 6).",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Choice of the pictures (default: 0).",
+    )
+
+
+def _show(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.show import write_contact_sheet
+
+    write_contact_sheet(
+        flags.out,
+        locations_of(flags),
+        count=flags.count,
+        columns=flags.columns,
+        seed=flags.seed,
+    )
+    print(f"Written: {flags.out}")
+    return 0
+
+
+def _add_prepare_flags(parser: argparse.ArgumentParser) -> None:
+    from keras_wsss.data.prepare import add_prepare_flags
+
+    add_prepare_flags(parser)
+    add_split_flags(parser)
+
+
+def _prepare(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.prepare import prepare_from_flags
+
+    for line in prepare_from_flags(flags, split_of(flags)):
+        print(line)
+    return 0
+
+
+def _add_shapes_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder to make; it must not exist yet.",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="The same seed gives the same files (default: 0).",
+    )
+    add(
+        "--image_size",
+        type=int,
+        default=128,
+        metavar="PIXELS",
+        help="Side of the pictures (default: 128).",
+    )
+    add(
+        "--share",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="Share of the pictures to draw, for a quick look (default: 1).",
+    )
+
+
+def _shapes(flags: argparse.Namespace) -> int:
+    from keras_wsss.shapes.make import ShapesSize, write_shapes
+
+    if not 0 < flags.share <= 1:
+        raise ConfigError(
+            f"--share is {flags.share}; use more than 0 and at most 1."
+        )
+    size = ShapesSize(flags.image_size).shared(flags.share)
+    write_shapes(flags.out, seed=flags.seed, size=size, apart=True)
+    source, target = flags.out / "source", flags.out / "target"
+    print(
+        f"Written: {flags.out}. Look at it with\n"
+        "  keras-wsss data show --out sheet.png --split shapes \\\n"
+        f"    --coco_annotations {source / 'instances.json'} \\\n"
+        f"    --coco_images {source / 'images'} --voc_root {target} \\\n"
+        f"    --tags {target / 'train_tags.csv'}"
+    )
+    return 0
+
+
+def _add_rehearse_flags(parser: argparse.ArgumentParser) -> None:
+    add_location_flags(parser)
+    parser.add_argument(
+        "--play",
+        required=True,
+        metavar="A,B,...",
+        help="Source categories of which training is to know tags only.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder to make; it must not exist yet.",
+    )
+
+
+def _rehearse(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.rehearse import FLAGS_FILE, write_rehearsal
+
+    found = locations_of(flags)
+    if not (found.coco_annotations and found.tags):
+        raise ConfigError(
+            "A rehearsal needs --coco_annotations and --tags, each with its "
+            "folder of pictures."
+        )
+    counts = write_rehearsal(
+        flags.out,
+        found.split,
+        [name.strip() for name in flags.play.split(",")],
+        coco_annotations=found.coco_annotations,
+        coco_images=found.coco_images,
+        tags=found.tags,
+        tag_images=found.tag_images,
+        max_pixels=found.max_pixels,
+    )
+    for name, count in counts.items():
+        print(f"{name}: {count} pictures")
+    print(
+        f"Written: {flags.out}. Train and score with\n"
+        "  keras-wsss train --phase decoder --config CONFIG \\\n"
+        f"    --flagfile={flags.out / FLAGS_FILE} --workdir DECODER\n"
+        "  keras-wsss train --phase transfer --config CONFIG \\\n"
+        f"    --flagfile={flags.out / FLAGS_FILE} --init_from DECODER "
+        "--workdir RUN\n"
+        "  keras-wsss evaluate --workdir RUN"
+    )
+    return 0

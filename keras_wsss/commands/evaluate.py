@@ -1,0 +1,99 @@
+"""Scores a trained run: `keras-wsss evaluate --workdir DIR`.
+
+Writes DIR/evaluation/results.json, results.md and report.html. Rows of masks
+are those of every quality that `predict` can give; --noaugment, --norefine
+and --nocrf leave some out. Without masks to score by, it scores the tagger on
+the tagged pictures that the run held out of training.
+"""
+
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from keras_wsss.commands.cli import (
+    check_loaded,
+    define_checkpoint,
+    define_max_pixels,
+    define_quality,
+    no_arguments,
+    say,
+    start_computing,
+)
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run folder of a training.", required=True
+)
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "File in configs/ whose group `inference` replaces the run's; its fields "
+    "can be overridden: --config.inference.tag_threshold=0.5.",
+)
+OUT = flags.DEFINE_string(
+    "out", None, "Where results go; WORKDIR/evaluation if not given."
+)
+EVAL_ROOT = flags.DEFINE_string(
+    "eval_root",
+    None,
+    "Folder in VOC layout with pictures and masks, if not the one of the "
+    "run's config.",
+)
+EVAL_SET = flags.DEFINE_string(
+    "eval_set", None, "List in ImageSets/Segmentation, e.g. val."
+)
+DENSE_CRF = flags.DEFINE_bool(
+    "dense_crf",
+    False,
+    "Also the published dense CRF (pip install '.[crf]'; slow).",
+)
+BASELINES = flags.DEFINE_bool(
+    "baselines", True, "Also class activation maps and other baselines."
+)
+REPORT = flags.DEFINE_bool(
+    "report",
+    True,
+    "Also write report.html, which holds small copies of the pictures.",
+)
+LIMIT = flags.DEFINE_integer(
+    "limit", 0, "First pictures only; 0 is all.", lower_bound=0
+)
+
+NEGATIVES = flags.DEFINE_string(
+    "negatives",
+    None,
+    "Folder of pictures that hold no scored category, to count the masks that "
+    "they get all the same; config.data.eval_negatives if not given.",
+)
+
+MAX_PIXELS = define_max_pixels()
+CHECKPOINT = define_checkpoint()
+QUALITY = define_quality()
+
+
+def run(argv: list[str]) -> int:
+    """Parsed flags in, tables out; user errors are raised."""
+    start_computing()
+    from keras_wsss.evaluation.run import evaluate_run
+
+    no_arguments(argv)
+    if CONFIG.value is not None:
+        check_loaded(CONFIG.value)
+    evaluate_run(
+        WORKDIR.value,
+        out=OUT.value,
+        config=CONFIG.value,
+        checkpoint=CHECKPOINT.value,
+        eval_root=EVAL_ROOT.value,
+        eval_set=EVAL_SET.value,
+        negatives=NEGATIVES.value,
+        **QUALITY.given(),
+        dense_crf=DENSE_CRF.value,
+        baselines=BASELINES.value,
+        page=REPORT.value,
+        limit=LIMIT.value or None,
+        max_pixels=MAX_PIXELS.value,
+        log=say,
+        warn=lambda text: print(f"warning: {text}", file=sys.stderr),
+    )
+    return 0

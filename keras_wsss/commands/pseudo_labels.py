@@ -1,0 +1,57 @@
+"""Masks of tagged pictures: `keras-wsss pseudo-labels --workdir RUN --out DIR`.
+
+Asks a trained run for the masks of its own tagged target pictures and writes
+them as palette PNGs in VOC layout: to go on training on them
+(`train --phase transfer --config.data.target_masks=DIR`), or to train any
+other segmenter. See docs/pseudo_labels.md.
+"""
+
+from absl import flags
+
+from keras_wsss.commands.cli import (
+    define_checkpoint,
+    define_max_pixels,
+    define_quality,
+    no_arguments,
+    say,
+    start_computing,
+)
+
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run folder of a training.", required=True
+)
+OUT = flags.DEFINE_string(
+    "out", None, "Folder that the masks go to.", required=True
+)
+FEATURE_CACHE = flags.DEFINE_string(
+    "feature_cache",
+    None,
+    'Folder of encoder outputs; that of the run\'s config if not given, "" '
+    "for none.",
+)
+MAX_PIXELS = define_max_pixels()
+CHECKPOINT = define_checkpoint()
+QUALITY = define_quality()
+
+
+def run(argv: list[str]) -> int:
+    """Parsed flags in, masks out; user errors are raised."""
+    start_computing()
+    from keras_wsss.inference.pseudo_labels import pseudo_labels
+
+    no_arguments(argv)
+    manifest = pseudo_labels(
+        WORKDIR.value,
+        OUT.value,
+        checkpoint=CHECKPOINT.value,
+        feature_cache=FEATURE_CACHE.value,
+        max_pixels=MAX_PIXELS.value,
+        **QUALITY.given(),
+        log=say,
+    )
+    print(
+        f"Written: {manifest['written']} of {manifest['pictures']} masks in "
+        f"{OUT.value} ({manifest['ignored']:.0%} of the pixels left open); "
+        "the others were there."
+    )
+    return 0

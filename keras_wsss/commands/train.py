@@ -1,0 +1,114 @@
+"""Trains one phase of a config into a run folder.
+
+    keras-wsss train --phase decoder --config mini60 --workdir DIR
+
+Repeating the command resumes an interrupted run.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from keras_wsss.commands.cli import (
+    check_loaded,
+    define_max_pixels,
+    no_arguments,
+    say,
+)
+from keras_wsss.quiet_start import load_tensorflow
+
+PHASE = flags.DEFINE_enum(
+    "phase",
+    None,
+    ["decoder", "transfer", "attention", "joint"],
+    "What to train: 'decoder' on pictures with masks, then 'transfer' to the "
+    "categories that have tags only; or 'attention', then 'transfer', as "
+    "published; or 'joint', the prior system, from tags alone.",
+    required=True,
+)
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "File in configs/. Any field can be overridden: --config.train.seed=1.",
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Run folder: config, checkpoints, TensorBoard events, results.json.",
+    required=True,
+)
+INIT_FROM = flags.DEFINE_string(
+    "init_from",
+    None,
+    "Run folder of the phase that this one starts from. Its categories may be "
+    "others: weights are carried over by name.",
+)
+ENCODER_WEIGHTS = flags.DEFINE_string(
+    "encoder_weights",
+    None,
+    "File with the encoder's weights; see README for where they come from.",
+)
+FEATURE_CACHE = flags.DEFINE_string(
+    "feature_cache",
+    None,
+    "Folder for the frozen encoder's outputs; several runs may share it.",
+)
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "one", "mirrored", "multi_worker"],
+    "'one' device, 'mirrored' on all GPUs, or 'auto': mirrored if there are "
+    "several. 'multi_worker': one of the processes that TF_CONFIG names; see "
+    "docs/scaling.md.",
+)
+WORKER_TIMEOUT = flags.DEFINE_float(
+    "worker_timeout",
+    60,
+    "Seconds after which a worker that ended or went silent ends the others.",
+    lower_bound=10,
+)
+START_TIMEOUT = flags.DEFINE_float(
+    "start_timeout",
+    600,
+    "Seconds that workers wait at the start for all of them to appear.",
+    lower_bound=1,
+)
+SKIP_BAD_IMAGES = flags.DEFINE_bool(
+    "skip_bad_images",
+    False,
+    "Leave out pictures that cannot be read, and name them, instead of "
+    "stopping.",
+)
+MAX_PIXELS = define_max_pixels()
+
+
+def run(argv: list[str]) -> int:
+    """Parsed flags in, a run folder out; user errors are raised."""
+    no_arguments(argv)
+    config = CONFIG.value
+    check_loaded(config)
+    # It takes seconds; what is above need not wait for it.
+    load_tensorflow()
+    from keras_wsss.training.run import train
+    from keras_wsss.training.workers import Timeouts
+
+    if ENCODER_WEIGHTS.value is not None:
+        config.model.encoder_weights = ENCODER_WEIGHTS.value
+    if FEATURE_CACHE.value is not None:
+        config.feature_cache = FEATURE_CACHE.value
+    if SKIP_BAD_IMAGES.value:
+        config.data.skip_bad_images = True
+    if MAX_PIXELS.value is not None:
+        config.data.max_pixels = MAX_PIXELS.value
+    results = train(
+        config,
+        PHASE.value,
+        WORKDIR.value,
+        INIT_FROM.value,
+        STRATEGY.value,
+        report=say,
+        timeouts=Timeouts(START_TIMEOUT.value, WORKER_TIMEOUT.value),
+    )
+    if results:  # of several workers, the chief's alone
+        minutes = results["minutes"]
+        print(f"Done: {WORKDIR.value}/results.json, {minutes:.1f} minutes.")
+    return 0

@@ -1,0 +1,147 @@
+"""Scores a trained run: tables and a page from a run folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_wsss.data.formats.voc import read_voc
+from keras_wsss.errors import ConfigError
+from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.evaluation.negatives import (
+    known_negatives,
+    read_heldout,
+    score_negatives,
+)
+from keras_wsss.evaluation.report import run_report, write_report
+from keras_wsss.evaluation.report_pictures import Album
+from keras_wsss.evaluation.summary import summary
+from keras_wsss.evaluation.tagged import evaluate_tagged
+from keras_wsss.files import write_json, write_text
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.systems.quality import choose_quality
+
+
+def evaluate_run(
+    workdir: str | Path,
+    *,
+    out: str | Path | None = None,
+    config: Any = None,
+    checkpoint: str = "last",
+    eval_root: str | Path | None = None,
+    eval_set: str | None = None,
+    negatives: str | Path | None = None,
+    augment: bool | None = None,
+    refine: bool | None = None,
+    own_crf: bool | None = None,
+    dense_crf: bool = False,
+    baselines: bool = True,
+    page: bool = True,
+    limit: int | None = None,
+    max_pixels: int | None = None,
+    log: Callable[[str], None] = print,
+    warn: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Scores the masks of a run, or its tags where there are no masks.
+
+    Writes results.json, results.md and report.html.
+
+    Args:
+        workdir: run folder of a training.
+        out: where results go; `workdir`/evaluation if None.
+        config: its group `inference` replaces the run's.
+        checkpoint: "last", or "best" on held-out source masks.
+        eval_root: pictures and masks; those of the run's config if None.
+        eval_set: list of the pictures; that of the run's config if None.
+        negatives: folder of pictures without any scored category.
+        augment: False leaves test-time augmentation out.
+        refine: False leaves refined masks out.
+        own_crf: False leaves out the network's own CRF.
+        dense_crf: also the published dense CRF (slow; extra `crf`).
+        baselines: also class activation maps and other baselines.
+        page: also report.html, with small copies of the pictures.
+        limit: first pictures only.
+        max_pixels: largest width times height of a picture.
+        log: takes lines about what is done.
+        warn: takes a sentence where the masks of the run are noise.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        ConfigError: not a run, or nothing to evaluate on.
+        DataError: a picture, mask or checkpoint that cannot be read.
+    """
+    workdir = Path(workdir)
+    predictor = Predictor.from_workdir(
+        workdir,
+        config,
+        max_pixels,
+        allow_untrained_decoder=True,  # baselines and tags mean something
+        checkpoint=checkpoint,
+    )
+    # At once, as it may be what somebody wanted to know.
+    if predictor.warning:
+        warn(predictor.warning)
+    data = predictor.config.data
+    quality = {"augment": augment, "refine": refine, "own_crf": own_crf}
+    folder = negatives or data.eval_negatives
+    if folder and not negatives and not Path(folder).is_dir():
+        log(f"config.data.eval_negatives: there is no folder {folder}.")
+        folder = None
+    without = known_negatives(workdir, folder, log)
+    out = Path(out or workdir / "evaluation")
+    out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
+    album = Album(predictor.split) if page else None
+    if root := eval_root or data.eval_root:
+        dataset = read_voc(
+            root,
+            eval_set or data.eval_set,
+            predictor.split,
+            masks=data.eval_masks,
+            max_pixels=data.max_pixels,
+        )
+        results = evaluate(
+            predictor,
+            dataset.records[:limit],
+            **quality,
+            dense_crf=dense_crf,
+            baselines=baselines,
+            album=album,
+            report=log,
+        )
+        results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
+    else:
+        results = _by_tags(predictor, workdir, limit, quality, album, log)
+    results["without"] += score_negatives(
+        predictor,
+        {name: pictures[:limit] for name, pictures in without.items()},
+        choose_quality(predictor.steps, **quality),
+    )
+    results["inference"] = predictor.config.inference.to_dict()
+    results["rule"] = predictor.steps.rule.to_dict()
+    results["checkpoint"] = checkpoint
+    write_json(out / "results.json", results)
+    write_text(out / "results.md", summary(results))
+    log(summary(results))
+    log(f"Written: {out}/results.json and results.md")
+    if album is not None:
+        report = run_report(workdir, predictor, results, album)
+        write_report(out / "report.html", report)
+        log(f"Written: {out}/report.html")
+    return results
+
+
+def _by_tags(predictor, workdir: Path, limit, quality, album, log) -> dict:
+    tagged = read_heldout(workdir)["tagged"][:limit]
+    if not tagged:
+        raise ConfigError(
+            "There is nothing to evaluate on: the run held no tagged picture "
+            "out (config.data.heldout_tags), and neither config.data.eval_root "
+            "nor --eval_root names a folder with masks (VOC layout)."
+        )
+    log(
+        f"No masks to score by (config.data.eval_root): {len(tagged)} tagged "
+        "pictures that training held out score the tagger."
+    )
+    chosen = choose_quality(predictor.steps, **quality)
+    return evaluate_tagged(predictor, tagged, chosen, album)
