@@ -10,25 +10,22 @@ import sys
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from keras_wsss.commands.cli import (
-    check_loaded,
     define_checkpoint,
     define_max_pixels,
     define_quality,
     run_app,
     start_computing,
 )
+from keras_wsss.commands.config_flag import define_config
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of train.py.", required=True
 )
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "File in configs/ whose group `inference` replaces the run's; its fields "
-    "can be overridden: --config.inference.tag_threshold=0.5.",
+CONFIG = define_config(
+    "Config whose group `inference` replaces the run's; its fields alone can "
+    "be overridden: --config.inference.tag_threshold=0.5."
 )
 OUT = flags.DEFINE_string(
     "out", None, "Where results go; WORKDIR/evaluation if not given."
@@ -74,6 +71,8 @@ QUALITY = define_quality()
 def run(argv: list[str]) -> int:
     """Parsed flags in, tables out; user errors are raised."""
     start_computing()
+    from keras_wsss.config import to_json
+    from keras_wsss.config_files import load_run_config
     from keras_wsss.errors import ConfigError
     from keras_wsss.evaluation.negatives import (
         known_negatives,
@@ -88,12 +87,17 @@ def run(argv: list[str]) -> int:
 
     if len(argv) > 1:
         raise ConfigError(f"Unknown argument '{argv[1]}'; see --help.")
-    if CONFIG.value is not None:
-        check_loaded(CONFIG.value)
     workdir = Path(WORKDIR.value)
+    others = [n for n in CONFIG.overrides() if not n.startswith("inference.")]
+    if others:
+        raise ConfigError(
+            f"--config.{others[0]} is a matter of training; here only "
+            "--config.inference.* can be overridden."
+        )
+    settings = CONFIG.load(load_run_config(workdir)) if CONFIG.given else None
     predictor = Predictor.from_workdir(
         workdir,
-        CONFIG.value,
+        settings,
         MAX_PIXELS.value,
         allow_untrained_decoder=True,  # baselines and tags mean something
         checkpoint=CHECKPOINT.value,
@@ -119,7 +123,7 @@ def run(argv: list[str]) -> int:
         {k: v[: LIMIT.value or None] for k, v in negatives.items()},
         choose_quality(predictor.steps, **QUALITY.given()),
     )
-    results["inference"] = predictor.config.inference.to_dict()
+    results["inference"] = to_json(predictor.config.inference)
     results["rule"] = predictor.steps.rule.to_dict()
     results["checkpoint"] = CHECKPOINT.value
     write_json(out / "results.json", results)

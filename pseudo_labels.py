@@ -66,14 +66,14 @@ def run(argv: list[str]) -> int:
     )
     folder = FEATURE_CACHE.value
     if folder is not None:
-        config.feature_cache = folder
+        config = config.replace({"cache.folder": folder})
     cache = None
-    if config.feature_cache and not predictor.net.frozen_parts:
+    if config.cache.folder and not predictor.net.frozen_parts:
         raise ConfigError(
             "--feature_cache: this run has no frozen encoder, so nothing can "
             "be kept of it; give --feature_cache=''."
         )
-    if config.feature_cache:
+    if config.cache.folder:
         cache = build_cache(
             config,
             records,

@@ -9,37 +9,27 @@ computed from their configs.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from keras_wsss.checkpoints import list_checkpoints, read_meta
-from keras_wsss.config import load_config
+from keras_wsss.config import Config
+from keras_wsss.config_files import load_run_config
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import (
     CHECKPOINTS,
-    CONFIG_FILE,
     PHASE_FILE,
     read_phase,
+)
+from keras_wsss.systems.problems import (
+    drawer,
+    no_masks_reason,
+    no_masks_remedy,
+    no_masks_sentence,
+    own_mask_updates,
 )
 
 MASK_UPDATES = "mask_updates"  # in a checkpoint's meta, and in results.json
 _WITHOUT_MASKS = "attention"  # the phase that teaches tags alone
 _WITH_MASKS = ("decoder", "transfer", "joint")
-_PRIOR = "joint"  # the phase of the prior system
-
-
-def own_mask_updates(config, phase: str, step: int) -> int:
-    """Updates up to a step of a phase that teach masks.
-
-    Args:
-        config: the run's config.
-        phase: the phase's name.
-        step: updates done, from 0.
-    """
-    prior = phase == _PRIOR
-    weight = config.prior.segment_weight if prior else config.train.mask_weight
-    if phase == _WITHOUT_MASKS or not weight:
-        return 0
-    return max(0, step - config[phase].warmup_steps)
 
 
 def count_mask_updates(
@@ -77,22 +67,27 @@ def untrained_sentence(
         return ""
     step = _newest_step(run, folder) if step is None else step
     phase, _, config = _read(run)
-    what = f"{run}: no mask has taught the {_drawer(phase)} of this run"
+    what = f"{run}: no mask has taught the {drawer(phase)} of this run"
     if phase == _WITHOUT_MASKS:
         return (
             f"{what} (--phase {phase} learns from tags alone), so its masks "
             "would be noise; go on with train.py --phase transfer --init_from "
             f"{run} and use that run."
         )
-    if own_mask_updates(config, phase, config[phase].steps):
+    if own_mask_updates(config, phase, config.phases[phase].steps):
         return (
             f"{what} yet (step {step}, of which the first "
-            f"{config[phase].warmup_steps} are without), so its masks would "
-            "be noise; repeat its training command, which goes on from there."
+            f"{config.phases[phase].warmup_steps} are without), so its masks "
+            "would be noise; repeat its training command, which goes on from "
+            "there."
         )
+    reason, remedy = (
+        no_masks_reason(config, phase),
+        no_masks_remedy(config, phase),
+    )
     return (
-        f"{what} ({_reason(config, phase)}), so its masks would be noise; "
-        f"train again with another --workdir, and {_remedy(config, phase)}."
+        f"{what} ({reason}), so its masks would be noise; train again with "
+        f"another --workdir, and {remedy}."
     )
 
 
@@ -113,47 +108,17 @@ def check_masks_will_be_learned(
     Raises:
         ConfigError: names the fields and what to do.
     """
-    if phase == _WITHOUT_MASKS:
+    sentence = no_masks_sentence(config, phase)
+    if not sentence:
         return
-    if own_mask_updates(config, phase, config[phase].steps):
-        return
-    reason, drawer = _reason(config, phase), _drawer(phase)
     if init_from and count_mask_updates(Path(init_from)):
         report(
-            f"No mask teaches the {drawer} in this run ({reason}): its masks "
-            f"stay those of {init_from}."
+            f"No mask teaches the {drawer(phase)} in this run "
+            f"({no_masks_reason(config, phase)}): its masks stay those of "
+            f"{init_from}."
         )
         return
-    raise ConfigError(
-        f"{reason}, so no mask would ever teach the {drawer}; "
-        f"{_remedy(config, phase)}."
-    )
-
-
-def _reason(config, phase: str) -> str:
-    if field := _weight_field(config, phase):
-        return f"config.{field} is 0"
-    return (
-        f"config.{phase}.warmup_steps is {config[phase].warmup_steps} and "
-        f"config.{phase}.steps {config[phase].steps}"
-    )
-
-
-def _remedy(config, phase: str) -> str:
-    if field := _weight_field(config, phase):
-        return f"give --config.{field} a positive number"
-    return f"make --config.{phase}.warmup_steps less than the steps"
-
-
-def _weight_field(config, phase: str) -> str | None:
-    """The weight of the masks' loss, where it is 0."""
-    if phase == _PRIOR:
-        return None if config.prior.segment_weight else "prior.segment_weight"
-    return None if config.train.mask_weight else "train.mask_weight"
-
-
-def _drawer(phase: str) -> str:
-    return "stream S" if phase == _PRIOR else "decoder"
+    raise ConfigError(sentence)
 
 
 def _count(
@@ -178,7 +143,7 @@ def _count(
         return own  # the run before is gone, so what it learned is not known
 
 
-def _read(run: Path) -> tuple[str, str | None, Any]:
+def _read(run: Path) -> tuple[str, str | None, Config]:
     """Phase, start and config of a run, as `train.py` noted them."""
     found = read_phase(run)
     phase, start = found["phase"], found.get("init_from")
@@ -187,7 +152,7 @@ def _read(run: Path) -> tuple[str, str | None, Any]:
             f"{run / PHASE_FILE}: there is no phase {phase!r}; restore the "
             "file, or train again with another --workdir."
         )
-    return phase, str(start) if start else None, load_config(run / CONFIG_FILE)
+    return phase, str(start) if start else None, load_run_config(run)
 
 
 def _newest_step(run: Path, folder: str) -> int:

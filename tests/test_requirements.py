@@ -43,7 +43,7 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(node.module)
     tops = {name.partition(".")[0] for name in names}
-    own = {"keras_wsss", "configs", "export"}
+    own = {"keras_wsss", "export"}
     return tops - own - set(sys.stdlib_module_names)
 
 

@@ -2,10 +2,9 @@
 
 import dataclasses
 import errno
-import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import app, flags
 
@@ -80,7 +79,7 @@ def _wrong_path(error: OSError) -> str:
 
 def define_max_pixels() -> flags.FlagHolder:
     """The flag of every command that opens pictures for a run."""
-    return _of_the_command(
+    return of_the_command(
         flags.DEFINE_integer(
             "max_pixels",
             None,
@@ -104,7 +103,7 @@ def start_computing() -> None:
 
 def define_checkpoint() -> flags.FlagHolder:
     """The flag of every command that loads the weights of a run."""
-    return _of_the_command(
+    return of_the_command(
         flags.DEFINE_enum(
             "checkpoint",
             "last",
@@ -139,7 +138,7 @@ def define_quality() -> QualityFlags:
     Without any, a command gives what `choose_quality` says of the network.
     """
     return QualityFlags(
-        _of_the_command(
+        of_the_command(
             flags.DEFINE_bool(
                 "augment",
                 None,
@@ -147,7 +146,7 @@ def define_quality() -> QualityFlags:
                 "if not given.",
             )
         ),
-        _of_the_command(
+        of_the_command(
             flags.DEFINE_bool(
                 "refine",
                 None,
@@ -155,7 +154,7 @@ def define_quality() -> QualityFlags:
                 "given, unless the network's own CRF is.",
             )
         ),
-        _of_the_command(
+        of_the_command(
             flags.DEFINE_bool(
                 "crf",
                 None,
@@ -167,7 +166,7 @@ def define_quality() -> QualityFlags:
     )
 
 
-def _of_the_command(holder: flags.FlagHolder) -> flags.FlagHolder:
+def of_the_command(holder: flags.FlagHolder) -> flags.FlagHolder:
     """Makes a flag that is defined here appear in the command's --help."""
     flags.FLAGS.register_key_flag_for_module(
         sys.argv[0], flags.FLAGS[holder.name]
@@ -194,35 +193,14 @@ def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        if not error.flagname.startswith("config."):
+            exit_with(_raising(f"{_sentence(error)}; see --help."))
+        from keras_wsss.commands.config_flag import unknown_field
+
+        exit_with(_raising(unknown_field(error.flagname)))
     except (flags.Error, UserError) as error:
         exit_with(_raising(f"{_sentence(error)}; see --help."))
-    except (AttributeError, KeyError) as error:
-        exit_with(_raising(_unknown_field(argv, error)))
-    except BrokenPipeError:
-        raise  # of --help
-    except (OSError, SyntaxError, TypeError, ValueError) as error:
-        # Any of these can come out of a config file, which is Python.
-        exit_with(_raising(f"--config: {_sentence(error)}."))
-
-
-def check_loaded(config: Any) -> None:
-    """Says what is wrong with a config file that could not be loaded.
-
-    ml_collections keeps that to itself until a field is used.
-
-    Args:
-        config: value of a `config_flags` flag.
-
-    Raises:
-        ConfigError: no flag was given, or the file cannot be read.
-    """
-    if config is None:
-        raise ConfigError("Give a configuration: --config configs/NAME.py.")
-    try:
-        config.to_dict()
-    except OSError as error:
-        text = _sentence(error).split("config_config")[-1].strip()
-        raise ConfigError(f"--config cannot be loaded: {text}.") from error
 
 
 def _raising(text: str) -> Callable[[], None]:
@@ -230,21 +208,6 @@ def _raising(text: str) -> Callable[[], None]:
         raise ConfigError(text)
 
     return fail
-
-
-def _unknown_field(argv: list[str], error: Exception) -> str:
-    """ml_collections names only the last part of a field it does not know."""
-    # A KeyError shows the repr of its text, with escaped quotes.
-    found = re.search(r"'(\w+)\\?'", str(error))
-    name = found[1] if found else ""
-    for argument in argv:
-        field = argument.lstrip("-").split("=")[0]
-        if field.startswith("config.") and name in field.split("."):
-            return (
-                f"--{field}: the configuration has no field '{name}'; see "
-                "keras_wsss/config.py for all of them."
-            )
-    return f"--config: {_sentence(error)}."
 
 
 def _sentence(error: Exception) -> str:

@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.data.locations import (
-    add_location_flags,
+from keras_wsss.commands.data_flags import (
+    add_config_flags,
     add_split_flags,
-    locations_of,
-    split_of,
+    check_locations,
+    config_of,
+    parse,
 )
+from keras_wsss.config import Config
 from keras_wsss.errors import ConfigError
 
 EXIT_PROBLEMS = 1
@@ -23,7 +25,7 @@ EXIT_PROBLEMS = 1
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 1 when verify found faults."""
-    flags = _parser().parse_args(arguments)
+    flags = parse(_parser(), sys.argv[1:] if arguments is None else arguments)
     return flags.run(flags)
 
 
@@ -77,8 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _with_data(flags: argparse.Namespace) -> Config:
+    """The config that the flags name, if it has data."""
+    config = config_of(flags)
+    check_locations(config)
+    return config
+
+
 def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
-    add_location_flags(parser)
+    add_config_flags(parser)
     parser.add_argument(
         "--json",
         type=Path,
@@ -88,16 +97,14 @@ def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude_images_with_target",
         action="store_true",
-        help="Count source pictures as config.data.exclude_images_with_target "
-        "does.",
+        help="As --config.data.exclude_images_with_target=True: count source "
+        "pictures as training then does.",
     )
     parser.add_argument(
         "--min_pixels",
-        type=int,
-        default=1,
         metavar="N",
-        help="Count labels of source pictures as config.data.min_pixels does "
-        "(default: 1).",
+        help="As --config.data.min_pixels=N: count labels of source pictures "
+        "as training then does.",
     )
 
 
@@ -107,11 +114,14 @@ def _verify(flags: argparse.Namespace) -> int:
 
     if flags.json:  # fails before the work, not after
         flags.json.parent.mkdir(parents=True, exist_ok=True)
-    findings = verify(
-        locations_of(flags),
-        exclude_images_with_target=flags.exclude_images_with_target,
-        min_pixels=flags.min_pixels,
-    )
+    # Without a config, nothing is left out that nobody asked to leave out.
+    if flags.exclude_images_with_target or not flags.config:
+        text = str(flags.exclude_images_with_target)
+        flags.overrides.insert(0, ("data.exclude_images_with_target", text))
+    if flags.min_pixels is not None:
+        flags.overrides.append(("data.min_pixels", flags.min_pixels))
+    config = _with_data(flags)
+    findings = verify(config.data, config.split.build())
     print(findings.text())
     if flags.json:
         write_json(flags.json, findings.as_dict())
@@ -120,7 +130,7 @@ def _verify(flags: argparse.Namespace) -> int:
 
 
 def _add_show_flags(parser: argparse.ArgumentParser) -> None:
-    add_location_flags(parser)
+    add_config_flags(parser)
     add = parser.add_argument
     add(
         "--out",
@@ -155,9 +165,11 @@ def _add_show_flags(parser: argparse.ArgumentParser) -> None:
 def _show(flags: argparse.Namespace) -> int:
     from keras_wsss.data.show import write_contact_sheet
 
+    config = _with_data(flags)
     write_contact_sheet(
         flags.out,
-        locations_of(flags),
+        config.data,
+        config.split.build(),
         count=flags.count,
         columns=flags.columns,
         seed=flags.seed,
@@ -176,7 +188,7 @@ def _add_prepare_flags(parser: argparse.ArgumentParser) -> None:
 def _prepare(flags: argparse.Namespace) -> int:
     from keras_wsss.data.prepare import prepare_from_flags
 
-    for line in prepare_from_flags(flags, split_of(flags)):
+    for line in prepare_from_flags(flags, config_of(flags).split.build()):
         print(line)
     return 0
 
@@ -215,7 +227,7 @@ def _shapes(flags: argparse.Namespace) -> int:
 
 
 def _add_rehearse_flags(parser: argparse.ArgumentParser) -> None:
-    add_location_flags(parser)
+    add_config_flags(parser)
     parser.add_argument(
         "--play",
         required=True,
@@ -232,33 +244,26 @@ def _add_rehearse_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _rehearse(flags: argparse.Namespace) -> int:
-    from keras_wsss.data.rehearse import FLAGS_FILE, write_rehearsal
+    from keras_wsss.data.rehearse import CONFIG_FILE, write_rehearsal
 
-    found = locations_of(flags)
-    if not (found.coco_annotations and found.tags):
+    config = _with_data(flags)
+    if not (config.data.source_annotations and config.data.target_tags):
         raise ConfigError(
-            "A rehearsal needs --coco_annotations and --tags, each with its "
-            "folder of pictures."
+            "A rehearsal needs pictures with masks (--coco_annotations, or "
+            "config.data.source_annotations) and tagged ones (--tags, "
+            "config.data.target_tags)."
         )
-    counts = write_rehearsal(
-        flags.out,
-        found.split,
-        [name.strip() for name in flags.play.split(",")],
-        coco_annotations=found.coco_annotations,
-        coco_images=found.coco_images,
-        tags=found.tags,
-        tag_images=found.tag_images,
-        max_pixels=found.max_pixels,
-    )
+    played = [name.strip() for name in flags.play.split(",")]
+    counts = write_rehearsal(flags.out, config, played, flags.config)
     for name, count in counts.items():
         print(f"{name}: {count} pictures")
+    written = flags.out / CONFIG_FILE
     print(
         f"Written: {flags.out}. Train and score with\n"
-        "  python train.py --phase decoder --config CONFIG \\\n"
-        f"    --flagfile={flags.out / FLAGS_FILE} --workdir DECODER\n"
-        "  python train.py --phase transfer --config CONFIG \\\n"
-        f"    --flagfile={flags.out / FLAGS_FILE} --init_from DECODER "
-        "--workdir RUN\n"
+        f"  python train.py --phase decoder --config {written} \\\n"
+        "    --workdir DECODER\n"
+        f"  python train.py --phase transfer --config {written} \\\n"
+        "    --init_from DECODER --workdir RUN\n"
         "  python evaluate.py --workdir RUN"
     )
     return 0

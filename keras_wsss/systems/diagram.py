@@ -1,6 +1,6 @@
 """The parts of a network and their shapes as an SVG picture.
 
-python -m keras_wsss.systems.diagram --config configs/NAME.py --out FILE.svg
+python -m keras_wsss.systems.diagram --config NAME --out FILE.svg
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 _BOX_WIDTH, _LINE, _GAP_X, _GAP_Y, _MARGIN = 218, 17, 34, 46, 20
 # Readable on light and on dark paper: the picture brings its own.
@@ -180,12 +179,11 @@ def _arrow(
 
 
 def _main() -> None:
-    from keras_wsss.commands.cli import check_loaded, run_app
+    from keras_wsss.commands.cli import run_app
+    from keras_wsss.commands.config_flag import define_config
     from keras_wsss.quiet_start import load_tensorflow
 
-    config = config_flags.DEFINE_config_file(
-        "config", None, "Configuration whose network is drawn."
-    )
+    flag = define_config("Whose network is drawn.")
     out = flags.DEFINE_string("out", "model.svg", "SVG file to write.")
 
     def run(argv: list[str]) -> int:
@@ -194,10 +192,10 @@ def _main() -> None:
         from keras_wsss.files import write_text
         from keras_wsss.systems.network import build_network
 
-        check_loaded(config.value)
-        net = build_network(config.value, split_of(config.value))
+        config = flag.load()
+        net = build_network(config, split_of(config))
         parts = parts_of(net.model)
-        write_text(out.value, draw_diagram(parts, config.value.name))
+        write_text(out.value, draw_diagram(parts, config.name))
         print(f"Written: {Path(out.value)}")
         return 0
 

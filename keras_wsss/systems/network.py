@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from keras_wsss.categories import Split
-from keras_wsss.config import SYSTEMS
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.systems.prior.network import Prior, PriorConfig, build_prior
+from keras_wsss.systems.problems import PROBLEMS
 from keras_wsss.systems.transfernet.network import (
     TransferNet,
     TransferNetConfig,
@@ -37,7 +37,7 @@ def network_config(config, split: Split) -> TransferNetConfig | PriorConfig:
     if config.system != "transfernet":
         raise ConfigError(
             f"config.system is '{config.system}'; use one of "
-            f"{', '.join(SYSTEMS)}."
+            f"{', '.join(sorted(PROBLEMS))}."
         )
     model = config.model
     if model.judge == "tagger" and config.train.absent_per_image:

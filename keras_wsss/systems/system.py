@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.config import PhaseSettings
+from keras_wsss.config import PhaseConfig
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record
 from keras_wsss.systems.prior.network import Prior
@@ -41,7 +41,7 @@ class Job:
 
     config: Any
     phase: Phase
-    settings: PhaseSettings
+    settings: PhaseConfig
     data: TrainingData
     net: TransferNet | Prior
     optimizer: keras.optimizers.Optimizer

@@ -259,8 +259,8 @@ def _check_disjoint(source: Dataset, target: Dataset, split: Split) -> None:
 def make_streams(
     config,
     data: TrainingData,
-    source_pairs: int,
-    target_pairs: int,
+    source_pictures: int,
+    target_pictures: int,
     pictures: PictureStore,
     caches: dict[str, FeatureCache],
 ) -> dict[str, Stream | None]:
@@ -269,9 +269,9 @@ def make_streams(
     Args:
         config: the run's config.
         data: its records.
-        source_pairs: source pictures per update; each brings
+        source_pictures: source pictures per update; each brings
             `labels_per_image` pairs at most.
-        target_pairs: target pictures per update, may be 0.
+        target_pictures: target pictures per update, may be 0.
         pictures: reads the pictures.
         caches: "source" and "target" caches, or empty.
     """
@@ -307,14 +307,14 @@ def make_streams(
         "source": stream(
             "source",
             data.source,
-            source_pairs,
+            source_pictures,
             data.split.source_ids,
             _SOURCE_SEED,
         ),
         "target": stream(
             "target",
             data.target,
-            target_pairs,
+            target_pictures,
             data.split.target_ids,
             _TARGET_SEED,
         ),
@@ -355,14 +355,14 @@ def build_caches(
 
     With several workers it is complete when all of them are done.
     """
-    if not config.feature_cache:
+    if not config.cache.folder:
         return {}
     caches = {}
     for domain, records in (("source", data.source), ("target", data.target)):
         if not records:
             continue
         # Without masks, pictures never reach the decoder in training.
-        drawn = has_masks(records) or config.cache_switches
+        drawn = has_masks(records) or config.cache.switches
         kept = switches if drawn else ()
         caches[domain] = build_cache(
             config, records, encoder, kept, pictures, report, shard
@@ -382,7 +382,7 @@ def build_cache(
     """The feature cache of the config's folder, complete for the records.
 
     Args:
-        config: `feature_cache` is set.
+        config: `cache.folder` is set.
         records: pictures.
         encoder: see `FeatureCache`.
         switches: pools whose switches are kept, in any order.
@@ -391,10 +391,10 @@ def build_cache(
         shard: (index, count) of this worker, which builds its share.
     """
     cache = FeatureCache(
-        config.feature_cache,
+        config.cache.folder,
         encoder,
         training_views(config),
-        crops=config.cache_windows - 1,
+        crops=config.cache.windows - 1,
         seed=0,
         switches=tuple(sorted(switches)),
         pictures=pictures,

@@ -17,7 +17,7 @@ from keras_wsss.checkpoints import (
     read_meta,
     save_checkpoint,
 )
-from keras_wsss.config import PhaseSettings
+from keras_wsss.config import PhaseConfig
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import Stream, make_batches
 from keras_wsss.errors import ConfigError, Terminated, UserError
@@ -32,10 +32,10 @@ from keras_wsss.systems.network import (
 from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.replicated_update import ReplicatedUpdate
 from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.training.claim import binding_differences
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout import HeldOut
 from keras_wsss.training.heldout_tags import SHOWN, HeldOutTags
-from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.schedule import learning_rate
 from keras_wsss.training.stopping import StopSignal
 from keras_wsss.training.summaries import Watch, event_errors
@@ -83,7 +83,7 @@ class Loop:
     warmup: ReplicatedUpdate
     update: ReplicatedUpdate
     after_warmup: Callable[[], None]
-    settings: PhaseSettings
+    settings: PhaseConfig
     streams: Mapping[str, Stream | None]
     workers: Workers
     heldout: HeldOut

@@ -14,16 +14,14 @@ from keras_wsss.checkpoints import (
     list_checkpoints,
     save_checkpoint,
 )
-from keras_wsss.config import PhaseSettings, check_values, to_json
+from keras_wsss.config import Config, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.devices import announce_devices, computing_devices
 from keras_wsss.encoders.vgg import load_encoder_weights
-from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
     check_masks_will_be_learned,
     count_mask_updates,
-    own_mask_updates,
 )
 from keras_wsss.run_folder import (
     BEST,
@@ -43,6 +41,7 @@ from keras_wsss.systems.network import (
     usage_fields,
 )
 from keras_wsss.systems.prior.system import PRIOR
+from keras_wsss.systems.problems import own_mask_updates, validate
 from keras_wsss.systems.system import Job, Parts, System
 from keras_wsss.systems.transfernet.examples import (
     TransferExamples,
@@ -56,8 +55,10 @@ from keras_wsss.systems.transfernet.update import (
 )
 from keras_wsss.training.claim import (
     check_folder,
+    check_pictures,
     claim_folder,
     differing_fields,
+    pictures_of,
 )
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
@@ -85,7 +86,7 @@ from keras_wsss.versions import library_versions
 
 
 def train(
-    config,
+    config: Config,
     phase_name: str,
     workdir: str | Path,
     init_from: str | Path | None = None,
@@ -96,7 +97,7 @@ def train(
     """Trains one phase, or goes on where an interrupted run stopped.
 
     Args:
-        config: see `keras_wsss.config.default_config`.
+        config: see `keras_wsss.config.Config`.
         phase_name: a name of the phase table.
         workdir: run folder; gets config.json, about.json (counts of the
             data, versions, devices of the chief), checkpoints, TensorBoard
@@ -119,9 +120,9 @@ def train(
     start = time.perf_counter()
     workdir = Path(workdir)
     start_run = str(init_from) if init_from else None
-    check_values(config)
     phase = get_phase(phase_name, start_run, config.system)
-    settings = _settings(config, phase)
+    validate(config, phase.name, start_run)
+    settings = config.phases[phase.name]
     cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
     if cluster.index:
         report = _silent
@@ -162,15 +163,15 @@ def _prepare(
     """Records, and a network with the weights that it starts from."""
     data = read_training_data(
         config,
-        with_target=settings.target_pairs > 0,
+        with_target=settings.target_pictures > 0,
         with_source=phase.source,
     )
+    check_pictures(workdir, data, config)
     _report_ignored(config, data, report)
     strategy, system = workers.strategy, _SYSTEMS[phase.system]
-    for field in ("source_pairs", "target_pairs"):
-        check_divisible(
-            strategy, getattr(settings, field), f"{phase.name}.{field}"
-        )
+    for field in ("source_pictures", "target_pictures"):
+        name = f"phases.{phase.name}.{field}"
+        check_divisible(strategy, settings[field], name)
     workers.same(
         "a configuration or list of pictures",
         repr((phase.name, to_json(config), _named(data))),
@@ -188,6 +189,7 @@ def _prepare(
         )
     about = {
         "data": data.counts,
+        "pictures": pictures_of(data, config),
         "versions": library_versions(),
         "devices": computing_devices(workers.local_replicas),
     }
@@ -324,8 +326,8 @@ def _assemble(job: Job) -> Parts:
     """The parts of TransferNet's loop."""
     config, data, net = job.config, job.data, job.net
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
-    # With `cache_switches` all phases and the pseudo labels share entries.
-    drawn = job.phase.masks or config.cache_switches
+    # With `cache.switches` all phases and the pseudo labels share entries.
+    drawn = job.phase.masks or config.cache.switches
     switches = net.used_switches if drawn else ()
     caches = build_caches(
         config,
@@ -341,7 +343,7 @@ def _assemble(job: Job) -> Parts:
 
     def scorer(records):
         cache = None
-        if config.feature_cache and config.image.mirror:
+        if config.cache.folder and config.image.mirror:
             cache = build_cache(
                 config, records, net.encoder, switches, pictures, job.report
             )
@@ -362,8 +364,8 @@ def _assemble(job: Job) -> Parts:
         streams=make_streams(
             config,
             data,
-            job.settings.source_pairs,
-            job.settings.target_pairs,
+            job.settings.source_pictures,
+            job.settings.target_pictures,
             pictures,
             caches,
         ),
@@ -393,17 +395,6 @@ def _examples(job: Job, pictures: PictureStore, encode) -> TransferExamples:
     return TransferExamples(
         job.net, data.split, pairs, pictures, config.inference, encode
     )
-
-
-def _settings(config, phase: Phase) -> PhaseSettings:
-    settings = PhaseSettings(**config[phase.name].to_dict())
-    # "decoder" may use target tags too, when its config asks for it.
-    if phase.target and not settings.target_pairs:
-        raise ConfigError(
-            f"config.{phase.name}.target_pairs is 0, but --phase {phase.name} "
-            "learns from target tags; give it a positive number."
-        )
-    return settings
 
 
 def _load_encoder(config, net, workdir: Path, init_from, report) -> None:

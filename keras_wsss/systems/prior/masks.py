@@ -32,7 +32,7 @@ STREAMS = ("clean", "segment", "hidden")
 class MaskOptions:
     """How masks are made; the fields are those of `config.prior`.
 
-    Where their defaults come from, `keras_wsss.prior_config` says.
+    Where their defaults come from, `keras_wsss.config` says.
 
     Attributes:
         cam_source: stream whose class maps are used.

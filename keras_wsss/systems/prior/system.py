@@ -66,7 +66,7 @@ def assemble_prior(job: Job) -> Parts:
         DataError: a picture that cannot be read.
     """
     config, data = job.config, job.data
-    if job.settings.source_pairs:
+    if job.settings.source_pictures:
         raise ConfigError(
             "config.joint.source_pairs must be 0: the prior system uses no "
             "source pictures."
@@ -106,7 +106,7 @@ def assemble_prior(job: Job) -> Parts:
             "target": _stream(
                 config,
                 records,
-                job.settings.target_pairs,
+                job.settings.target_pictures,
                 data.split.num_categories,
                 pictures,
             ),

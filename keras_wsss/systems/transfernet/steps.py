@@ -107,9 +107,8 @@ class SegmentationSteps:
                     "config.inference.scales must be (1.0,); 'conv' attention "
                     "takes others."
                 )
-            config = self.config.copy_and_resolve_references()
-            with config.unlocked():
-                config.image.size = 16 * round(config.image.size * scale / 16)
+            size = 16 * round(self.config.image.size * scale / 16)
+            config = self.config.replace({"image.size": size})
             arrays = read_arrays(named_variables(net, _parts(net)))
             net = build_network(config, self.split)
             assign_arrays(named_variables(net, _parts(net)), arrays, "scale")
