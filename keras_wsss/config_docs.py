@@ -37,8 +37,8 @@ train.seed: 1
 
 Any field can be overridden on the command line: `--config.train.seed=3`,
 `--config.split.target=forklift,pallet`,
-`--config.inference.tag_threshold=None`. Names of earlier versions (`transfer.target_pairs`, `feature_cache`) are
-understood in both.
+`--config.inference.tag_threshold=None`. Names of earlier versions
+(`transfer.target_pairs`, `feature_cache`) are understood in both.
 
 Defaults are what is recommended for photographs. "Published" is the value of
 the papers where it is another: `Config.published()`, and what a file with

@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "PIL": "Pillow",
     "pydensecrf": "pydensecrf2",
+    "yaml": "PyYAML",
     "tensorflow_serving": "tensorflow-serving-api",
 }
 # Imported only by what an extra of pyproject.toml is for.
