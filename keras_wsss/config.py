@@ -46,23 +46,6 @@ class SplitConfig(Group):
         (), "Other spellings in annotations, each of the form other=name."
     )
 
-    def build(self) -> Split:
-        """The split that is meant.
-
-        Raises:
-            ConfigError: unknown, or contradicts itself.
-        """
-        aliases = [pair.split("=") for pair in self.aliases]
-        for pair in aliases:
-            if len(pair) != 2:
-                raise ConfigError(
-                    f"config.split.aliases: '{'='.join(pair)}' is not of the "
-                    "form other=name."
-                )
-        return get_split(
-            self.name, self.source, self.target, self.scored, dict(aliases)
-        )
-
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Group):
@@ -91,7 +74,6 @@ class DataConfig(Group):
         0.1,
         "Share of the source pictures that is held out of training, to watch "
         "and choose by; no target mask is ever used for that.",
-        at_least=0,
         below=1,
     )
     exclude_images_with_target: bool = field(
@@ -118,11 +100,10 @@ class DataConfig(Group):
         "Share of the tagged pictures that is held out of training, to score "
         "the tagger and to choose its thresholds by; they have no masks.",
         earlier=0.0,
-        at_least=0,
         below=1,
     )
     min_pixels: int = field(
-        1, "A label with fewer visible pixels is not asked for.", at_least=0
+        1, "A label with fewer visible pixels is not asked for."
     )
     target_masks: str = field(
         "",
@@ -138,7 +119,7 @@ class DataConfig(Group):
         False, "Leave out pictures that cannot be read, in place of stopping."
     )
     memory_mb: float = field(
-        1000.0, "Decoded pictures that are kept in memory, MB.", at_least=0
+        1000.0, "Decoded pictures that are kept in memory, MB."
     )
 
 
@@ -227,7 +208,6 @@ class ModelConfig(Group):
         "Features that the decoder sees too, projected to this many (an "
         "extension).",
         published=0,
-        at_least=0,
     )
     tagger_units: int = field(512, "Width of the tagger.", at_least=1)
     attention_gain: float = field(
@@ -271,7 +251,7 @@ class TrainConfig(Group):
     """Training, all phases."""
 
     # The generators of NumPy take no larger one.
-    seed: int = field(0, "Decides all that is random.", at_least=0, below=2**32)
+    seed: int = field(0, "Decides all that is random.", below=2**32)
     labels_per_image: int = field(
         1, "Labels that are asked for of a picture in a step.", at_least=1
     )
@@ -279,39 +259,28 @@ class TrainConfig(Group):
         0,
         "Absent labels asked of a picture, with 'absent' as the answer; 0 as "
         "published.",
-        at_least=0,
     )
-    bias_multiplier: float = field(
-        2.0, "Of the biases' learning rate.", at_least=0
-    )
+    bias_multiplier: float = field(2.0, "Of the biases' learning rate.")
     last_classifier_multiplier: float = field(
-        1.0,
-        "Of the last classifying layer's learning rate.",
-        published=10.0,
-        at_least=0,
+        1.0, "Of the last classifying layer's learning rate.", published=10.0
     )
     tagger_multiplier: float = field(
-        3.0, "Of the tagger's learning rate.", published=1.0, at_least=0
+        3.0, "Of the tagger's learning rate.", published=1.0
     )
     mask_weight: float = field(
         1.0,
         "Lambda. The release has 2, but takes means over as many batches "
         "without masks as with them, which comes to 1.",
-        at_least=0,
     )
     overlap_weight: float = field(
-        1.0,
-        "Of the Dice loss (an extension).",
-        published=0.0,
-        at_least=0,
+        1.0, "Of the Dice loss (an extension).", published=0.0
     )
-    tag_weight: float = field(1.0, "Of the tagger's loss.", at_least=0)
+    tag_weight: float = field(1.0, "Of the tagger's loss.")
     feature_dropout: float = field(
         0.3,
         "Share of the encoder's channels hidden from a picture in a step (an "
         "extension); see ChannelDropout.",
         published=0.0,
-        at_least=0,
         below=1,
     )
     log_every: int = field(50, "Steps between two lines.", at_least=1)
@@ -333,9 +302,7 @@ class TrainConfig(Group):
         at_least=1,
     )
     examples: int = field(
-        6,
-        "Pictures of each domain that TensorBoard shows at the same steps.",
-        at_least=0,
+        6, "Pictures of each domain that TensorBoard shows at the same steps."
     )
     deterministic: bool = field(
         False, "Whether a run gives the same weights again, at some cost."
@@ -360,7 +327,7 @@ class PriorOptions(Group):
     )
     hide_grid: int = field(4, "Cells along a side; released.", at_least=1)
     hide_probability: float = field(
-        0.5, "Of hiding a cell; released.", at_least=0, at_most=1
+        0.5, "Of hiding a cell; released.", at_most=1
     )
     tags: str = field(
         "image",
@@ -372,14 +339,9 @@ class PriorOptions(Group):
     target_masks: str = field("", "VOC folder of masks, for crop_gt alone.")
 
     # --- Network.
-    dropout: float = field(
-        0.5, "Of fc6 and fc7; released.", at_least=0, below=1
-    )
+    dropout: float = field(0.5, "Of fc6 and fc7; released.", below=1)
     frozen_blocks: int = field(
-        0,
-        "Lower blocks that are not trained; released: none.",
-        at_least=0,
-        at_most=4,
+        0, "Lower blocks that are not trained; released: none.", at_most=4
     )
     fc6_dilation: int = field(
         12, "Of stream S, for 41 x 41 cells; released.", at_least=1
@@ -424,7 +386,7 @@ class PriorOptions(Group):
         choices=("foreground", "threshold"),
     )
     background_threshold: float = field(
-        0.2, "That constant; released.", at_least=0, at_most=1
+        0.2, "That constant; released.", at_most=1
     )
     crf: bool = field(True, "CRF on the masks of training; inferred.")
     crf_scores: str = field(
@@ -453,11 +415,11 @@ class PriorOptions(Group):
         "by the stride (ours).",
         above=0,
     )
-    crf_smoothness_weight: float = field(3.0, "As before.", at_least=0)
+    crf_smoothness_weight: float = field(3.0, "As before.")
     crf_appearance_xy: float = field(50 / 8, "As before.", above=0)
     crf_appearance_rgb: float = field(10.0, "As before.", above=0)
-    crf_appearance_weight: float = field(5.0, "As before.", at_least=0)
-    crf_iterations: int = field(10, "As before.", at_least=0)
+    crf_appearance_weight: float = field(5.0, "As before.")
+    crf_iterations: int = field(10, "As before.")
 
     # --- Losses.
     class_loss: str = field(
@@ -470,12 +432,8 @@ class PriorOptions(Group):
         "Segmentation loss; inferred.",
         choices=("conditional", "wtp"),
     )
-    class_weight: float = field(
-        1.0, "Of both classification losses; ours.", at_least=0
-    )
-    segment_weight: float = field(
-        1.0, "Of the segmentation loss; ours.", at_least=0
-    )
+    class_weight: float = field(1.0, "Of both classification losses; ours.")
+    segment_weight: float = field(1.0, "Of the segmentation loss; ours.")
     segment_trains_trunk: bool = field(
         True,
         "False keeps the segmentation loss from the shared trunk: the "
@@ -483,20 +441,15 @@ class PriorOptions(Group):
     )
 
     # --- Optimizer. `train.bias_multiplier` is 2 (released).
-    momentum: float = field(0.9, "Usual.", at_least=0, below=1)
-    weight_decay: float = field(5e-4, "Of kernels; usual.", at_least=0)
-    score_multiplier: float = field(
-        10.0, "Rate of the 1 x 1 scores; released.", at_least=0
-    )
+    momentum: float = field(0.9, "Usual.", below=1)
+    weight_decay: float = field(5e-4, "Of kernels; usual.")
+    score_multiplier: float = field(10.0, "Rate of the 1 x 1 scores; released.")
     fc_multiplier: float = field(
         1.0,
         "Of fc6 and fc7: larger where they start from random weights (ours).",
-        at_least=0,
     )
     head_multiplier: float = field(
-        1.0,
-        "Of the class convolution and the class scores; released.",
-        at_least=0,
+        1.0, "Of the class convolution and the class scores; released."
     )
     warmup_head_only: bool = field(
         False,
@@ -521,11 +474,11 @@ class PriorOptions(Group):
         "grid of the logits, not at full size (ours).",
         above=0,
     )
-    test_smoothness_weight: float = field(3.0, "As before.", at_least=0)
+    test_smoothness_weight: float = field(3.0, "As before.")
     test_appearance_xy: float = field(50.0, "As before.", above=0)
     test_appearance_rgb: float = field(10.0, "As before.", above=0)
-    test_appearance_weight: float = field(5.0, "As before.", at_least=0)
-    test_iterations: int = field(10, "As before.", at_least=0)
+    test_appearance_weight: float = field(5.0, "As before.")
+    test_iterations: int = field(10, "As before.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -533,27 +486,22 @@ class PhaseConfig(Group):
     """A phase of training."""
 
     steps: int = field(1000, "Updates.", at_least=1)
-    learning_rate: float = field(1e-3, "After the warm-up.", at_least=0)
-    final_learning_rate: float = field(1e-4, "At the end.", at_least=0)
+    learning_rate: float = field(1e-3, "After the warm-up.")
+    final_learning_rate: float = field(1e-4, "At the end.")
     decay: str = field(
         "cosine",
         "How the rate goes from one to the other: half a cosine, or a "
         "polynomial with power 0.9.",
         choices=("cosine", "poly"),
     )
-    source_pictures: int = field(8, "Source pictures of an update.", at_least=0)
-    target_pictures: int = field(
-        16, "Target pictures of an update.", at_least=0
-    )
+    source_pictures: int = field(8, "Source pictures of an update.")
+    target_pictures: int = field(16, "Target pictures of an update.")
     warmup_steps: int = field(
         0,
         "Steps at the beginning without the mask loss, so that attention "
         "means something before the decoder learns to read it.",
-        at_least=0,
     )
-    warmup_learning_rate: float = field(
-        1e-3, "During the warm-up, constant.", at_least=0
-    )
+    warmup_learning_rate: float = field(1e-3, "During the warm-up, constant.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -592,13 +540,11 @@ class InferenceConfig(Group):
         None,
         "Probability at which the tagger names a category; None: chosen on "
         "held-out tags and stored with the run.",
-        at_least=0,
         at_most=1,
     )
     none_threshold: float | None = field(
         None,
         "Probability at which it names any at all; None as before.",
-        at_least=0,
         at_most=1,
     )
     always_one_tag: bool = field(
@@ -627,14 +573,10 @@ class InferenceConfig(Group):
     pseudo_margin: float = field(
         0.15,
         "Pseudo labels leave out pixels this close to the threshold.",
-        at_least=0,
         below=1,
     )
     mask_threshold: float = field(
-        0.5,
-        "Probability from which a pixel is foreground.",
-        at_least=0,
-        below=1,
+        0.5, "Probability from which a pixel is foreground.", below=1
     )
     scales: tuple[float, ...] = field(
         (1.0,), "Scales of test-time augmentation.", above=0, some=True
@@ -699,8 +641,22 @@ _PUBLISHED_OF = {
 
 
 def split_of(config: Config) -> Split:
-    """The split that a config names; see `SplitConfig.build`."""
-    return config.split.build()
+    """The split that a config names.
+
+    Raises:
+        ConfigError: unknown, or contradicts itself.
+    """
+    split = config.split
+    aliases = [pair.split("=") for pair in split.aliases]
+    for pair in aliases:
+        if len(pair) != 2:
+            raise ConfigError(
+                f"config.split.aliases: '{'='.join(pair)}' is not of the form "
+                "other=name."
+            )
+    return get_split(
+        split.name, split.source, split.target, split.scored, dict(aliases)
+    )
 
 
 def to_json(config: Group) -> dict[str, Any]:

@@ -22,9 +22,10 @@ def field(default: Any, text: str, **notes: Any) -> Any:
         text: its meaning, a sentence.
         **notes: "published", the value of the papers (and of runs that are
             older than the field) where it is another; "earlier", what older
-            runs did where that is neither; "choices"; "at_least", "above",
-            "at_most" and "below" of numbers. Those of a tuple are of its
-            items, and "some" forbids an empty one.
+            runs did where that is neither; "choices"; "at_least" (0 if
+            neither it nor "above" is given), "above", "at_most" and "below"
+            of numbers. Those of a tuple are of its items, and "some" forbids
+            an empty one.
     """
     return dataclasses.field(default=default, metadata={"text": text, **notes})
 
@@ -296,7 +297,7 @@ def range_problems(group: Group, prefix: str = "config.") -> list[str]:
     """
     fields, found = fields_of(type(group)), []
     for name, value in flat(group).items():
-        notes = fields[name].metadata
+        notes = _notes(fields[name])
         items = value if isinstance(value, tuple) else (value,)
         fits = all(_fits(item, notes) for item in items if item is not None)
         if not fits or (notes.get("some") and not items):
@@ -304,6 +305,14 @@ def range_problems(group: Group, prefix: str = "config.") -> list[str]:
             wanted = range_text(fields[name])
             found.append(f"{prefix}{name} is {shown}; use {wanted}.")
     return found
+
+
+def _notes(own: dataclasses.Field) -> Mapping[str, Any]:
+    """The notes of a field; numbers are 0 or more if nothing else is said."""
+    numeric = {int, float} & {own.type, *typing.get_args(own.type)}
+    if not numeric or {"at_least", "above", "choices"} & own.metadata.keys():
+        return own.metadata
+    return {"at_least": 0, **own.metadata}
 
 
 def _fits(item: Any, notes: Mapping[str, Any]) -> bool:
@@ -320,7 +329,7 @@ def _fits(item: Any, notes: Mapping[str, Any]) -> bool:
 
 def range_text(own: dataclasses.Field) -> str:
     """What a field may be, in words; "" where its type says all."""
-    notes, kind = own.metadata, own.type
+    notes, kind = _notes(own), own.type
     if "choices" in notes:
         words = ", ".join(map(str, notes["choices"]))
         return f"one{' or more' * bool(notes.get('some'))} of {words}"
@@ -332,6 +341,4 @@ def range_text(own: dataclasses.Field) -> str:
     }
     bounds = [t.format(notes[key]) for key, t in words.items() if key in notes]
     text = " and ".join(bounds)
-    if text and isinstance(kind, types.UnionType):
-        text += ", or None"
-    return text or ("a finite number" if kind is float else "")
+    return f"{text}, or None" * isinstance(kind, types.UnionType) or text

@@ -17,7 +17,7 @@ from keras_wsss.commands.data_flags import (
     config_of,
     parse,
 )
-from keras_wsss.config import Config
+from keras_wsss.config import Config, split_of
 from keras_wsss.errors import ConfigError
 
 EXIT_PROBLEMS = 1
@@ -121,7 +121,7 @@ def _verify(flags: argparse.Namespace) -> int:
     if flags.min_pixels is not None:
         flags.overrides.append(("data.min_pixels", flags.min_pixels))
     config = _with_data(flags)
-    findings = verify(config.data, config.split.build())
+    findings = verify(config.data, split_of(config))
     print(findings.text())
     if flags.json:
         write_json(flags.json, findings.as_dict())
@@ -169,7 +169,7 @@ def _show(flags: argparse.Namespace) -> int:
     write_contact_sheet(
         flags.out,
         config.data,
-        config.split.build(),
+        split_of(config),
         count=flags.count,
         columns=flags.columns,
         seed=flags.seed,
@@ -188,7 +188,7 @@ def _add_prepare_flags(parser: argparse.ArgumentParser) -> None:
 def _prepare(flags: argparse.Namespace) -> int:
     from keras_wsss.data.prepare import prepare_from_flags
 
-    for line in prepare_from_flags(flags, config_of(flags).split.build()):
+    for line in prepare_from_flags(flags, split_of(config_of(flags))):
         print(line)
     return 0
 

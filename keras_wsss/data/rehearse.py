@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_wsss.categories import IGNORE, Split
-from keras_wsss.config import Config
+from keras_wsss.config import Config, split_of
 from keras_wsss.config_files import load_config, yaml_text
 from keras_wsss.data.coco import read_coco
 from keras_wsss.data.masks import write_palette_mask
@@ -59,7 +59,7 @@ def write_rehearsal(
         ConfigError: `out` exists, or a name is no source category.
         DataError: data that cannot be used, or a category without picture.
     """
-    split, data = config.split.build(), config.data
+    split, data = split_of(config), config.data
     if out.exists():
         raise ConfigError(f"{out} exists already; give another --out.")
     unknown = [name for name in played if split.find(name) is None]
@@ -182,7 +182,7 @@ def _config_text(
     out: Path, config: Config, played: Sequence[str], base: str | None
 ) -> str:
     """The rehearsal's config: its base, and what differs from it."""
-    split, data = config.split.build(), config.data
+    split, data = split_of(config), config.data
     out = out.resolve()
     changed = config.replace(
         {

@@ -5,7 +5,7 @@ Needs no TensorFlow, so that a command can say it at once.
 
 from collections.abc import Callable, Mapping
 
-from keras_wsss.config import Config
+from keras_wsss.config import Config, split_of
 from keras_wsss.config_fields import range_problems
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.prior.problems import problems as prior_problems
@@ -45,7 +45,7 @@ def validate(
             f"{', '.join(sorted(PROBLEMS))}."
         )
     try:
-        config.split.build()
+        split_of(config)
     except ConfigError as error:
         found.append(str(error))
     if not init_from and (text := no_masks_sentence(config, phase)):
