@@ -3,7 +3,7 @@
     make demo
 
 Every step is the project's own command, shown before it runs, with
-configs/shapes.py and configs/prior_shapes.py. Repeating the command goes on
+shapes and prior_shapes. Repeating the command goes on
 where it was interrupted.
 """
 
@@ -248,7 +248,7 @@ def train(out: Path, steps: Steps) -> None:
 
     def phase(name: str, run: str, *flags: str) -> list[str]:
         return [
-            "train.py", "--phase", name, "--config", "configs/shapes.py",
+            "train.py", "--phase", name, "--config", "shapes",
             "--workdir", str(out / run), *flags,
         ]  # fmt: skip
 
@@ -273,9 +273,9 @@ def train(out: Path, steps: Steps) -> None:
             "--init_from",
             str(out / "transfer"),
             f"--config.data.target_masks={labels}",
-            "--config.transfer.warmup_steps=0",
-            "--config.transfer.target_pairs=8",
-            "--config.transfer.steps=350",
+            "--config.phases.transfer.warmup_steps=0",
+            "--config.phases.transfer.target_pictures=8",
+            "--config.phases.transfer.steps=350",
         ),
     )
 
@@ -288,7 +288,7 @@ def prior_commands(out: Path) -> list[tuple[str, list[str]]]:
             "prior system, from tags alone",
             [
                 "train.py", "--phase", "joint",
-                "--config", "configs/prior_shapes.py", "--workdir", run,
+                "--config", "prior_shapes", "--workdir", run,
             ],
         ),
         (

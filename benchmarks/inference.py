@@ -29,7 +29,7 @@ from absl import app, flags, logging
 from PIL import Image
 
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.config import default_config, split_of
+from keras_wsss.config import Config, split_of
 from keras_wsss.encoders.graphs import with_constant_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
@@ -62,12 +62,16 @@ def make_predictor() -> Predictor:
 
 def untrained_predictor(attention: str) -> Predictor:
     """The published network, or the one of --quick, with random weights."""
-    config = default_config()
-    config.model.attention = attention
+    config = Config.published()
+    config = config.replace({"model.attention": attention})
     if _QUICK.value:
-        config.image.size = QUICK_SIZE
-        config.model.encoder = "vgg_small"
-        config.model.decoder_width = 0.25
+        config = config.replace(
+            {
+                "image.size": QUICK_SIZE,
+                "model.encoder": "vgg_small",
+                "model.decoder_width": 0.25,
+            }
+        )
     split = split_of(config)
     return Predictor(build_network(config, split), split, config)
 

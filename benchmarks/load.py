@@ -38,7 +38,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from benchmarks.load_requests import Sent, make_requests
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.config import default_config, split_of
+from keras_wsss.config import Config, split_of
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
@@ -137,13 +137,17 @@ def make_predictor() -> Predictor:
     if _WORKDIR.value:
         return Predictor.from_workdir(_WORKDIR.value)
     tf.keras.utils.set_random_seed(0)
-    config = default_config()
-    config.split.name = "shapes"
-    config.image.size = 64
-    config.model.encoder = "vgg_small"
-    config.model.attention = "conv"
-    config.model.decoder_width = 0.25
-    config.model.initializer = "he"
+    config = Config.published()
+    config = config.replace(
+        {
+            "split.name": "shapes",
+            "image.size": 64,
+            "model.encoder": "vgg_small",
+            "model.attention": "conv",
+            "model.decoder_width": 0.25,
+            "model.initializer": "he",
+        }
+    )
     split = split_of(config)
     return Predictor(build_network(config, split), split, config)
 

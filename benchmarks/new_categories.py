@@ -7,7 +7,7 @@ target categories, and no picture with the sixth; then a `transfer` from that
 run with the tags of all six. Beside it, the same phase from the same `decoder`
 run with all six at once, and both without the new step but with as many
 updates. Last, a step that has no tags but those of the pictures that show the
-new category. Every run is one of configs/shapes.py; repeating the command goes
+new category. Every run is one of the config shapes; repeating the command goes
 on where it was interrupted. See docs/new_categories.md.
 """
 
@@ -21,9 +21,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from configs import shapes
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
+from keras_wsss.configs import shapes
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.evaluation.evaluate import evaluate
@@ -104,12 +104,14 @@ def without(config, name: str, tags: Path):
     split = split_of(config)
     new = split.id_of(name)
     write_tags(config, tags, lambda labels: new not in labels)
-    smaller = config.copy_and_resolve_references()
-    smaller.split.name = f"{split.name} without {name}"
-    smaller.split.source = split.source
-    smaller.split.target = tuple(n for n in split.target if n != name)
-    smaller.data.target_tags = str(tags)
-    return smaller
+    return config.replace(
+        {
+            "split.name": f"{split.name} without {name}",
+            "split.source": split.source,
+            "split.target": tuple(n for n in split.target if n != name),
+            "data.target_tags": tags,
+        }
+    )
 
 
 def with_new(config, name: str):
@@ -118,20 +120,20 @@ def with_new(config, name: str):
     Its ids are not those that the categories had before.
     """
     split = split_of(config)
-    larger = config.copy_and_resolve_references()
-    larger.split.name = f"{split.name} with {name}"
-    larger.split.source = split.source
-    larger.split.target = (name, *(n for n in split.target if n != name))
-    return larger
+    return config.replace(
+        {
+            "split.name": f"{split.name} with {name}",
+            "split.source": split.source,
+            "split.target": (name, *(n for n in split.target if n != name)),
+        }
+    )
 
 
 def only_pictures_of(config, name: str, tags: Path):
     """A config with the tags of the pictures alone that show a category."""
     new = split_of(config).id_of(name)
     write_tags(config, tags, lambda labels: new in labels)
-    fewer = config.copy_and_resolve_references()
-    fewer.data.target_tags = str(tags)
-    return fewer
+    return config.replace({"data.target_tags": tags})
 
 
 def compare(
@@ -260,8 +262,7 @@ def main() -> None:
     if not (out / "shapes").exists():
         write_shapes(out / "shapes")
     os.environ["KERAS_WSSS_SHAPES"] = str(out / "shapes")
-    config = shapes.get_config()
-    config.train.seed = given.seed
+    config = shapes.get_config().replace({"train.seed": given.seed})
     rows = compare(
         config,
         given.sixth,

@@ -1,6 +1,6 @@
 """What a step costs on many GPUs: counted here, and estimated from that.
 
-    python -m benchmarks.scaling --config configs/transfernet_voc12.py
+    python -m benchmarks.scaling --config transfernet_voc12
 
 Counts, from the graphs of a config's network, the operations, the bytes of
 gradients and the bytes of input. No step is run. The times are estimates
@@ -16,15 +16,15 @@ import math
 
 import tensorflow as tf
 from absl import app, flags
-from ml_collections import config_flags
 
+from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
 from keras_wsss.encoders.graphs import encoding_function
 from keras_wsss.systems.network import build_network
 from keras_wsss.training.cache_entry import Layout
 from keras_wsss.training.feature_cache import layout_of
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "Config of the run.")
+CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
 PICTURES = flags.DEFINE_integer("pictures", 118_287, "COCO train2017 [known].")
 LABELS = flags.DEFINE_float("labels", 2.9, "Labels of a COCO picture [known].")
@@ -123,7 +123,7 @@ def unpacked(layout: Layout) -> int:
 
 def show(name: str, counts: Counts, settings) -> None:
     """Prints the counts and a row for each size of cluster."""
-    source, target = settings.source_pairs, settings.target_pairs
+    source, target = settings.source_pictures, settings.target_pictures
     print(f"\n{name}, --phase {PHASE.value}: counted")
     for field in dataclasses.fields(counts):
         print(f"  {field.name:15s} {getattr(counts, field.name):.4g}")
@@ -170,8 +170,8 @@ def _row(counts: Counts, gpus: int, cached: bool, source, target) -> None:
 
 def main(_: list[str]) -> None:
     """Counts and estimates for the config of the command line."""
-    config = CONFIG.value
-    show(config.name, count(config), config[PHASE.value])
+    config = CONFIG.load()
+    show(config.name, count(config), config.phases[PHASE.value])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What true masks of the new categories would bring: an upper bound.
 
-    python -m benchmarks.upper_bound --config configs/mini60.py --out DIR
-    python train.py --phase transfer --config configs/mini60.py \
+    python -m benchmarks.upper_bound --config mini60 --out DIR
+    python train.py --phase transfer --config mini60 \
         --workdir RUN --init_from TRAINED --flagfile=DIR/flags.txt \
-        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8
+        --config.phases.transfer.warmup_steps=0 \
+        --config.phases.transfer.target_pictures=8
     python evaluate.py --workdir RUN --eval_root DIR --eval_set rest
 
 The pictures of the evaluation set are halved at random. One half trains, with
@@ -20,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
-from ml_collections import config_flags
 
 from keras_wsss.categories import Split
 from keras_wsss.commands.cli import exit_with
+from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
 from keras_wsss.data.formats.voc import read_voc, write_classes
 from keras_wsss.data.masks import write_palette_mask
@@ -32,7 +33,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json, write_text
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Data to halve.")
+_CONFIG = define_config("Data to halve.")
 _OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the halving.")
 
@@ -108,9 +109,7 @@ def _write_rest(
 
 def main() -> None:
     """Writes what the flags ask for."""
-    if _CONFIG.value is None:
-        raise ConfigError("--config is missing; e.g. configs/mini60.py.")
-    train, rest = write_halves(_CONFIG.value, Path(_OUT.value), _SEED.value)
+    train, rest = write_halves(_CONFIG.load(), Path(_OUT.value), _SEED.value)
     print(f"Wrote {_OUT.value}: {train} pictures train, {rest} score")
 
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from keras_wsss.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BACKGROUND = 0
 IGNORE = 255
@@ -84,13 +86,23 @@ class Split:
             if repeated:
                 fail(f"{field} names {', '.join(repeated)} more than once")
             for name in names:
-                # ml_collections makes one name of "--config...=a,b".
                 if "," in name:
                     parts = tuple(part.strip() for part in name.split(","))
                     fail(
                         f"{field} has the name {name!r}, with a comma; if "
                         f"these are several, write {parts}"
                     )
+        alike: dict[str, list[str]] = {}
+        for name in self.categories:
+            alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+        for names in alike.values():
+            # One of them would be taught as what the other is not.
+            if len(names) > 1:
+                fail(
+                    f"{' and '.join(map(repr, names))} differ in their "
+                    "spelling alone; give them one name, and make the other "
+                    "an alias (config.split.aliases)"
+                )
         if not self.target:
             fail("it has no target category; name at least one")
         if len(self.categories) > MAX_CATEGORIES:
@@ -298,12 +310,14 @@ def _spellings(split: Split, name: str) -> set[str]:
     return {name, *(a for a, own in split.aliases.items() if own == name)}
 
 
-def palette(size: int = 256) -> np.ndarray:
+def palette(size: int = 256) -> "np.ndarray":
     """The VOC colour map: bit-reversed ids spread over three channels.
 
     Returns:
         uint8 [size, 3], RGB; row 0 is black, row 255 the void colour.
     """
+    import numpy as np  # a config is read without it
+
     ids = np.arange(size)
     colours = np.zeros((size, 3), np.uint8)
     for bit in range(8):

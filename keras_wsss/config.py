@@ -1,398 +1,691 @@
-"""The configuration of a run: every field, its default and its meaning."""
+"""The configuration of a run: one tree of frozen dataclasses.
+
+Every field stands here once: its type, what it means, what it may be, and the
+value of the papers where another one is recommended. docs/config.md is
+written from this file: `python -m keras_wsss.config > docs/config.md`.
+
+Files of configs are read by `keras_wsss.config_files`.
+"""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import ml_collections
-from ml_collections import config_dict
+from typing import Any, Self
 
 from keras_wsss.categories import Split, get_split
+from keras_wsss.config_fields import (
+    Group,
+    field,
+    flat,
+    noted,
+    with_values,
+)
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
-from keras_wsss.prior_config import prior_group
 
-SOURCE_NEGATIVES = ("listed", "all", "none")
-# Fields that configs of earlier versions have, and that did nothing.
-_GONE = ("inference.batch_size",)
-# Fields that they lack, where what they did is not today's default.
-_EARLIER = {
-    "data.heldout_tags": 0.0,
-    "data.source_negatives": "none",
-    "inference.always_one_tag": True,
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig(Group):
+    """Which categories have masks, and which have tags alone."""
+
+    name: str = field(
+        "coco60_voc20",
+        "A built-in split (coco60_voc20, mini60, mini75, shapes), or any other "
+        "name for one of your own.",
+    )
+    source: tuple[str, ...] = field(
+        (), "Of a split of your own: the categories that have masks."
+    )
+    target: tuple[str, ...] = field(
+        (), "Of a split of your own: the categories that have tags only."
+    )
+    scored: tuple[str, ...] = field(
+        (), "Target categories that are scored; all of them if empty."
+    )
+    aliases: tuple[str, ...] = field(
+        (), "Other spellings in annotations, each of the form other=name."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Group):
+    """Pictures; relative paths are relative to the current folder."""
+
+    source_annotations: str = field(
+        "", "Masks of the source pictures: COCO instances JSON."
+    )
+    source_images: str = field("", "Folder of the source pictures.")
+    source_format: str = field("coco", "Format of `source_annotations`.")
+    target_tags: str = field(
+        "", "Tags of the target pictures: CSV with the columns image,labels."
+    )
+    target_images: str = field("", "Folder of the target pictures.")
+    tags_format: str = field("csv", "Format of `target_tags`.")
+    eval_root: str = field(
+        "", "Pictures with masks to score on, a folder in VOC layout."
+    )
+    eval_set: str = field("val", "List in ImageSets/Segmentation of them.")
+    eval_masks: str = field("SegmentationClass", "Folder of their masks.")
+    eval_format: str = field("voc", "Format of `eval_root`.")
+    eval_negatives: str = field(
+        "", "Folder of pictures without any scored category, to score too."
+    )
+    heldout: float = field(
+        0.1,
+        "Share of the source pictures that is held out of training, to watch "
+        "and choose by; no target mask is ever used for that.",
+        below=1,
+    )
+    exclude_images_with_target: bool = field(
+        True,
+        "Whether source pictures that show a target category are left out, as "
+        "published; else those pixels are ignored.",
+    )
+    source_negatives: str = field(
+        "listed",
+        "Which target categories a source picture is known to lack if it has "
+        "no annotation of them: those that the file lists as categories, as "
+        "its annotators looked for them; all; or none. Teaches the tagger.",
+        earlier="none",
+        choices=("listed", "all", "none"),
+    )
+    tags_complete: bool = field(
+        True,
+        "Whether the tags of a picture are all of its target categories, so "
+        "that an empty cell says 'none of them'; False if they are positives "
+        "only.",
+    )
+    heldout_tags: float = field(
+        0.1,
+        "Share of the tagged pictures that is held out of training, to score "
+        "the tagger and to choose its thresholds by; they have no masks.",
+        earlier=0.0,
+        below=1,
+    )
+    min_pixels: int = field(
+        1, "A label with fewer visible pixels is not asked for."
+    )
+    target_masks: str = field(
+        "",
+        "Masks of the target pictures that `pseudo_labels` made from tags and "
+        "an earlier run (self-training, an extension).",
+    )
+    max_pixels: int = field(
+        64_000_000,
+        "Largest width times height of a picture that is decoded.",
+        at_least=1,
+    )
+    skip_bad_images: bool = field(
+        False, "Leave out pictures that cannot be read, in place of stopping."
+    )
+    memory_mb: float = field(
+        1000.0, "Decoded pictures that are kept in memory, MB."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig(Group):
+    """Views of pictures, see `keras_wsss.data.views`."""
+
+    size: int = field(
+        224, "Side of the input, pixels.", published=320, at_least=1
+    )
+    resize: int = field(
+        224,
+        "Side that pictures are brought to; a random window of `size` is cut "
+        "from it.",
+        published=330,
+        at_least=1,
+    )
+    min_scale: float = field(
+        1.0,
+        "Smallest side of a window relative to `resize`; below 1 is an "
+        "extension.",
+        at_least=0.1,
+        at_most=1,
+    )
+    mirror: bool = field(True, "Whether half of the views are mirrored.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Group):
+    """The network; all but the encoder are TransferNet's."""
+
+    encoder: str = field("vgg16", "Name of the encoder: vgg16 or vgg_small.")
+    encoder_weights: str = field(
+        "", "File of its weights; the usual places if empty (README)."
+    )
+    attention: str = field(
+        "conv",
+        "Form of the attention: the published dense one is bound to one "
+        "input size.",
+        published="dense",
+        choices=("dense", "conv"),
+    )
+    attention_units: int = field(
+        256, "Width of the attention.", published=1024, at_least=1
+    )
+    classifier_units: int = field(
+        512, "Width of the attention's classifier.", at_least=1
+    )
+    normalization: str = field(
+        "max",
+        "What the densified attention is divided by: nothing, or its maximum.",
+        published="none",
+        choices=("none", "max"),
+    )
+    decoder_width: float = field(
+        0.25,
+        "Multiplier of the decoder's channel counts.",
+        published=1.0,
+        above=0,
+    )
+    output_stride: int = field(
+        2,
+        "Pixels of the input for one of the logits.",
+        published=1,
+        choices=(1, 2, 4),
+    )
+    initializer: str = field(
+        "he",
+        "Of the decoder; the published one begins with a long plateau.",
+        published="published",
+        choices=("published", "he"),
+    )
+    shortcut: bool = field(
+        True,
+        "Whether the decoder corrects the densified attention.",
+        published=False,
+    )
+    guide_maps: bool = field(
+        True,
+        "Whether the decoder sees attention, similarity and class map too (an "
+        "extension).",
+        published=False,
+    )
+    guide_features: int = field(
+        32,
+        "Features that the decoder sees too, projected to this many (an "
+        "extension).",
+        published=0,
+    )
+    tagger_units: int = field(512, "Width of the tagger.", at_least=1)
+    attention_gain: float = field(
+        270.0,
+        "Multiplier of the features before the attention; see LabelAttention.",
+        published=1.0,
+        above=0,
+    )
+    classifier_gain: float = field(
+        30.0,
+        "Multiplier of the features before the classifiers.",
+        published=1.0,
+        above=0,
+    )
+    judge: str = field(
+        "tagger",
+        "Who judges the attended feature: its own classifier, or the tagger, "
+        "which learns from plain tags and cannot be bribed.",
+        published="classifier",
+        choices=("classifier", "tagger"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheConfig(Group):
+    """The frozen encoder's outputs on disk."""
+
+    folder: str = field("", "Their folder; empty encodes at every step.")
+    windows: int = field(
+        1, "Windows of a picture; 1 is the whole picture.", at_least=1
+    )
+    switches: bool = field(
+        False,
+        "Whether switches of pictures without masks are kept too: larger, but "
+        "`pseudo_labels` then finds all it needs.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Group):
+    """Training, all phases."""
+
+    # The generators of NumPy take no larger one.
+    seed: int = field(0, "Decides all that is random.", below=2**32)
+    labels_per_image: int = field(
+        1, "Labels that are asked for of a picture in a step.", at_least=1
+    )
+    absent_per_image: int = field(
+        0,
+        "Absent labels asked of a picture, with 'absent' as the answer; 0 as "
+        "published.",
+    )
+    bias_multiplier: float = field(2.0, "Of the biases' learning rate.")
+    last_classifier_multiplier: float = field(
+        1.0, "Of the last classifying layer's learning rate.", published=10.0
+    )
+    tagger_multiplier: float = field(
+        3.0, "Of the tagger's learning rate.", published=1.0
+    )
+    mask_weight: float = field(
+        1.0,
+        "Lambda. The release has 2, but takes means over as many batches "
+        "without masks as with them, which comes to 1.",
+    )
+    overlap_weight: float = field(
+        1.0, "Of the Dice loss (an extension).", published=0.0
+    )
+    tag_weight: float = field(1.0, "Of the tagger's loss.")
+    feature_dropout: float = field(
+        0.3,
+        "Share of the encoder's channels hidden from a picture in a step (an "
+        "extension); see ChannelDropout.",
+        published=0.0,
+        below=1,
+    )
+    log_every: int = field(50, "Steps between two lines.", at_least=1)
+    checkpoint_every: int = field(
+        250, "Steps between two checkpoints.", published=500, at_least=1
+    )
+    keep_checkpoints: int = field(
+        2, "Newest checkpoints that are kept.", at_least=1
+    )
+    keep_best: bool = field(
+        False,
+        "Whether the checkpoint that is best on held-out source masks is kept "
+        "beside the last one.",
+    )
+    heldout_every: int = field(
+        400,
+        "Steps between two scores on held-out pictures.",
+        published=500,
+        at_least=1,
+    )
+    examples: int = field(
+        6, "Pictures of each domain that TensorBoard shows at the same steps."
+    )
+    deterministic: bool = field(
+        False, "Whether a run gives the same weights again, at some cost."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PriorOptions(Group):
+    """The prior system, a reconstruction (docs/prior.md).
+
+    Sentences end with how sure a value is: "released" was read in the released
+    inference code, "inferred" from traces in it, "usual" is what the
+    literature has, "ours" is our decision.
+    """
+
+    # --- Inputs. `image.size` is the input of stream S (inferred: 321).
+    class_size: int = field(
+        224, "Input of streams A and H, pixels; released.", at_least=1
+    )
+    hidden_stream: bool = field(
+        True, "Whether there is H, with hidden cells; inferred."
+    )
+    hide_grid: int = field(4, "Cells along a side; released.", at_least=1)
+    hide_probability: float = field(
+        0.5, "Of hiding a cell; released.", at_most=1
+    )
+    tags: str = field(
+        "image",
+        "Tags of the whole picture (ours). crop_gt takes them from the true "
+        "mask of each window, as the release does: an oracle, for comparison "
+        "only.",
+        choices=("image", "crop_gt"),
+    )
+    target_masks: str = field("", "VOC folder of masks, for crop_gt alone.")
+
+    # --- Network.
+    dropout: float = field(0.5, "Of fc6 and fc7; released.", below=1)
+    frozen_blocks: int = field(
+        0, "Lower blocks that are not trained; released: none.", at_most=4
+    )
+    fc6_dilation: int = field(
+        12, "Of stream S, for 41 x 41 cells; released.", at_least=1
+    )
+    segment_start: str = field(
+        "file",
+        "Where block 5, fc6 and fc7 of S begin: as those of the file "
+        "(released), or as the classifier's have become by the end of the "
+        "warm-up (ours), for random fc6 and fc7 and few updates.",
+        choices=("file", "classifier"),
+    )
+
+    # --- Masks on line, see `keras_wsss.systems.prior.masks`.
+    cam_source: str = field(
+        "clean",
+        "Streams whose class maps are used; inferred, 'mean' is ours.",
+        choices=("clean", "hidden", "mean"),
+    )
+    fusion: str = field(
+        "conv5",
+        "Activations of the foreground map; inferred.",
+        choices=("conv5", "fc7"),
+    )
+    fusion_streams: tuple[str, ...] = field(
+        ("clean", "segment", "hidden"),
+        "Streams whose activations are averaged in it; released.",
+        choices=("clean", "segment", "hidden"),
+        some=True,
+    )
+    add_conv4: bool = field(
+        False, "Whether conv4_3 of all of them is averaged in too; inferred."
+    )
+    count_padding: bool = field(
+        False,
+        "Whether block means divide by the padded cells too, which dims the "
+        "last row and column; ours, released: True.",
+    )
+    background: str = field(
+        "foreground",
+        "Score of the background: 1 - foreground map, or a constant threshold "
+        "on jointly scaled class maps (an ablation); released.",
+        choices=("foreground", "threshold"),
+    )
+    background_threshold: float = field(
+        0.2, "That constant; released.", at_most=1
+    )
+    crf: bool = field(True, "CRF on the masks of training; inferred.")
+    crf_scores: str = field(
+        "log",
+        "What it takes: the log of clipped scores of present categories, or "
+        "the scores of all as they are; ours.",
+        choices=("log", "raw"),
+    )
+    smallest_score: float = field(
+        1e-4, "Scores are clipped here before the log; ours.", above=0, below=1
+    )
+    void_padding: bool = field(
+        True, "Whether cells outside the picture are void; ours."
+    )
+    ignore_ring: bool = field(
+        False, "Whether background beside foreground is void; inferred."
+    )
+    mask_forward: str = field(
+        "train",
+        "Whether masks are made with dropout, or without; inferred.",
+        choices=("train", "eval"),
+    )
+    crf_smoothness_xy: float = field(
+        3 / 8,
+        "CRF of training, in cells of 8 pixels: the one of the test divided "
+        "by the stride (ours).",
+        above=0,
+    )
+    crf_smoothness_weight: float = field(3.0, "As before.")
+    crf_appearance_xy: float = field(50 / 8, "As before.", above=0)
+    crf_appearance_rgb: float = field(10.0, "As before.", above=0)
+    crf_appearance_weight: float = field(5.0, "As before.")
+    crf_iterations: int = field(10, "As before.")
+
+    # --- Losses.
+    class_loss: str = field(
+        "sigmoid",
+        "Classification loss; usual.",
+        choices=("sigmoid", "euclidean"),
+    )
+    segment_loss: str = field(
+        "conditional",
+        "Segmentation loss; inferred.",
+        choices=("conditional", "wtp"),
+    )
+    class_weight: float = field(1.0, "Of both classification losses; ours.")
+    segment_weight: float = field(1.0, "Of the segmentation loss; ours.")
+    segment_trains_trunk: bool = field(
+        True,
+        "False keeps the segmentation loss from the shared trunk: the "
+        "classifier learns as if alone (ablation; released: joint).",
+    )
+
+    # --- Optimizer. `train.bias_multiplier` is 2 (released).
+    momentum: float = field(0.9, "Usual.", below=1)
+    weight_decay: float = field(5e-4, "Of kernels; usual.")
+    score_multiplier: float = field(10.0, "Rate of the 1 x 1 scores; released.")
+    fc_multiplier: float = field(
+        1.0,
+        "Of fc6 and fc7: larger where they start from random weights (ours).",
+    )
+    head_multiplier: float = field(
+        1.0, "Of the class convolution and the class scores; released."
+    )
+    warmup_head_only: bool = field(
+        False,
+        "Whether the warm-up leaves the convolutions of the encoder as they "
+        "are and trains fc6, fc7 and what follows alone, in half the time "
+        "(ours).",
+    )
+
+    # --- Inference. `inference.tag_threshold` is the class gate's.
+    test_size: int = field(
+        513, "Side of the padded square, pixels; released.", at_least=1
+    )
+    gate_value: str = field(
+        "zero",
+        "Logit of gated categories: zero (released), or neg_inf, which they "
+        "cannot win with (ours).",
+        choices=("zero", "neg_inf"),
+    )
+    test_smoothness_xy: float = field(
+        3.0,
+        "CRF of the test, in pixels of the input (released); computed on the "
+        "grid of the logits, not at full size (ours).",
+        above=0,
+    )
+    test_smoothness_weight: float = field(3.0, "As before.")
+    test_appearance_xy: float = field(50.0, "As before.", above=0)
+    test_appearance_rgb: float = field(10.0, "As before.", above=0)
+    test_appearance_weight: float = field(5.0, "As before.")
+    test_iterations: int = field(10, "As before.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseConfig(Group):
+    """A phase of training."""
+
+    steps: int = field(1000, "Updates.", at_least=1)
+    learning_rate: float = field(1e-3, "After the warm-up.")
+    final_learning_rate: float = field(1e-4, "At the end.")
+    decay: str = field(
+        "cosine",
+        "How the rate goes from one to the other: half a cosine, or a "
+        "polynomial with power 0.9.",
+        choices=("cosine", "poly"),
+    )
+    source_pictures: int = field(8, "Source pictures of an update.")
+    target_pictures: int = field(16, "Target pictures of an update.")
+    warmup_steps: int = field(
+        0,
+        "Steps at the beginning without the mask loss, so that attention "
+        "means something before the decoder learns to read it.",
+    )
+    warmup_learning_rate: float = field(1e-3, "During the warm-up, constant.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PhasesConfig(Group):
+    """A group for each phase."""
+
+    attention: PhaseConfig = field(
+        PhaseConfig(steps=600),
+        "Published step 1: the attention, from tags.",
+        published=PhaseConfig(15_000, 1e-3, 1e-3, "cosine", 32, 32),
+    )
+    decoder: PhaseConfig = field(
+        PhaseConfig(1500, 1.5e-3, target_pictures=0, warmup_steps=250),
+        "Ours: decoder and attention from source masks.",
+        published=PhaseConfig(15_000, 5e-4, 5e-4, "cosine", 32, 0, 3000),
+    )
+    # The new categories' rows of the attention first, then the decoder too.
+    # Tags are cheap: target pictures do not pass the decoder.
+    transfer: PhaseConfig = field(
+        PhaseConfig(750, warmup_steps=150),
+        "Published step 2: tags of the target categories, masks of the source.",
+        published=PhaseConfig(15_000, 5e-4, 5e-4, "cosine", 32, 32),
+    )
+    # Steps as released; rate, policy and warm-up are our decision.
+    joint: PhaseConfig = field(
+        PhaseConfig(100_000, 1e-4, 0.0, "poly", 0, 1, 5000, 1e-4),
+        "The prior system, from target tags alone.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig(Group):
+    """From scores to masks, see docs/method.md."""
+
+    tag_threshold: float | None = field(
+        None,
+        "Probability at which the tagger names a category; None: chosen on "
+        "held-out tags and stored with the run.",
+        at_most=1,
+    )
+    none_threshold: float | None = field(
+        None,
+        "Probability at which it names any at all; None as before.",
+        at_most=1,
+    )
+    always_one_tag: bool = field(
+        False,
+        "Whether the most probable category is named however improbable it "
+        "is, as in TransferNet's release; else a picture may hold none.",
+        earlier=True,
+    )
+    background_factor: float = field(
+        0.18, "Weight of the background's score.", published=0.5, above=0
+    )
+    relative: bool = field(
+        True,
+        "Divides a label's probabilities by their largest in the picture "
+        "first: a label that is there has a peak of 1, however unsure the "
+        "decoder is of a new category (an extension).",
+        published=False,
+    )
+    rank_by_tag: bool = field(
+        True,
+        "Whether labels that the tagger found compete for a pixel by "
+        "probability times the tagger's score (an extension), or by "
+        "probability alone.",
+        published=False,
+    )
+    pseudo_margin: float = field(
+        0.15,
+        "Pseudo labels leave out pixels this close to the threshold.",
+        below=1,
+    )
+    mask_threshold: float = field(
+        0.5, "Probability from which a pixel is foreground.", below=1
+    )
+    scales: tuple[float, ...] = field(
+        (1.0,), "Scales of test-time augmentation.", above=0, some=True
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Group):
+    """What a run computes: see the groups.
+
+    `Config()` is what is recommended for photographs, `Config.published()`
+    what the papers did. Data and, for your own categories, a split have to be
+    named; `replace` gives a changed copy:
+
+        Config().replace({"train.seed": 1, "data": {"eval_root": "val"}})
+    """
+
+    name: str = field(
+        "transfernet", "Name of the config, for tables and reports."
+    )
+    system: str = field(
+        "transfernet", "Which of the two methods: transfernet or prior."
+    )
+    split: SplitConfig = field(SplitConfig(), "Categories.")
+    data: DataConfig = field(DataConfig(), "Pictures.")
+    image: ImageConfig = field(ImageConfig(), "Views of pictures.")
+    model: ModelConfig = field(ModelConfig(), "The network.")
+    cache: CacheConfig = field(CacheConfig(), "The encoder's outputs.")
+    train: TrainConfig = field(TrainConfig(), "Training.")
+    prior: PriorOptions = field(PriorOptions(), "The prior system.")
+    phases: PhasesConfig = field(PhasesConfig(), "Phases.")
+    inference: InferenceConfig = field(InferenceConfig(), "Inference.")
+
+    @classmethod
+    def published(cls, system: str = "transfernet") -> Self:
+        """What the papers did.
+
+        TransferNet: Hong et al., CVPR 2016, arXiv 1512.07928, and the
+        authors' release; prior: Redondo-Cabrera et al., TIP 2019, as far as
+        it is known (docs/prior.md).
+        """
+        changes = {"system": system, **_PUBLISHED_OF.get(system, {})}
+        return with_values(cls(), {**PUBLISHED, **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The defaults, changed as by `replace`."""
+        return cls().replace(values)
+
+
+# Where the papers' TransferNet differs from the defaults.
+PUBLISHED: Mapping[str, Any] = noted(Config, "published")
+# Pictures of up to 500 pixels are brought to 513, where the released loader
+# pads them; windows of 321 are cut from that. 0.1 is the class gate.
+_PUBLISHED_OF = {
+    "prior": {
+        "image.size": 321,
+        "image.resize": 513,
+        "inference.tag_threshold": 0.1,
+    }
 }
 
 
-def default_config() -> ml_collections.ConfigDict:
-    """The published TransferNet recipe, without data locations.
-
-    Hong et al., CVPR 2016, arXiv 1512.07928, and the authors' release; see
-    docs/method.md.
-
-    A file in `configs/` calls this and changes what it needs; any field can
-    be overridden on the command line, e.g. `--config.train.seed=1`.
-    """
-    config = ml_collections.ConfigDict()
-    config.name = "transfernet"
-    # Which of the two methods: "transfernet", or "prior" (--phase joint).
-    config.system = "transfernet"
-
-    # --- Categories: see keras_wsss.categories.
-    config.split = ml_collections.ConfigDict()
-    config.split.name = "coco60_voc20"
-    config.split.source = ()  # category names, for a split of your own
-    config.split.target = ()
-    config.split.scored = ()
-    # Other spellings in annotations: ("airplane=aeroplane", ...).
-    config.split.aliases = ()
-
-    # --- Data. Relative paths are relative to the current folder.
-    config.data = ml_collections.ConfigDict()
-    config.data.source_format = "coco"  # see keras_wsss.data.formats
-    config.data.tags_format = "csv"
-    config.data.eval_format = "voc"
-    config.data.source_annotations = ""  # COCO instances JSON
-    config.data.source_images = ""  # its folder of pictures
-    config.data.target_tags = ""  # CSV: image,labels
-    config.data.target_images = ""  # its folder of pictures
-    config.data.eval_root = ""  # VOC layout with masks, for evaluate.py
-    config.data.eval_set = "val"
-    config.data.eval_masks = "SegmentationClass"
-    # Pictures without any scored category, for evaluate.py: a folder.
-    config.data.eval_negatives = ""
-    # Share of the source pictures that is held out of training, to watch
-    # and choose by. No target mask is ever used for that.
-    config.data.heldout = 0.1
-    # The published protocol uses source pictures without any target
-    # category (docs/data.md). False keeps the others too, ignoring the pixels.
-    config.data.exclude_images_with_target = True
-    # Which target categories a source picture is known to lack if it has no
-    # annotation of them: those that the annotations' file "listed", as its
-    # annotators looked for them; "all"; or "none". Teaches the tagger.
-    config.data.source_negatives = "listed"
-    # Whether the tags of a picture are all of its target categories, so that
-    # an empty cell says "none of them". False if tags are positives only.
-    config.data.tags_complete = True
-    # Share of the tagged pictures that is held out of training, to score the
-    # tagger and to choose its thresholds by. They have no masks.
-    config.data.heldout_tags = 0.1
-    # A label with fewer visible pixels than this is not asked for.
-    config.data.min_pixels = 1
-    # Masks of the target pictures made by `python pseudo_labels.py` from
-    # tags and an earlier run (self-training, an extension); "" for none.
-    config.data.target_masks = ""
-    config.data.max_pixels = 64_000_000
-    config.data.skip_bad_images = False
-    config.data.memory_mb = 1000.0  # decoded pictures kept in memory
-
-    # --- Views of pictures: see keras_wsss.data.views.
-    config.image = ml_collections.ConfigDict()
-    config.image.size = 320
-    config.image.resize = 330  # a random window of `size` is cut from this
-    config.image.min_scale = 1.0  # below 1: random windows, an extension
-    config.image.mirror = True
-
-    # --- Model.
-    config.model = ml_collections.ConfigDict()
-    config.model.encoder = "vgg16"
-    config.model.encoder_weights = ""  # file; "" uses the usual places
-    config.model.attention = "dense"  # published; or "conv"
-    config.model.attention_units = 1024
-    config.model.classifier_units = 512
-    config.model.normalization = "none"  # of densified attention; or "max"
-    config.model.decoder_width = 1.0
-    config.model.output_stride = 1
-    config.model.initializer = "published"  # of the decoder; or "he"
-    config.model.shortcut = False  # decoder corrects densified attention
-    # What the decoder sees besides the densified attention (extensions).
-    config.model.guide_maps = False  # attention, similarity, class map
-    config.model.guide_features = 0  # features, projected to this many
-    config.model.tagger_units = 512
-    config.model.attention_gain = 1.0  # for "conv", see LabelAttention
-    config.model.classifier_gain = 1.0  # of features before the classifiers
-    # Who judges the attended feature: its own classifier (published), or
-    # the tagger, which learns from plain tags and cannot be bribed.
-    config.model.judge = "classifier"  # or "tagger"
-
-    # --- The frozen encoder's outputs on disk; "" encodes at every step.
-    config.feature_cache = ""
-    config.cache_windows = 1  # windows per picture; 1 is the whole picture
-    # Whether the cache keeps the switches of pictures without masks too:
-    # larger, but `python pseudo_labels.py` then finds all it needs.
-    config.cache_switches = False
-
-    # --- Training, all phases.
-    config.train = ml_collections.ConfigDict()
-    config.train.seed = 0
-    config.train.labels_per_image = 1
-    # Absent labels asked per picture, with "absent" as the answer; 0 is the
-    # published method.
-    config.train.absent_per_image = 0
-    config.train.bias_multiplier = 2.0
-    config.train.last_classifier_multiplier = 10.0
-    # Of the tagger's learning rate (an extension).
-    config.train.tagger_multiplier = 1.0
-    # Lambda. The release has 2, but takes means over as many batches without
-    # masks as with them, which comes to 1.
-    config.train.mask_weight = 1.0
-    config.train.overlap_weight = 0.0  # of the Dice loss, an extension
-    config.train.tag_weight = 1.0  # of the tagger's loss
-    # Share of the encoder's channels hidden from a picture in a step, an
-    # extension; see ChannelDropout.
-    config.train.feature_dropout = 0.0
-    config.train.log_every = 50
-    config.train.checkpoint_every = 500
-    config.train.keep_checkpoints = 2
-    # Whether the checkpoint that is best on held-out source masks is kept
-    # beside the last one.
-    config.train.keep_best = False
-    config.train.heldout_every = 500
-    # Pictures of each domain that TensorBoard shows at the same steps.
-    config.train.examples = 6
-    config.train.deterministic = False
-
-    # --- The prior system.
-    config.prior = prior_group()
-
-    # --- One group per phase: steps, learning rate, pairs per update.
-    for phase, steps, rate in (
-        ("attention", 15_000, 1e-3),
-        ("decoder", 15_000, 5e-4),
-        ("transfer", 15_000, 5e-4),
-        ("joint", 100_000, 1e-4),
-    ):
-        group = ml_collections.ConfigDict()
-        group.steps = steps
-        group.learning_rate = rate
-        group.final_learning_rate = rate
-        # How the rate goes from one to the other after the warm-up: half a
-        # "cosine", or "poly" with power 0.9.
-        group.decay = "cosine"
-        group.source_pairs = 32
-        group.target_pairs = 32
-        # Steps at the beginning without the mask loss, so that attention
-        # means something before the decoder learns to read it.
-        group.warmup_steps = 0
-        group.warmup_learning_rate = 1e-3
-        config[phase] = group
-    config.decoder.target_pairs = 0
-    config.decoder.warmup_steps = 3_000
-    # The prior system: steps as released; rate, policy and warm-up are our
-    # decision. Target pairs are pictures, each with all its tags; there are
-    # no source pairs.
-    config.joint.source_pairs = 0
-    config.joint.target_pairs = 1
-    config.joint.final_learning_rate = 0.0
-    config.joint.decay = "poly"
-    config.joint.warmup_steps = 5_000
-    config.joint.warmup_learning_rate = 1e-4
-
-    # --- Inference: see docs/method.md.
-    config.inference = ml_collections.ConfigDict()
-    # Probability at which the tagger names a category, and at which it names
-    # any at all. None: chosen on held-out tags and stored with the run.
-    config.inference.tag_threshold = config_dict.placeholder(float)
-    config.inference.none_threshold = config_dict.placeholder(float)
-    # Whether the most probable category is named however improbable it is,
-    # as in TransferNet's release; otherwise a picture may hold none.
-    config.inference.always_one_tag = False
-    config.inference.background_factor = 0.5
-    # Divides a label's probabilities by their largest in the picture first:
-    # a label that is there has a peak of 1, however unsure the decoder is
-    # of a new category (an extension).
-    config.inference.relative = False
-    # Labels that the tagger found compete for a pixel by probability times
-    # the tagger's score (an extension); published: by probability alone.
-    config.inference.rank_by_tag = False
-    # Pseudo labels leave out pixels this close to the threshold.
-    config.inference.pseudo_margin = 0.15
-    config.inference.mask_threshold = 0.5
-    config.inference.scales = (1.0,)  # of test-time augmentation
-    return config
-
-
-def split_of(config) -> Split:
+def split_of(config: Config) -> Split:
     """The split that a config names.
 
     Raises:
         ConfigError: unknown, or contradicts itself.
     """
-    aliases = [str(pair).split("=") for pair in config.split.aliases]
-    wrong = [pair for pair in aliases if len(pair) != 2]
-    if wrong:
-        raise ConfigError(
-            f"config.split.aliases: '{'='.join(wrong[0])}' is not of the form "
-            "other=name."
-        )
+    split = config.split
+    aliases = [pair.split("=") for pair in split.aliases]
+    for pair in aliases:
+        if len(pair) != 2:
+            raise ConfigError(
+                f"config.split.aliases: '{'='.join(pair)}' is not of the form "
+                "other=name."
+            )
     return get_split(
-        config.split.name,
-        source=tuple(config.split.source),
-        target=tuple(config.split.target),
-        scored=tuple(config.split.scored),
-        aliases=dict(aliases),
+        split.name, split.source, split.target, split.scored, dict(aliases)
     )
 
 
-def check_values(config: ml_collections.ConfigDict) -> None:
-    """Refuses numbers that no run can do anything with.
+def to_json(config: Group) -> dict[str, Any]:
+    """A config, or a group of one, as plain JSON values."""
 
-    Raises:
-        ConfigError: names the first field, its value and what it may be.
-    """
-    phases = ("attention", "decoder", "transfer", "joint")
-    for smallest, fields in (
-        (0, ("train.seed", "train.absent_per_image", "data.memory_mb")),
-        (0, ("train.examples", *(f"{p}.warmup_steps" for p in phases))),
-        (1, ("train.log_every", "train.checkpoint_every")),
-        (1, ("train.heldout_every", "train.keep_checkpoints")),
-        (1, ("train.labels_per_image", "cache_windows")),
-        (1, ("data.max_pixels", "image.size", "image.resize")),
-        (1, tuple(f"{phase}.steps" for phase in phases)),
-    ):
-        for field in fields:
-            value = _at(config, field)
-            if value < smallest:
-                raise ConfigError(
-                    f"config.{field} is {value}; use {smallest} or more."
-                )
-    if (value := config.data.source_negatives) not in SOURCE_NEGATIVES:
-        raise ConfigError(
-            f"config.data.source_negatives is '{value}'; use one of "
-            f"{', '.join(SOURCE_NEGATIVES)}."
-        )
-    for field in ("data.heldout", "data.heldout_tags"):
-        if not 0 <= (value := _at(config, field)) < 1:
-            raise ConfigError(
-                f"config.{field} is {value}; use a share from 0 to below 1."
-            )
-    for field in ("tag_threshold", "none_threshold"):
-        value = config.inference[field]
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(
-                f"config.inference.{field} is {value}; use a probability from "
-                "0 to 1, or None to choose it on held-out tags."
-            )
-    factor = config.inference.background_factor
-    if not factor > 0:
-        raise ConfigError(
-            f"config.inference.background_factor is {factor}; use a positive "
-            "number (published: 0.5)."
-        )
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(dataclasses.asdict(config))
 
 
-def _at(config: ml_collections.ConfigDict, field: str):
-    for part in field.split("."):
-        config = config[part]
-    return config
-
-
-def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The config as plain JSON values."""
-    return json.loads(config.to_json_best_effort())
-
-
-def save_config(path: Path, config: ml_collections.ConfigDict) -> None:
+def save_config(path: Path, config: Config) -> None:
     """Writes a config as JSON, atomically."""
     write_json(path, to_json(config))
 
 
-def load_config(path: Path) -> ml_collections.ConfigDict:
-    """Reads what `save_config` wrote, on top of the defaults.
-
-    Raises:
-        ConfigError: missing or damaged file, or unknown fields.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); is its folder the "
-            "--workdir of a training run?"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: not valid JSON ({error}); train again or restore it."
-        ) from error
-    config = default_config()
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path}: holds no fields; train again.")
-    values = with_earlier(without_gone(values))
-    unknown = sorted(_unknown(values, config.to_dict()))
-    if unknown:
-        raise ConfigError(
-            f"{path}: unknown fields {', '.join(unknown)}; it was written by "
-            "another version."
-        )
-    try:
-        with config.unlocked():
-            config.update(_tuples(values))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{path}: a field has the wrong type ({error}); restore the file."
-        ) from error
-    return config
+def differences(first: Config, second: Config) -> list[str]:
+    """Sentences about the fields in which two configs differ."""
+    here = flat(second)
+    return [
+        f"{name} is {value!r} there and {here[name]!r} here"
+        for name, value in flat(first).items()
+        if value != here[name]
+    ]
 
 
-def without_gone(values: Mapping[str, Any], prefix: str = "") -> dict:
-    """A config of an earlier version without what has no meaning any more."""
-    return {
-        key: without_gone(value, f"{prefix}{key}.")
-        if isinstance(value, Mapping)
-        else value
-        for key, value in values.items()
-        if f"{prefix}{key}" not in _GONE
-    }
+if __name__ == "__main__":
+    from keras_wsss.config_docs import page
 
-
-def with_earlier(values: Mapping[str, Any]) -> dict:
-    """A config of an earlier version with what it did where it is silent."""
-    filled = dict(values)
-    for field, value in _EARLIER.items():
-        group, name = field.split(".")
-        if isinstance(filled.get(group), Mapping):
-            filled[group] = {name: value, **filled[group]}
-    return filled
-
-
-def differences(
-    first: Mapping[str, Any], second: Mapping[str, Any], prefix: str = ""
-) -> list[str]:
-    """Sentences about the fields in which two configs (JSON) differ."""
-    found = []
-    for key in sorted({*first, *second}):
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key} is {a!r} there and {b!r} here")
-    return found
-
-
-def _unknown(values: Mapping, known: Mapping, prefix: str = ""):
-    for key, value in values.items():
-        if key not in known:
-            yield prefix + key
-        elif isinstance(value, Mapping) and isinstance(known[key], Mapping):
-            yield from _unknown(value, known[key], f"{prefix}{key}.")
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
-
-
-@dataclasses.dataclass(frozen=True)
-class PhaseSettings:
-    """A phase's group of the config, as numbers."""
-
-    steps: int
-    learning_rate: float
-    final_learning_rate: float
-    source_pairs: int
-    target_pairs: int
-    warmup_steps: int
-    warmup_learning_rate: float
-    decay: str = "cosine"
+    print(page(), end="")

@@ -7,38 +7,29 @@ that of the runs before it included; for those of earlier versions it is
 computed from their configs.
 """
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from keras_wsss.checkpoints import list_checkpoints, read_meta
-from keras_wsss.config import load_config
+from keras_wsss.config import Config
+from keras_wsss.config_files import load_run_config
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import (
     CHECKPOINTS,
-    CONFIG_FILE,
     PHASE_FILE,
     read_phase,
 )
 from keras_wsss.systems import get_system
-from keras_wsss.systems.system import Phase
+from keras_wsss.systems.problems import (
+    drawer,
+    no_masks_reason,
+    no_masks_remedy,
+    no_masks_sentence,
+    own_mask_updates,
+    phase_of,
+)
 
 MASK_UPDATES = "mask_updates"  # in a checkpoint's meta, and in results.json
-
-
-def own_mask_updates(config, phase: str, step: int) -> int:
-    """Updates up to a step of a phase that teach masks.
-
-    Args:
-        config: the run's config.
-        phase: the phase's name.
-        step: updates done, from 0.
-    """
-    field = _phase(config, phase).mask_weight
-    if not field or not _value(config, field):
-        return 0
-    return max(0, step - config[phase].warmup_steps)
 
 
 def count_mask_updates(
@@ -76,8 +67,8 @@ def untrained_sentence(
         return ""
     step = _newest_step(run, folder) if step is None else step
     phase, _, config = _read(run)
-    what = f"{run}: no mask has taught the {_drawer(config)} of this run"
-    if not _phase(config, phase).mask_weight:
+    what = f"{run}: no mask has taught the {drawer(config)} of this run"
+    if not phase_of(config, phase).mask_weight:
         following = [
             after.name
             for after in get_system(config.system).phases
@@ -85,18 +76,23 @@ def untrained_sentence(
         ]
         return (
             f"{what} (--phase {phase} learns from tags alone), so its masks "
-            f"would be noise; go on with train.py --phase "
-            f"{' or '.join(following)} --init_from {run} and use that run."
+            f"would be noise; go on with --phase {' or '.join(following)} "
+            f"--init_from {run} and use that run."
         )
-    if own_mask_updates(config, phase, config[phase].steps):
+    if own_mask_updates(config, phase, config.phases[phase].steps):
         return (
             f"{what} yet (step {step}, of which the first "
-            f"{config[phase].warmup_steps} are without), so its masks would "
-            "be noise; repeat its training command, which goes on from there."
+            f"{config.phases[phase].warmup_steps} are without), so its masks "
+            "would be noise; repeat its training command, which goes on from "
+            "there."
         )
+    reason, remedy = (
+        no_masks_reason(config, phase),
+        no_masks_remedy(config, phase),
+    )
     return (
-        f"{what} ({_reason(config, phase)}), so its masks would be noise; "
-        f"train again with another --workdir, and {_remedy(config, phase)}."
+        f"{what} ({reason}), so its masks would be noise; train again with "
+        f"another --workdir, and {remedy}."
     )
 
 
@@ -117,60 +113,17 @@ def check_masks_will_be_learned(
     Raises:
         ConfigError: names the fields and what to do.
     """
-    if not _phase(config, phase).mask_weight:
+    sentence = no_masks_sentence(config, phase)
+    if not sentence:
         return
-    if own_mask_updates(config, phase, config[phase].steps):
-        return
-    reason, drawer = _reason(config, phase), _drawer(config)
     if init_from and count_mask_updates(Path(init_from)):
         report(
-            f"No mask teaches the {drawer} in this run ({reason}): its masks "
-            f"stay those of {init_from}."
+            f"No mask teaches the {drawer(config)} in this run "
+            f"({no_masks_reason(config, phase)}): its masks stay those of "
+            f"{init_from}."
         )
         return
-    raise ConfigError(
-        f"{reason}, so no mask would ever teach the {drawer}; "
-        f"{_remedy(config, phase)}."
-    )
-
-
-def _reason(config, phase: str) -> str:
-    if field := _weight_field(config, phase):
-        return f"config.{field} is 0"
-    return (
-        f"config.{phase}.warmup_steps is {config[phase].warmup_steps} and "
-        f"config.{phase}.steps {config[phase].steps}"
-    )
-
-
-def _remedy(config, phase: str) -> str:
-    if field := _weight_field(config, phase):
-        return f"give --config.{field} a positive number"
-    return f"make --config.{phase}.warmup_steps less than the steps"
-
-
-def _weight_field(config, phase: str) -> str | None:
-    """The weight of the masks' loss, where it is 0."""
-    field = _phase(config, phase).mask_weight
-    return None if _value(config, field) else field
-
-
-def _value(config, field: str) -> Any:
-    return functools.reduce(getattr, field.split("."), config)
-
-
-def _phase(config, name: str) -> Phase:
-    """A phase of the config's system, which must have it."""
-    phase = get_system(config.system).find_phase(name)
-    if phase is None:
-        raise ConfigError(
-            f"config.system '{config.system}' has no phase '{name}'."
-        )
-    return phase
-
-
-def _drawer(config) -> str:
-    return get_system(config.system).drawer
+    raise ConfigError(sentence)
 
 
 def _count(
@@ -195,11 +148,11 @@ def _count(
         return own  # the run before is gone, so what it learned is not known
 
 
-def _read(run: Path) -> tuple[str, str | None, Any]:
+def _read(run: Path) -> tuple[str, str | None, Config]:
     """Phase, start and config of a run, as `train.py` noted them."""
     found = read_phase(run)
     phase, start = found["phase"], found.get("init_from")
-    config = load_config(run / CONFIG_FILE)
+    config = load_run_config(run)
     if get_system(config.system).find_phase(phase) is None:
         raise ConfigError(
             f"{run / PHASE_FILE}: there is no phase {phase!r}; restore the "

@@ -1,5 +1,6 @@
 """Small data sets on disk for tests: COCO JSON, VOC folder, tags file."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from keras_wsss.categories import Split
+from keras_wsss.config import DataConfig
 from keras_wsss.data.masks import write_palette_mask
 
 # "plate" is a category of the split without masks or tags; "lamp" is in no
@@ -22,6 +24,28 @@ SPLIT = Split(
 )
 CAT, DOG, CUP, BEAR, PLATE = range(1, 6)
 COCO_IDS = {"cat": 17, "cup": 47, "teddy bear": 88, "lamp": 5, "plate": 6}
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where the parts of a small data set lie, each maybe nowhere."""
+
+    source_annotations: Path | None = None
+    source_images: Path | None = None
+    eval_root: Path | None = None
+    target_tags: Path | None = None
+    target_images: Path | None = None
+
+    def data(self, **fields) -> DataConfig:
+        """The group of a config that names them."""
+        given = {
+            own.name: getattr(self, own.name)
+            for own in dataclasses.fields(self)
+            if getattr(self, own.name) is not None
+        }
+        return DataConfig(
+            **{"exclude_images_with_target": False, **given, **fields}
+        )
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[float]:

@@ -70,7 +70,7 @@ def test_flags_of_quality_mean_the_same_everywhere():
     [
         (["--phase=decode"], ["--phase=decode", "decoder|transfer|attention"]),
         (["--phase=decoder", "--config=tests/none.py"], ["tests/none.py"]),
-        (["--phase=decoder"], ["--config configs/NAME.py"]),
+        (["--phase=decoder"], ["--config NAME_OR_FILE"]),
         (
             ["--phase=decoder", "--config=tests/tiny.py",
              "--config.train.sed=1"],

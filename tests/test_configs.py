@@ -1,67 +1,87 @@
-"""Every file in configs/ is one that train.py can run."""
+"""Every built-in config is one that train.py can run, and what it was."""
 
-import importlib.util
+import importlib
+import itertools
+import json
 from pathlib import Path
 
 import pytest
 
 from keras_wsss.config import (
-    default_config,
-    load_config,
+    Config,
+    differences,
     save_config,
     split_of,
     to_json,
 )
+from keras_wsss.config_files import (
+    built_in_configs,
+    config_of_run,
+    load_config,
+    load_run_config,
+)
 from keras_wsss.systems import phase_table
+from keras_wsss.systems.problems import validate
 
-FOLDER = Path(__file__).resolve().parents[1] / "configs"
-FILES = sorted(FOLDER.glob("*.py"))
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+NAMES = built_in_configs()
+# What the configs were in the version that wrote them by ml_collections, with
+# its names: files of that version are read by this one, too.
+EARLIER = json.loads(
+    (Path(__file__).parent / "configs_of_earlier_version.json").read_text()
+)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_config_is_whole_and_says_how_it_is_run(path, tmp_path):
-    module = load(path)
-    config = module.get_config()
-    assert config.name == path.stem
+@pytest.fixture(autouse=True)
+def _no_folders(monkeypatch):
+    monkeypatch.delenv("KERAS_WSSS_MINI", raising=False)
+    monkeypatch.delenv("KERAS_WSSS_SHAPES", raising=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_is_whole_and_says_how_it_is_run(name, tmp_path):
+    config = load_config(name)
+    assert config == load_config(f"configs/{name}.py")
+    assert config.name == name
     assert split_of(config).scored
-    # Only fields that the defaults know, each of its type.
     save_config(tmp_path / "config.json", config)
-    assert to_json(load_config(tmp_path / "config.json")) == to_json(config)
-    assert set(config.keys()) == set(default_config().keys())
-    # The docstring's commands name the file itself and phases that exist.
-    text = module.__doc__
-    assert f"--config configs/{path.name}" in text
+    assert load_run_config(tmp_path) == config
+    # The docstring's commands name the config itself and phases that exist.
+    text = importlib.import_module(f"keras_wsss.configs.{name}").__doc__
+    assert f"--config {name} " in text
+    words = text.split()
     phases = [
         word
-        for before, word in zip(text.split(), text.split()[1:], strict=False)
+        for before, word in itertools.pairwise(words)
         if before == "--phase"
     ]
     assert phases
     assert set(phases) <= {phase.name for _, phase in phase_table()}
     assert "--workdir" in text
+    for phase in phases:
+        validate(config, phase)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_those_of_the_same_values(name):
+    earlier = config_of_run(EARLIER[name], name)
+    assert differences(earlier, load_config(name)) == []
 
 
 def test_there_is_a_config_for_every_protocol():
+    assert set(NAMES) == EARLIER.keys() - {"default_config"}
     assert {
         "mini60",
         "mini60_published",
         "mini75",
         "shapes",
         "transfernet_voc12",
-    } <= {path.stem for path in FILES}
+    } <= set(NAMES)
 
 
 def test_published_form_differs_in_data_and_schedule_alone():
-    config = to_json(load(FOLDER / "mini60_published.py").get_config())
-    mini60 = to_json(load(FOLDER / "mini60.py").get_config())
-    published = to_json(default_config())
+    config = to_json(load_config("mini60_published"))
+    mini60 = to_json(load_config("mini60"))
+    published = to_json(Config.published())
     # How often a run reports and saves changes no weight.
     for field in ("checkpoint_every", "heldout_every"):
         config["train"].pop(field)
@@ -75,7 +95,8 @@ def test_published_form_differs_in_data_and_schedule_alone():
     assert config["data"] == mini60["data"]
     assert config["split"] == mini60["split"]
     assert config["image"] == mini60["image"]
-    amounts = {"steps", "source_pairs", "target_pairs"}
+    amounts = {"steps", "source_pictures", "target_pictures"}
     for phase in ("attention", "transfer"):
-        for key in config[phase].keys() - amounts:
-            assert config[phase][key] == published[phase][key], (phase, key)
+        here, there = config["phases"][phase], published["phases"][phase]
+        for key in here.keys() - amounts:
+            assert here[key] == there[key], (phase, key)

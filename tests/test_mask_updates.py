@@ -21,10 +21,10 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.mask_updates import (
     check_masks_will_be_learned,
     count_mask_updates,
-    own_mask_updates,
     untrained_sentence,
 )
 from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.systems.problems import own_mask_updates
 from keras_wsss.training.run import train
 
 WARMUP = 2  # of the decoder phase of tests/tiny.py
@@ -100,7 +100,7 @@ def test_stream_s_within_its_warm_up_is_refused(prior_run, tmp_path):
 def test_a_run_that_never_leaves_its_warm_up_is_refused(decoder_run, tmp_path):
     run = copy_of(decoder_run[0], tmp_path / "run", OLD)
     config = read_json(run / "config.json")
-    config["decoder"]["warmup_steps"] = STEPS
+    config["phases"]["decoder"]["warmup_steps"] = STEPS
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match=r"warmup_steps is 12 .*steps 12"):
         Predictor.from_workdir(run)
@@ -158,14 +158,19 @@ def test_evaluate_says_it_first(attention_run, shapes_dir, tmp_path):
 
 @pytest.mark.parametrize(
     ("phase", "field"),
-    [("decoder", "decoder.warmup_steps"), ("joint", "joint.warmup_steps")],
+    [
+        ("decoder", "phases.decoder.warmup_steps"),
+        ("joint", "phases.joint.warmup_steps"),
+    ],
 )
 def test_training_refuses_a_warm_up_without_end(
     shapes_dir, tmp_path, phase, field
 ):
     make = tiny_config if phase == "decoder" else tiny_prior_config
     config = make(shapes_dir)
-    config[phase].warmup_steps = config[phase].steps
+    config = config.replace(
+        {f"phases.{phase}.warmup_steps": config.phases[phase].steps}
+    )
     with pytest.raises(ConfigError, match=f"config.{field} is") as error:
         train(config, phase, tmp_path / "run", report=silent)
     assert f"make --config.{field} less than the steps" in str(error.value)
@@ -174,7 +179,7 @@ def test_training_refuses_a_warm_up_without_end(
 
 def test_a_weight_of_zero_teaches_nothing(shapes_dir):
     config = tiny_config(shapes_dir)
-    config.train.mask_weight = 0.0
+    config = config.replace({"train.mask_weight": 0.0})
     assert own_mask_updates(config, "decoder", 100) == 0
     with pytest.raises(ConfigError, match=r"give --config\.train\.mask_weight"):
         check_masks_will_be_learned(config, "decoder", None, silent)
@@ -185,7 +190,9 @@ def test_a_learned_decoder_may_stay_as_it_is_and_that_is_said(
     shapes_dir, decoder_run, attention_run
 ):
     config = tiny_config(shapes_dir)
-    config.transfer.warmup_steps = config.transfer.steps
+    config = config.replace(
+        {"phases.transfer.warmup_steps": config.phases.transfer.steps}
+    )
     lines = []
     check_masks_will_be_learned(
         config, "transfer", decoder_run[0], lines.append

@@ -12,8 +12,8 @@ from benchmarks.new_categories import (
     with_new,
     without,
 )
-from configs import shapes
 from keras_wsss.config import split_of
+from keras_wsss.configs import shapes
 from keras_wsss.shapes.make import ShapesSize, write_shapes
 from keras_wsss.training.inputs import read_target_records
 
@@ -23,16 +23,28 @@ STEPS = 160
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    """configs/shapes.py with small pictures, few of them, and few updates."""
+    """The config shapes with small pictures, few of them, and few updates."""
     data = tmp_path / "data"
     write_shapes(data, size=ShapesSize(SIZE, source=400, target=400, val=100))
     monkeypatch.setenv("KERAS_WSSS_SHAPES", str(data))
     config = shapes.get_config()
-    config.image.size = config.image.resize = SIZE
-    config.model.output_stride, config.model.decoder_width = 4, 0.25
-    config.data.heldout, config.train.examples = 0.0, 0
+    config = config.replace(
+        {
+            "image.size": SIZE,
+            "image.resize": SIZE,
+            "model.output_stride": 4,
+            "model.decoder_width": 0.25,
+            "data.heldout": 0.0,
+            "train.examples": 0,
+        }
+    )
     for phase, warmup in (("decoder", 80), ("transfer", 60)):
-        config[phase].steps, config[phase].warmup_steps = STEPS, warmup
+        config = config.replace(
+            {
+                f"phases.{phase}.steps": STEPS,
+                f"phases.{phase}.warmup_steps": warmup,
+            }
+        )
     return config
 
 

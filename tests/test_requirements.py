@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "PIL": "Pillow",
     "pydensecrf": "pydensecrf2",
+    "yaml": "PyYAML",
     "tensorflow_serving": "tensorflow-serving-api",
 }
 # Imported only by what an extra of pyproject.toml is for.
@@ -43,7 +44,7 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(node.module)
     tops = {name.partition(".")[0] for name in names}
-    own = {"keras_wsss", "configs", "export"}
+    own = {"keras_wsss", "export"}
     return tops - own - set(sys.stdlib_module_names)
 
 

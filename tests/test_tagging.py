@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_wsss.config import default_config
+from keras_wsss.config import Config
 from keras_wsss.errors import DataError
 from keras_wsss.tagging import (
     TagRule,
@@ -193,7 +193,7 @@ def test_calibration_of_two_bins():
     ],
 )
 def test_the_config_overrules_what_was_chosen(fields, rule):
-    inference = default_config().inference
+    inference = Config.published().inference
     inference.update(fields)
     assert rule_of(inference, TagRule(0.4, 0.2)) == rule
-    assert rule_of(default_config().inference) == TagRule(0.5, 0.5)
+    assert rule_of(Config.published().inference) == TagRule(0.5, 0.5)

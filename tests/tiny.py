@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_wsss.config import default_config
+from keras_wsss.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SIZE = 64
@@ -19,37 +19,44 @@ ENCODER_WEIGHTS = "encoder.weights.h5"
 
 def tiny_config(data: Path | str):
     """A config for pictures of `write_shapes` below `data`, 64 pixels."""
-    config = default_config()
-    config.name = "tiny"
-    config.split.name = "shapes"
-    config.data.source_annotations = f"{data}/source/instances.json"
-    config.data.source_images = f"{data}/source/images"
-    config.data.target_tags = f"{data}/target/train_tags.csv"
-    config.data.target_images = f"{data}/target/JPEGImages"
-    config.data.eval_root = f"{data}/target"
-    config.data.heldout = 0.2
-    config.data.heldout_tags = 0.2
-    config.image.size = config.image.resize = SIZE
-    config.model.encoder = "vgg_small"
-    config.model.encoder_weights = f"{data}/{ENCODER_WEIGHTS}"
-    config.model.attention = "conv"
-    config.model.attention_units = 16
-    config.model.classifier_units = 16
-    config.model.tagger_units = 16
-    config.model.decoder_width = 0.1
-    config.model.output_stride = 4
-    config.model.initializer = "he"
-    config.train.log_every = 1
-    config.train.checkpoint_every = CHECKPOINT_EVERY
-    config.train.heldout_every = 8
+    config = Config.published().replace(
+        {
+            "name": "tiny",
+            "split.name": "shapes",
+            "data.source_annotations": f"{data}/source/instances.json",
+            "data.source_images": f"{data}/source/images",
+            "data.target_tags": f"{data}/target/train_tags.csv",
+            "data.target_images": f"{data}/target/JPEGImages",
+            "data.eval_root": f"{data}/target",
+            "data.heldout": 0.2,
+            "data.heldout_tags": 0.2,
+            "image.size": SIZE,
+            "image.resize": SIZE,
+            "model.encoder": "vgg_small",
+            "model.encoder_weights": f"{data}/{ENCODER_WEIGHTS}",
+            "model.attention": "conv",
+            "model.attention_units": 16,
+            "model.classifier_units": 16,
+            "model.tagger_units": 16,
+            "model.decoder_width": 0.1,
+            "model.output_stride": 4,
+            "model.initializer": "he",
+            "train.log_every": 1,
+            "train.checkpoint_every": CHECKPOINT_EVERY,
+            "train.heldout_every": 8,
+        }
+    )
     for phase in ("attention", "decoder", "transfer"):
-        config[phase].steps = STEPS
-        config[phase].source_pairs = 4
-        config[phase].target_pairs = 4
-        config[phase].warmup_steps = 0
-    config.decoder.target_pairs = 0
-    config.decoder.warmup_steps = 2
-    return config
+        numbers = {
+            "steps": STEPS,
+            "source_pictures": 4,
+            "target_pictures": 4,
+            "warmup_steps": 0,
+        }
+        config = config.replace({f"phases.{phase}": numbers})
+    return config.replace(
+        {"phases.decoder": {"target_pictures": 0, "warmup_steps": 2}}
+    )
 
 
 def encoder_weights() -> dict[str, list[np.ndarray]]:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import errno
-import re
+import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import app, flags
 
@@ -193,35 +193,17 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except SystemExit:  # after --help, which is no fault as absl has it
         sys.exit(0)
+    except BrokenPipeError:  # of `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except flags.UnrecognizedFlagError as error:
+        if not error.flagname.startswith("config."):
+            exit_with(_raising(f"{_sentence(error)}; see --help."))
+        from keras_wsss.commands.config_flag import unknown_field
+
+        exit_with(_raising(unknown_field(error.flagname)))
     except (flags.Error, UserError) as error:
         exit_with(_raising(f"{_sentence(error)}; see --help."))
-    except (AttributeError, KeyError) as error:
-        exit_with(_raising(_unknown_field(argv, error)))
-    except BrokenPipeError:
-        raise  # of --help
-    except (OSError, SyntaxError, TypeError, ValueError) as error:
-        # Any of these can come out of a config file, which is Python.
-        exit_with(_raising(f"--config: {_sentence(error)}."))
-
-
-def check_loaded(config: Any) -> None:
-    """Says what is wrong with a config file that could not be loaded.
-
-    ml_collections keeps that to itself until a field is used.
-
-    Args:
-        config: value of a `config_flags` flag.
-
-    Raises:
-        ConfigError: no flag was given, or the file cannot be read.
-    """
-    if config is None:
-        raise ConfigError("Give a configuration: --config configs/NAME.py.")
-    try:
-        config.to_dict()
-    except OSError as error:
-        text = _sentence(error).split("config_config")[-1].strip()
-        raise ConfigError(f"--config cannot be loaded: {text}.") from error
 
 
 def _raising(text: str) -> Callable[[], None]:
@@ -229,21 +211,6 @@ def _raising(text: str) -> Callable[[], None]:
         raise ConfigError(text)
 
     return fail
-
-
-def _unknown_field(argv: list[str], error: Exception) -> str:
-    """ml_collections names only the last part of a field it does not know."""
-    # A KeyError shows the repr of its text, with escaped quotes.
-    found = re.search(r"'(\w+)\\?'", str(error))
-    name = found[1] if found else ""
-    for argument in argv:
-        field = argument.lstrip("-").split("=")[0]
-        if field.startswith("config.") and name in field.split("."):
-            return (
-                f"--{field}: the configuration has no field '{name}'; see "
-                "keras_wsss/config.py for all of them."
-            )
-    return f"--config: {_sentence(error)}."
 
 
 def _sentence(error: Exception) -> str:

@@ -9,12 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_wsss.data.locations import (
-    add_location_flags,
+from keras_wsss.commands.data_flags import (
+    add_config_flags,
     add_split_flags,
-    locations_of,
-    split_of,
+    check_locations,
+    config_of,
+    parse,
 )
+from keras_wsss.config import Config, split_of
 from keras_wsss.errors import ConfigError
 
 EXIT_PROBLEMS = 1
@@ -27,7 +29,7 @@ def main(arguments: list[str], name: str = "keras-wsss data") -> int:
         arguments: the command line after the program's name.
         name: what the user called the program.
     """
-    flags = _parser(name).parse_args(arguments)
+    flags = parse(_parser(name), arguments)
     return flags.run(flags)
 
 
@@ -81,8 +83,15 @@ def _parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _with_data(flags: argparse.Namespace) -> Config:
+    """The config that the flags name, if it has data."""
+    config = config_of(flags)
+    check_locations(config)
+    return config
+
+
 def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
-    add_location_flags(parser)
+    add_config_flags(parser)
     parser.add_argument(
         "--json",
         type=Path,
@@ -92,16 +101,14 @@ def _add_verify_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude_images_with_target",
         action="store_true",
-        help="Count source pictures as config.data.exclude_images_with_target "
-        "does.",
+        help="As --config.data.exclude_images_with_target=True: count source "
+        "pictures as training then does.",
     )
     parser.add_argument(
         "--min_pixels",
-        type=int,
-        default=1,
         metavar="N",
-        help="Count labels of source pictures as config.data.min_pixels does "
-        "(default: 1).",
+        help="As --config.data.min_pixels=N: count labels of source pictures "
+        "as training then does.",
     )
 
 
@@ -111,11 +118,14 @@ def _verify(flags: argparse.Namespace) -> int:
 
     if flags.json:  # fails before the work, not after
         flags.json.parent.mkdir(parents=True, exist_ok=True)
-    findings = verify(
-        locations_of(flags),
-        exclude_images_with_target=flags.exclude_images_with_target,
-        min_pixels=flags.min_pixels,
-    )
+    # Without a config, nothing is left out that nobody asked to leave out.
+    if flags.exclude_images_with_target or not flags.config:
+        text = str(flags.exclude_images_with_target)
+        flags.overrides.insert(0, ("data.exclude_images_with_target", text))
+    if flags.min_pixels is not None:
+        flags.overrides.append(("data.min_pixels", flags.min_pixels))
+    config = _with_data(flags)
+    findings = verify(config.data, split_of(config))
     print(findings.text())
     if flags.json:
         write_json(flags.json, findings.as_dict())
@@ -124,7 +134,7 @@ def _verify(flags: argparse.Namespace) -> int:
 
 
 def _add_show_flags(parser: argparse.ArgumentParser) -> None:
-    add_location_flags(parser)
+    add_config_flags(parser)
     add = parser.add_argument
     add(
         "--out",
@@ -159,9 +169,11 @@ def _add_show_flags(parser: argparse.ArgumentParser) -> None:
 def _show(flags: argparse.Namespace) -> int:
     from keras_wsss.data.show import write_contact_sheet
 
+    config = _with_data(flags)
     write_contact_sheet(
         flags.out,
-        locations_of(flags),
+        config.data,
+        split_of(config),
         count=flags.count,
         columns=flags.columns,
         seed=flags.seed,
@@ -180,7 +192,7 @@ def _add_prepare_flags(parser: argparse.ArgumentParser) -> None:
 def _prepare(flags: argparse.Namespace) -> int:
     from keras_wsss.data.prepare import prepare_from_flags
 
-    for line in prepare_from_flags(flags, split_of(flags)):
+    for line in prepare_from_flags(flags, split_of(config_of(flags))):
         print(line)
     return 0
 
@@ -238,7 +250,7 @@ def _shapes(flags: argparse.Namespace) -> int:
 
 
 def _add_rehearse_flags(parser: argparse.ArgumentParser) -> None:
-    add_location_flags(parser)
+    add_config_flags(parser)
     parser.add_argument(
         "--play",
         required=True,
@@ -255,33 +267,26 @@ def _add_rehearse_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _rehearse(flags: argparse.Namespace) -> int:
-    from keras_wsss.data.rehearse import FLAGS_FILE, write_rehearsal
+    from keras_wsss.data.rehearse import CONFIG_FILE, write_rehearsal
 
-    found = locations_of(flags)
-    if not (found.coco_annotations and found.tags):
+    config = _with_data(flags)
+    if not (config.data.source_annotations and config.data.target_tags):
         raise ConfigError(
-            "A rehearsal needs --coco_annotations and --tags, each with its "
-            "folder of pictures."
+            "A rehearsal needs pictures with masks (--coco_annotations, or "
+            "config.data.source_annotations) and tagged ones (--tags, "
+            "config.data.target_tags)."
         )
-    counts = write_rehearsal(
-        flags.out,
-        found.split,
-        [name.strip() for name in flags.play.split(",")],
-        coco_annotations=found.coco_annotations,
-        coco_images=found.coco_images,
-        tags=found.tags,
-        tag_images=found.tag_images,
-        max_pixels=found.max_pixels,
-    )
+    played = [name.strip() for name in flags.play.split(",")]
+    counts = write_rehearsal(flags.out, config, played, flags.config)
     for name, count in counts.items():
         print(f"{name}: {count} pictures")
+    written = flags.out / CONFIG_FILE
     print(
         f"Written: {flags.out}. Train and score with\n"
-        "  keras-wsss train --phase decoder --config CONFIG \\\n"
-        f"    --flagfile={flags.out / FLAGS_FILE} --workdir DECODER\n"
-        "  keras-wsss train --phase transfer --config CONFIG \\\n"
-        f"    --flagfile={flags.out / FLAGS_FILE} --init_from DECODER "
-        "--workdir RUN\n"
+        f"  keras-wsss train --phase decoder --config {written} \\\n"
+        "    --workdir DECODER\n"
+        f"  keras-wsss train --phase transfer --config {written} \\\n"
+        "    --init_from DECODER --workdir RUN\n"
         "  keras-wsss evaluate --workdir RUN"
     )
     return 0

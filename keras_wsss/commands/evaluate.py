@@ -7,12 +7,11 @@ the tagged pictures that the run held out of training.
 """
 
 import sys
+from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from keras_wsss.commands.cli import (
-    check_loaded,
     define_checkpoint,
     define_max_pixels,
     define_quality,
@@ -20,15 +19,16 @@ from keras_wsss.commands.cli import (
     say,
     start_computing,
 )
+from keras_wsss.commands.config_flag import define_config
+from keras_wsss.config_files import load_run_config
+from keras_wsss.errors import ConfigError
 
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder of a training.", required=True
 )
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "File in configs/ whose group `inference` replaces the run's; its fields "
-    "can be overridden: --config.inference.tag_threshold=0.5.",
+CONFIG = define_config(
+    "Config whose group `inference` replaces the run's; its fields alone can "
+    "be overridden: --config.inference.tag_threshold=0.5."
 )
 OUT = flags.DEFINE_string(
     "out", None, "Where results go; WORKDIR/evaluation if not given."
@@ -77,12 +77,19 @@ def run(argv: list[str]) -> int:
     from keras_wsss.evaluation.run import evaluate_run
 
     no_arguments(argv)
-    if CONFIG.value is not None:
-        check_loaded(CONFIG.value)
+    others = [n for n in CONFIG.overrides() if not n.startswith("inference.")]
+    if others:
+        raise ConfigError(
+            f"--config.{others[0]} is a matter of training; here only "
+            "--config.inference.* can be overridden."
+        )
+    config = None
+    if CONFIG.given:
+        config = CONFIG.load(load_run_config(Path(WORKDIR.value)))
     evaluate_run(
         WORKDIR.value,
         out=OUT.value,
-        config=CONFIG.value,
+        config=config,
         checkpoint=CHECKPOINT.value,
         eval_root=EVAL_ROOT.value,
         eval_set=EVAL_SET.value,

@@ -1,5 +1,6 @@
 """`keras-wsss COMMAND ...`: finds the command and runs it under its name."""
 
+import dataclasses
 import difflib
 import importlib
 import sys
@@ -66,12 +67,12 @@ def run_script(command: str) -> NoReturn:
 
 def _own(module: ModuleType, name: str) -> None:
     """Makes the flags of a command appear in its --help."""
-    holders = vars(module).values()
-    groups = [vars(h).values() for h in holders if hasattr(h, "given")]
-    for holder in (*holders, *(h for group in groups for h in group)):
-        if isinstance(holder, flags.FlagHolder):
-            flag = flags.FLAGS[holder.name]
-            flags.FLAGS.register_key_flag_for_module(name, flag)
+    for value in vars(module).values():
+        own = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        for holder in vars(value).values() if own else (value,):
+            if isinstance(holder, flags.FlagHolder):
+                flag = flags.FLAGS[holder.name]
+                flags.FLAGS.register_key_flag_for_module(name, flag)
 
 
 def _without_command(first: str) -> int:

@@ -6,30 +6,27 @@ Repeating the command resumes an interrupted run.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
-from keras_wsss.commands.cli import (
-    check_loaded,
-    define_max_pixels,
-    no_arguments,
-    say,
-)
+from keras_wsss.commands.cli import define_max_pixels, no_arguments, say
+from keras_wsss.commands.config_flag import define_config
 from keras_wsss.quiet_start import load_tensorflow
+from keras_wsss.systems import get_phase, phase_table
+from keras_wsss.systems.problems import validate
 
+_TABLE = phase_table()
 PHASE = flags.DEFINE_enum(
     "phase",
     None,
-    ["decoder", "transfer", "attention", "joint"],
-    "What to train: 'decoder' on pictures with masks, then 'transfer' to the "
-    "categories that have tags only; or 'attention', then 'transfer', as "
-    "published; or 'joint', the prior system, from tags alone.",
+    [phase.name for _, phase in _TABLE],
+    "What to train: "
+    + "; ".join(
+        f"'{phase.name}' {phase.about} ({system.name})"
+        for system, phase in _TABLE
+    )
+    + ".",
     required=True,
 )
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "File in configs/. Any field can be overridden: --config.train.seed=1.",
-)
+CONFIG = define_config("What the run computes.")
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
@@ -84,21 +81,14 @@ MAX_PIXELS = define_max_pixels()
 def run(argv: list[str]) -> int:
     """Parsed flags in, a run folder out; user errors are raised."""
     no_arguments(argv)
-    config = CONFIG.value
-    check_loaded(config)
+    config = CONFIG.load().replace(_of_other_flags())
+    get_phase(PHASE.value, INIT_FROM.value, config.system)
+    validate(config, PHASE.value, INIT_FROM.value)
     # It takes seconds; what is above need not wait for it.
     load_tensorflow()
     from keras_wsss.training.run import train
     from keras_wsss.training.workers import Timeouts
 
-    if ENCODER_WEIGHTS.value is not None:
-        config.model.encoder_weights = ENCODER_WEIGHTS.value
-    if FEATURE_CACHE.value is not None:
-        config.feature_cache = FEATURE_CACHE.value
-    if SKIP_BAD_IMAGES.value:
-        config.data.skip_bad_images = True
-    if MAX_PIXELS.value is not None:
-        config.data.max_pixels = MAX_PIXELS.value
     results = train(
         config,
         PHASE.value,
@@ -112,3 +102,14 @@ def run(argv: list[str]) -> int:
         minutes = results["minutes"]
         print(f"Done: {WORKDIR.value}/results.json, {minutes:.1f} minutes.")
     return 0
+
+
+def _of_other_flags() -> dict:
+    """Fields of the config that have flags of their own."""
+    given = {
+        "model.encoder_weights": ENCODER_WEIGHTS.value,
+        "cache.folder": FEATURE_CACHE.value,
+        "data.skip_bad_images": SKIP_BAD_IMAGES.value or None,
+        "data.max_pixels": MAX_PIXELS.value,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_wsss.categories import IGNORE, Split
+from keras_wsss.config import Config, split_of
+from keras_wsss.config_files import load_config, yaml_text
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import HEADER, UNKNOWN, read_tags
 from keras_wsss.data.formats.voc import write_classes
@@ -24,38 +26,31 @@ from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_folder, write_text
 
-FLAGS_FILE = "flags.txt"
+CONFIG_FILE = "config.yaml"
 # A smaller share of a picture is not what a person would tag it with.
 _MIN_SHARE = 0.01
 
 
 def write_rehearsal(
     out: Path,
-    split: Split,
+    config: Config,
     played: Sequence[str],
-    *,
-    coco_annotations: Path,
-    coco_images: Path,
-    tags: Path,
-    tag_images: Path,
-    max_pixels: int,
+    base: str | None = None,
 ) -> dict[str, int]:
-    """Writes the data of a rehearsal and the flags that train with them.
+    """Writes the data of a rehearsal and the config that trains with them.
 
     `out` gets, in VOC layout, the true target pictures with their tags and
     the source pictures of the played categories with tags; their masks, of
-    the played categories only, are in the image set "val". FLAGS_FILE holds
-    the flags for train.py: `train.py --flagfile=OUT/flags.txt ...`.
+    the played categories only, are in the image set "val". CONFIG_FILE has
+    another split and these data: `train.py --config OUT/config.yaml ...`.
 
     Args:
         out: folder to make.
-        split: the split whose transfer is rehearsed.
+        config: its transfer is rehearsed, with its source pictures and its
+            tagged target pictures.
         played: names of source categories.
-        coco_annotations: the source pictures' annotations.
-        coco_images: their folder.
-        tags: the target pictures' tags file.
-        tag_images: their folder.
-        max_pixels: largest width times height of a picture.
+        base: what `load_config` gives most of `config` for; the defaults if
+            not given.
 
     Returns:
         Pictures of each played category.
@@ -64,6 +59,7 @@ def write_rehearsal(
         ConfigError: `out` exists, or a name is no source category.
         DataError: data that cannot be used, or a category without picture.
     """
+    split, data = split_of(config), config.data
     if out.exists():
         raise ConfigError(f"{out} exists already; give another --out.")
     unknown = [name for name in played if split.find(name) is None]
@@ -77,9 +73,17 @@ def write_rehearsal(
             f"of split '{split.name}': {', '.join(split.source)}."
         )
     source = read_coco(
-        coco_annotations, coco_images, split, max_pixels=max_pixels
+        data.source_annotations,
+        data.source_images,
+        split,
+        max_pixels=data.max_pixels,
     )
-    target = read_tags(tags, tag_images, split)
+    target = read_tags(
+        data.target_tags,
+        data.target_images,
+        split,
+        complete=data.tags_complete,
+    )
     counts = dict.fromkeys((split.name_of(i) for i in ids), 0)
     rows, names = [], []
     with atomic_folder(out) as folder:
@@ -100,11 +104,12 @@ def write_rehearsal(
             for label in labels:
                 counts[label] += 1
         _write_lists(folder, rows, names, list(counts))
-        write_text(folder / FLAGS_FILE, _flags(out, split, list(counts)))
+        text = _config_text(out, config, list(counts), base)
+        write_text(folder / CONFIG_FILE, text)
         missing = [name for name, count in counts.items() if not count]
         if missing:
             raise DataError(
-                f"{coco_annotations}: no picture shows enough of "
+                f"{data.source_annotations}: no picture shows enough of "
                 f"{', '.join(missing)}; let other categories play."
             )
     return counts
@@ -173,20 +178,41 @@ def _write_lists(folder: Path, rows, names, classes) -> None:
     write_classes(folder, classes)
 
 
-def _flags(out: Path, split: Split, played: Sequence[str]) -> str:
-    groups = {
-        "source": tuple(n for n in split.source if n not in played),
-        "target": (*split.target, *played),
-        "scored": tuple(played),
-        "aliases": tuple(f"{a}={name}" for a, name in split.aliases.items()),
-    }
-    lines = [f"--config.split.name=rehearsal of {split.name}"]
-    lines += [
-        f"--config.split.{key}={value!r}" for key, value in groups.items()
-    ]
-    lines += [
-        f"--config.data.target_tags={out / 'train_tags.csv'}",
-        f"--config.data.target_images={out / 'JPEGImages'}",
-        f"--config.data.eval_root={out}",
-    ]
-    return "".join(f"{line}\n" for line in lines)
+def _config_text(
+    out: Path, config: Config, played: Sequence[str], base: str | None
+) -> str:
+    """The rehearsal's config: its base, and what differs from it."""
+    split, data = split_of(config), config.data
+    out = out.resolve()
+    changed = config.replace(
+        {
+            "name": f"{config.name}_rehearsal",
+            "split": {
+                "name": f"rehearsal of {split.name}",
+                "source": [n for n in split.source if n not in played],
+                "target": [*split.target, *played],
+                "scored": list(played),
+                "aliases": [f"{a}={n}" for a, n in split.aliases.items()],
+            },
+            # From whatever folder it is used.
+            "data": {
+                "source_annotations": Path(data.source_annotations).resolve(),
+                "source_images": Path(data.source_images).resolve(),
+                "target_tags": out / "train_tags.csv",
+                "target_images": out / "JPEGImages",
+                "target_masks": "",
+                "eval_root": out,
+                "eval_set": "val",
+                "eval_masks": "SegmentationClass",
+                # They may show what is scored here.
+                "eval_negatives": "",
+            },
+        }
+    )
+    start = load_config(base) if base else Config()
+    if base and Path(base).is_file():
+        base = os.fspath(Path(base).resolve())
+    return (
+        f"# A rehearsal: {', '.join(played)} play target.\n"
+        f"{yaml_text(changed, start, base)}"
+    )

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_wsss.categories import IGNORE, Split, palette
+from keras_wsss.config import DataConfig
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
-from keras_wsss.data.locations import Locations
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path
@@ -36,7 +36,8 @@ class Part:
 
 def write_contact_sheet(
     path: str | Path,
-    locations: Locations,
+    data: DataConfig,
+    split: Split,
     *,
     count: int = 12,
     columns: int = 6,
@@ -50,7 +51,8 @@ def write_contact_sheet(
 
     Args:
         path: PNG file to write.
-        locations: the data; absent parts are left out.
+        data: what to draw; parts without a location are left out.
+        split: categories to use.
         count: pictures of each part.
         columns: pictures in a row.
         seed: choice of the pictures.
@@ -63,9 +65,9 @@ def write_contact_sheet(
         raise ConfigError("--count and --columns must be positive.")
     parts = [
         _chosen(heading, records, count, seed)
-        for heading, records in _read(locations)
+        for heading, records in _read(data, split)
     ]
-    sheet = contact_sheet(parts, locations.split, columns, locations.max_pixels)
+    sheet = contact_sheet(parts, split, columns, data.max_pixels)
     with atomic_path(path) as temporary:
         Image.fromarray(sheet).save(temporary, format="PNG")
 
@@ -136,31 +138,29 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.rint(result).astype(np.uint8)
 
 
-def _read(locations: Locations) -> list[tuple[str, Sequence[Record]]]:
+def _read(data: DataConfig, split: Split) -> list[tuple[str, Sequence[Record]]]:
     found = []
-    if locations.coco_annotations:
+    if data.source_annotations:
         dataset = read_coco(
-            locations.coco_annotations,
-            locations.coco_images,
-            locations.split,
+            data.source_annotations,
+            data.source_images,
+            split,
             min_pixels=0,
-            max_pixels=locations.max_pixels,
+            max_pixels=data.max_pixels,
         )
         found.append(("source (masks)", dataset.records))
-    if locations.tags:
-        dataset = read_tags(
-            locations.tags, locations.tag_images, locations.split
-        )
+    if data.target_tags:
+        dataset = read_tags(data.target_tags, data.target_images, split)
         found.append(("target (tags only)", dataset.records))
-    if locations.voc_root:
+    if data.eval_root:
         dataset = read_voc(
-            locations.voc_root,
-            locations.image_set,
-            locations.split,
-            masks=locations.masks,
-            max_pixels=locations.max_pixels,
+            data.eval_root,
+            data.eval_set,
+            split,
+            masks=data.eval_masks,
+            max_pixels=data.max_pixels,
         )
-        found.append((f"evaluation ({locations.image_set})", dataset.records))
+        found.append((f"evaluation ({data.eval_set})", dataset.records))
     return found
 
 

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
+from keras_wsss.config import DataConfig
 from keras_wsss.data.formats import coco, tags, voc
 from keras_wsss.data.formats.coco_json import (
     CocoFile,
@@ -19,7 +19,6 @@ from keras_wsss.data.formats.coco_json import (
     read_coco_file,
 )
 from keras_wsss.data.images import find_image, read_image
-from keras_wsss.data.locations import Locations
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
 from keras_wsss.data.problems import Counts, Findings, Problem, Report, closest
 from keras_wsss.data.records import Dataset, Record
@@ -34,53 +33,42 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def verify(
-    locations: Locations,
-    *,
-    exclude_images_with_target: bool = False,
-    min_pixels: int = 1,
-) -> Findings:
+def verify(data: DataConfig, split: Split) -> Findings:
     """Reads all data as training and evaluation would, without stopping.
 
     Every picture is decoded, every mask painted or read. What cannot be read
     is not counted.
 
     Args:
-        locations: what to check; absent parts are left out.
-        exclude_images_with_target: count source pictures as training does
-            with this field of the config.
-        min_pixels: the same.
+        data: what to check; parts without a location are left out. Source
+            pictures are counted as training does with these fields.
+        split: categories to use.
 
     Returns:
         Counts of each part and every problem.
     """
-    findings = Findings(locations.split.name)
+    findings = Findings(split.name)
     train: dict[str, list[Path]] = {}
     validation: list[Path] = []
-    verify_source = functools.partial(
-        _verify_source,
-        exclude_images_with_target=exclude_images_with_target,
-        min_pixels=min_pixels,
-    )
     parts = (
-        ("source", locations.coco_annotations, verify_source),
-        ("target", locations.tags, _verify_target),
-        ("evaluation", locations.voc_root, _verify_evaluation),
+        ("source", data.source_annotations, _verify_source),
+        ("target", data.target_tags, _verify_target),
+        ("evaluation", data.eval_root, _verify_evaluation),
     )
     for name, given, check in parts:
-        if given is None:
+        if not given:
             continue
         counts = findings.counts[name] = Counts()
         found: list[Problem] = []
         try:
-            paths = check(locations, counts, _limited(found))
+            paths = check(data, split, counts, _limited(found))
         except DataError as error:
             # The whole file is unusable; the other parts are still checked.
             found.append(_unreadable("unreadable file", error))
             continue
         except _TooMany:
             text = f"only the first {MAX_PROBLEMS} problems of it are listed"
-            found.append(Problem("unchecked rest", str(given), "", text))
+            found.append(Problem("unchecked rest", given, "", text))
             continue
         finally:
             findings.problems.extend(found)
@@ -112,14 +100,21 @@ def _limited(problems: list[Problem]) -> Report:
 
 
 def _verify_source(
-    locations: Locations, counts: Counts, report: Report, **options
+    data: DataConfig, split: Split, counts: Counts, report: Report
 ) -> list[Path]:
     file = read_coco_file(
-        locations.coco_annotations, report, locations.max_pixels
+        Path(data.source_annotations), report, data.max_pixels
     )
-    folder, split = locations.coco_images, locations.split
+    folder = Path(data.source_images)
     dataset = coco.coco_records(
-        file, folder, split, report, skip_missing=True, **options
+        file,
+        folder,
+        split,
+        report,
+        exclude_images_with_target=data.exclude_images_with_target,
+        min_pixels=data.min_pixels,
+        skip_missing=True,
+        negatives=data.source_negatives,
     )
     unknown = sorted(
         name for name in file.categories.values() if split.find(name) is None
@@ -130,7 +125,7 @@ def _verify_source(
             f"in masks: {', '.join(unknown)}"
         )
     problems = _in_threads(
-        lambda image: _coco_image_problem(file, folder, image, locations),
+        lambda image: _coco_image_problem(file, folder, image, data),
         file.images,
         "checking source pictures",
     )
@@ -145,7 +140,7 @@ def _verify_source(
     _note_unseen(counts, split.source, file.categories.values())
     _note_unlisted(counts, split, file)
     both = _pictures_of_both(file, split)
-    if both and not options["exclude_images_with_target"]:
+    if both and not data.exclude_images_with_target:
         counts.notes.append(
             f"{both} pictures show a target category too; training leaves "
             "them out unless config.data.exclude_images_with_target is False"
@@ -160,13 +155,13 @@ def _verify_source(
 
 
 def _coco_image_problem(
-    file: CocoFile, folder: Path, image: CocoImage, locations: Locations
+    file: CocoFile, folder: Path, image: CocoImage, data: DataConfig
 ) -> Problem | None:
     path = folder / image.file_name
     if not path.is_file():
         return coco.missing_image(file, folder, image)
     try:
-        height, width = read_image(path, locations.max_pixels).shape[:2]
+        height, width = read_image(path, data.max_pixels).shape[:2]
     except DataError as error:
         return _unreadable("unreadable image", error)
     return _size_problem(
@@ -178,15 +173,17 @@ def _coco_image_problem(
 
 
 def _verify_target(
-    locations: Locations, counts: Counts, report: Report
+    data: DataConfig, split: Split, counts: Counts, report: Report
 ) -> list[Path]:
-    path, folder = locations.tags, locations.tag_images
-    lines = list(tags.read_tag_lines(path, locations.split, report))
-    dataset = tags.tag_records(path, lines, folder, locations.split, report)
+    path, folder = Path(data.target_tags), Path(data.target_images)
+    lines = list(tags.read_tag_lines(path, split, report))
+    dataset = tags.tag_records(
+        path, lines, folder, split, report, complete=data.tags_complete
+    )
     found = [find_image(folder, line.image) for line in lines]
     images = list(dict.fromkeys(image for image in found if image))
     problems = _in_threads(
-        lambda image: _image_problem(image, locations),
+        lambda image: _image_problem(image, data),
         images,
         "checking target pictures",
     )
@@ -197,13 +194,13 @@ def _verify_target(
         else:
             report(problem)
     dataset = _with(good, dataset)
-    _count(counts, dataset, locations.split)
+    _count(counts, dataset, split)
     if empty := sum(not record.labels for record in dataset.records):
         counts.notes.append(
             f"{empty} of them without any target category: they teach the "
             "tagger what is absent"
         )
-    _note_unseen(counts, locations.split.target, ())
+    _note_unseen(counts, split.target, ())
     return images
 
 
@@ -220,22 +217,22 @@ def _with(images: Sequence[Path], dataset: Dataset) -> Dataset:
     )
 
 
-def _image_problem(path: Path, locations: Locations) -> Problem | None:
+def _image_problem(path: Path, data: DataConfig) -> Problem | None:
     try:
-        read_image(path, locations.max_pixels)
+        read_image(path, data.max_pixels)
     except DataError as error:
         return _unreadable("unreadable image", error)
     return None
 
 
 def _verify_evaluation(
-    locations: Locations, counts: Counts, report: Report
+    data: DataConfig, split: Split, counts: Counts, report: Report
 ) -> list[Path]:
-    root, split = locations.voc_root, locations.split
+    root = Path(data.eval_root)
     ids = voc.index_ids(root, split)
-    names = list(voc.read_image_set(root, locations.image_set, report))
+    names = list(voc.read_image_set(root, data.eval_set, report))
     checked = _in_threads(
-        lambda item: _check_pair(locations, ids, *item),
+        lambda item: _check_pair(data, ids, *item),
         names,
         "checking evaluation pictures",
     )
@@ -270,26 +267,24 @@ def _verify_evaluation(
 
 
 def _check_pair(
-    locations: Locations, ids: tuple[int, ...], line: int, name: str
+    data: DataConfig, ids: tuple[int, ...], line: int, name: str
 ) -> tuple[Path | None, np.ndarray, list[Problem]]:
     """(picture, pixels of each id, problems) of one evaluation picture."""
-    root = locations.voc_root
+    root = Path(data.eval_root)
     problems: list[Problem] = []
     histogram = _no_pixels()
     size = None
     image = find_image(root / "JPEGImages", name)
     if image is None:
-        problems.append(
-            voc.missing_image(root, locations.image_set, line, name)
-        )
+        problems.append(voc.missing_image(root, data.eval_set, line, name))
     else:
         try:
-            size = read_image(image, locations.max_pixels).shape[1::-1]
+            size = read_image(image, data.max_pixels).shape[1::-1]
         except DataError as error:
             problems.append(_unreadable("unreadable image", error))
-    path = root / locations.masks / f"{name}.png"
+    path = root / data.eval_masks / f"{name}.png"
     try:
-        mask = read_palette_mask(path, locations.max_pixels)
+        mask = read_palette_mask(path, data.max_pixels)
     except DataError as error:
         problems.append(_unreadable("unreadable mask", error))
         return image, histogram, problems

@@ -1,19 +1,26 @@
-"""What systems, data and the feature cache ask of an encoder."""
+"""What systems, data and the feature cache ask of an encoder.
+
+What it says of itself (stride, channels, ...) needs no TensorFlow, so that a
+config is checked without waiting for it.
+"""
+
+from __future__ import annotations
 
 import abc
 import dataclasses
 import hashlib
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_wsss.data import preprocess
 from keras_wsss.data.views import CAFFE, PixelScale, ViewSpec
 from keras_wsss.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +140,8 @@ class Encoder(abc.ABC):
 
     def preprocess(self, image: tf.Tensor) -> tf.Tensor:
         """From RGB grey levels [..., 3], 0 to 255, to float32 input."""
+        from keras_wsss.data import preprocess
+
         return preprocess.to_encoder_input(image, self.pixels)
 
     def check_size(self, image_size: int | None) -> None:

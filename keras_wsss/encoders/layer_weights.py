@@ -1,14 +1,19 @@
 """Weights files by layer name: HDF5 of Keras 3 or older, read and written."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import h5py
-import keras
 import numpy as np
 
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
 
 
 def read_layer_weights(

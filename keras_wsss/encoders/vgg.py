@@ -1,15 +1,19 @@
 """The frozen VGG encoders: features, and the switches of four pools."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from keras_wsss.encoders.encoder import Block, Encoder, Level
 from keras_wsss.encoders.layer_weights import assign_by_name, read_layer_weights
 from keras_wsss.errors import ConfigError
-from keras_wsss.layers.pooling import MaxPoolingWithSwitches
+
+if TYPE_CHECKING:
+    import keras
 
 ENCODER_WEIGHTS_VARIABLE = "KERAS_WSSS_VGG16"
 
@@ -60,6 +64,10 @@ class Vgg(Encoder):
 
     def build(self, image_size: int | None = None) -> keras.Model:
         """Builds it without weights; see `Encoder.build`."""
+        import keras
+
+        from keras_wsss.layers.pooling import MaxPoolingWithSwitches
+
         self.check_size(image_size)
         inputs = keras.Input((image_size, image_size, 3), name="image")
         x, switches = inputs, []
@@ -195,6 +203,8 @@ VGG_SMALL = Vgg(
 
 def _downloaded_vgg16() -> dict[str, list[np.ndarray]]:
     """ImageNet weights of `keras.applications`, by layer name."""
+    import keras
+
     try:
         published = keras.applications.VGG16(
             include_top=False, weights="imagenet"

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_wsss.data.formats.voc import read_voc
+from keras_wsss.config import to_json
+from keras_wsss.data.formats import read_evaluation
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.negatives import (
@@ -92,14 +93,10 @@ def evaluate_run(
     out = Path(out or workdir / "evaluation")
     out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
     album = Album(predictor.split) if page else None
-    if root := eval_root or data.eval_root:
-        dataset = read_voc(
-            root,
-            eval_set or data.eval_set,
-            predictor.split,
-            masks=data.eval_masks,
-            max_pixels=data.max_pixels,
-        )
+    places = {"eval_root": eval_root, "eval_set": eval_set}
+    data = data.replace({k: str(v) for k, v in places.items() if v})
+    if data.eval_root:
+        dataset = read_evaluation(data, predictor.split)
         results = evaluate(
             predictor,
             dataset.records[:limit],
@@ -117,7 +114,7 @@ def evaluate_run(
         {name: pictures[:limit] for name, pictures in without.items()},
         choose_quality(predictor.steps, **quality),
     )
-    results["inference"] = predictor.config.inference.to_dict()
+    results["inference"] = to_json(predictor.config.inference)
     results["rule"] = predictor.steps.rule.to_dict()
     results["checkpoint"] = checkpoint
     write_json(out / "results.json", results)

@@ -8,20 +8,22 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import Split
-from keras_wsss.config import check_values, load_config, split_of
+from keras_wsss.config import split_of
+from keras_wsss.config_fields import range_problems
+from keras_wsss.config_files import load_run_config
 from keras_wsss.data.images import largest_side, read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.one_picture import Encoded, OnePicture, Prediction
 from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
 from keras_wsss.run_folder import (
     CHECKPOINT_FOLDERS,
-    CONFIG_FILE,
     load_run_encoder,
     load_trained_parts,
     read_tag_rule,
 )
 from keras_wsss.systems import get_system
 from keras_wsss.systems.network import Network
+from keras_wsss.systems.problems import raise_problems
 from keras_wsss.systems.quality import (
     RAW,
     Quality,
@@ -163,12 +165,14 @@ class Predictor:
             DataError: damaged weights.
         """
         workdir = Path(workdir)
-        config = load_config(workdir / CONFIG_FILE)
+        config = load_run_config(workdir)
         if settings is not None:
-            config.inference = settings.inference
-            check_values(config)
+            config = config.replace({"inference": settings.inference})
+            raise_problems(
+                range_problems(config.inference, "config.inference.")
+            )
         if max_pixels is not None:
-            config.data.max_pixels = max_pixels
+            config = config.replace({"data.max_pixels": max_pixels})
         split = split_of(config)
         net = get_system(config.system).build(config, split)
         load_run_encoder(net, workdir)

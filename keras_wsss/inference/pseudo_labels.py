@@ -105,14 +105,14 @@ def pseudo_labels(
         config.inference.pseudo_margin,
     )
     if feature_cache is not None:
-        config.feature_cache = feature_cache
+        config = config.replace({"cache.folder": feature_cache})
     cache = None
-    if config.feature_cache and not predictor.net.frozen_parts:
+    if config.cache.folder and not predictor.net.frozen_parts:
         raise ConfigError(
             "--feature_cache: this run has no frozen encoder, so nothing can "
             "be kept of it; give --feature_cache=''."
         )
-    if config.feature_cache:
+    if config.cache.folder:
         cache = build_cache(
             config,
             records,
@@ -124,7 +124,7 @@ def pseudo_labels(
     made_by = {
         "weights": weights_digest(workdir, CHECKPOINT_FOLDERS[checkpoint]),
         **settings.to_dict(),
-        "inference": to_json(config)["inference"],
+        "inference": to_json(config.inference),
     }
     return write_pseudo_labels(
         predictor,

@@ -34,7 +34,7 @@ def make_stream(
     """
     settings, split = job.settings, job.data.split
     source = domain == "source"
-    size = settings.source_pairs if source else settings.target_pairs
+    size = settings.source_pictures if source else settings.target_pictures
     if not size:
         return None
     sampler = PairSampler(

@@ -205,7 +205,7 @@ def build_cache(
     With several workers it is complete when all of them are done.
 
     Args:
-        config: `feature_cache` is set.
+        config: `cache.folder` is set.
         records: pictures.
         encoder: see `FeatureCache`.
         switches: pools whose switches are kept, in any order.
@@ -214,10 +214,10 @@ def build_cache(
         shard: (index, count) of this worker, which builds its share.
     """
     cache = FeatureCache(
-        config.feature_cache,
+        config.cache.folder,
         encoder,
         get_system(config.system).views(config),
-        crops=config.cache_windows - 1,
+        crops=config.cache.windows - 1,
         seed=0,
         switches=tuple(sorted(switches)),
         pictures=pictures,

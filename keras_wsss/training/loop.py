@@ -20,7 +20,7 @@ from keras_wsss.checkpoints import (
     read_meta,
     save_checkpoint,
 )
-from keras_wsss.config import PhaseSettings
+from keras_wsss.config import PhaseConfig
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import make_batches
 from keras_wsss.errors import ConfigError, Terminated, UserError
@@ -34,16 +34,16 @@ from keras_wsss.systems.network import (
     read_arrays,
 )
 from keras_wsss.systems.system import Parts
+from keras_wsss.training.claim import binding_differences
 from keras_wsss.training.devices import share
 from keras_wsss.training.heldout_tags import SHOWN, HeldOutTags
-from keras_wsss.training.identity import binding_differences
 from keras_wsss.training.summaries import Watch, event_errors
 from keras_wsss.training.workers import Workers
 
 _POWER = 0.9  # of DeepLab's "poly" policy
 
 
-def learning_rate(settings: PhaseSettings, step: int) -> float:
+def learning_rate(settings: PhaseConfig, step: int) -> float:
     """The learning rate of update `step` (from 0).
 
     Constant during the warm-up; after it half a cosine, or a polynomial with
@@ -132,7 +132,7 @@ class Loop:
     net: Network
     optimizer: keras.optimizers.Optimizer
     parts: Parts
-    settings: PhaseSettings
+    settings: PhaseConfig
     workers: Workers
     heldout_tags: HeldOutTags
     folder: Path

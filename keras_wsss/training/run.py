@@ -14,14 +14,12 @@ from keras_wsss.checkpoints import (
     list_checkpoints,
     save_checkpoint,
 )
-from keras_wsss.config import PhaseSettings, check_values, to_json
+from keras_wsss.config import Config, to_json
 from keras_wsss.devices import announce_devices, computing_devices
-from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
     check_masks_will_be_learned,
     count_mask_updates,
-    own_mask_updates,
 )
 from keras_wsss.run_folder import (
     BEST,
@@ -36,6 +34,7 @@ from keras_wsss.run_folder import (
 )
 from keras_wsss.systems import get_phase, get_system
 from keras_wsss.systems.network import Network, named_variables, read_arrays
+from keras_wsss.systems.problems import own_mask_updates, validate
 from keras_wsss.systems.system import (
     Job,
     Parts,
@@ -45,8 +44,10 @@ from keras_wsss.systems.system import (
 )
 from keras_wsss.training.claim import (
     check_folder,
+    check_pictures,
     claim_folder,
     differing_fields,
+    pictures_of,
 )
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
@@ -69,7 +70,7 @@ from keras_wsss.versions import library_versions
 
 
 def train(
-    config,
+    config: Config,
     phase_name: str,
     workdir: str | Path,
     init_from: str | Path | None = None,
@@ -80,7 +81,7 @@ def train(
     """Trains one phase, or goes on where an interrupted run stopped.
 
     Args:
-        config: see `keras_wsss.config.default_config`.
+        config: see `keras_wsss.config.Config`.
         phase_name: a name of the phase table.
         workdir: run folder; gets config.json, about.json (counts of the
             data, versions, devices of the chief), checkpoints, TensorBoard
@@ -103,9 +104,9 @@ def train(
     start = time.perf_counter()
     workdir = Path(workdir)
     start_run = str(init_from) if init_from else None
-    check_values(config)
     phase = get_phase(phase_name, start_run, config.system)
-    settings = _settings(config, phase)
+    validate(config, phase.name, start_run)
+    settings = config.phases[phase.name]
     cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
     if cluster.index:
         report = _silent
@@ -156,15 +157,15 @@ def _prepare(
     """Records, and a network with the weights that it starts from."""
     data = read_training_data(
         config,
-        with_target=settings.target_pairs > 0,
+        with_target=settings.target_pictures > 0,
         with_source=phase.source,
     )
+    check_pictures(workdir, data, config)
     _report_ignored(config, data, report)
     strategy = workers.strategy
-    for field in ("source_pairs", "target_pairs"):
-        check_divisible(
-            strategy, getattr(settings, field), f"{phase.name}.{field}"
-        )
+    for field in ("source_pictures", "target_pictures"):
+        name = f"phases.{phase.name}.{field}"
+        check_divisible(strategy, settings[field], name)
     workers.same(
         "a configuration or list of pictures",
         repr((phase.name, to_json(config), _named(data))),
@@ -182,6 +183,7 @@ def _prepare(
         )
     about = {
         "data": data.counts,
+        "pictures": pictures_of(data, config),
         "versions": library_versions(),
         "devices": computing_devices(workers.local_replicas),
     }
@@ -212,7 +214,7 @@ def _prepare(
         optimizer,
         strategy,
         workers.is_chief,
-        encodings if config.feature_cache and net.frozen_parts else None,
+        encodings if config.cache.folder and net.frozen_parts else None,
     )
 
 
@@ -348,17 +350,6 @@ def _figures(job: Job, parts: Parts, workers: Workers, seconds: float) -> dict:
         "minutes": seconds / 60,
         "peak_memory_gb": peak / 1e6,
     }
-
-
-def _settings(config, phase: Phase) -> PhaseSettings:
-    settings = PhaseSettings(**config[phase.name].to_dict())
-    # "decoder" may use target tags too, when its config asks for it.
-    if phase.target and not settings.target_pairs:
-        raise ConfigError(
-            f"config.{phase.name}.target_pairs is 0, but --phase {phase.name} "
-            "learns from target tags; give it a positive number."
-        )
-    return settings
 
 
 def _load_first_weights(

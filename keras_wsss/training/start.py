@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_wsss.categories import Split, same_categories
-from keras_wsss.config import load_config, split_of
-from keras_wsss.run_folder import CONFIG_FILE, read_trained_arrays
+from keras_wsss.config import split_of
+from keras_wsss.config_files import load_run_config
+from keras_wsss.run_folder import read_trained_arrays
 from keras_wsss.systems import get_system
 from keras_wsss.systems.category_axes import carry_over
 from keras_wsss.systems.network import (
@@ -73,7 +74,7 @@ def load_start(
             category of several.
         DataError: damaged, or of another network.
     """
-    run_config = load_config(run / CONFIG_FILE)
+    run_config = load_run_config(run)
     run_split = split_of(run_config)
     axes_of = get_system(config.system).category_axes
     there, here = axes_of(run_config, run_split), axes_of(config, split)

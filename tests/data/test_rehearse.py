@@ -5,11 +5,12 @@ import csv
 import numpy as np
 import pytest
 from small_data import annotation, box, document, write_coco, write_tags
-from tiny import run_script, tiny_config
+from tiny import ENCODER_WEIGHTS, REPOSITORY, run_script, tiny_config
 
 from keras_wsss.categories import SHAPES_SOURCE, get_split
 from keras_wsss.commands.data import main
 from keras_wsss.config import split_of
+from keras_wsss.config_files import load_run_config
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError, DataError
@@ -91,26 +92,40 @@ def test_what_cannot_play_is_named(flags, tmp_path, play, error, text):
     assert not (tmp_path / "out").exists()
 
 
-def test_training_takes_the_flags(shapes_dir, tmp_path):
+def test_training_takes_the_config(shapes_dir, tmp_path, monkeypatch):
+    """That of the run, with another split and data; paths work anywhere."""
+    monkeypatch.setenv("KERAS_WSSS_TINY", str(shapes_dir.relative_to("/")))
+    monkeypatch.chdir("/")
+    base = str(REPOSITORY / "tests" / "tiny.py")
     out = tmp_path / "rehearsal"
-    config = tiny_config(shapes_dir)
     assert not main(
         [
-            "rehearse", "--split", "shapes", "--play", ",".join(PLAYED),
-            "--coco_annotations", config.data.source_annotations,
-            "--coco_images", config.data.source_images,
-            "--tags", config.data.target_tags,
-            "--tag_images", config.data.target_images, "--out", str(out),
+            "rehearse", "--config", base, "--play", ",".join(PLAYED),
+            "--out", str(out.relative_to("/")),
+            "--config.data.heldout=0.3",
         ]
     )  # fmt: skip
     done = run_script(
-        "train.py", "--phase=attention", "--config=tests/tiny.py",
-        f"--flagfile={out}/flags.txt", f"--workdir={tmp_path}/run",
-        "--config.attention.steps=1", data=shapes_dir,
+        "train.py", "--phase=attention", f"--config={out}/config.yaml",
+        f"--workdir={tmp_path}/run", "--config.attention.steps=1",
+        f"--encoder_weights={shapes_dir}/{ENCODER_WEIGHTS}",
+        data="nowhere",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    from keras_wsss.config import load_config
-
-    split = split_of(load_config(tmp_path / "run" / "config.json"))
+    config = load_run_config(tmp_path / "run")
+    split = split_of(config)
     assert split.scored == tuple(sorted(PLAYED, key=split.id_of))
     assert not set(PLAYED) & set(split.source)
+    assert config.data.heldout == 0.3
+    assert config.data.source_images == str(shapes_dir / "source" / "images")
+    assert config.data.eval_root == str(out)
+    assert (
+        config.model
+        == tiny_config("")
+        .replace({"model.encoder_weights": config.model.encoder_weights})
+        .model
+    )
+    # verify and show take the same files.
+    assert main(["verify", "--config", base]) == 0
+    sheet = ["--out", str(tmp_path / "sheet.png")]
+    assert main(["show", "--config", str(out / "config.yaml"), *sheet]) == 0

@@ -7,6 +7,7 @@ from small_data import (
     CUP,
     DOG,
     SPLIT,
+    Places,
     annotation,
     box,
     document,
@@ -16,7 +17,6 @@ from small_data import (
 )
 
 from keras_wsss.categories import palette
-from keras_wsss.data.locations import Locations
 from keras_wsss.data.show import TILE, overlay, write_contact_sheet
 from keras_wsss.errors import ConfigError, DataError
 
@@ -35,9 +35,7 @@ def locations(tmp_path):
     write_voc(tmp_path, {"v": mask})
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
     tags, tagged = write_tags(tmp_path, ["a,cat dog"], ["a.png"])
-    return Locations(
-        SPLIT, annotations, images, tmp_path, tags=tags, tag_images=tagged
-    )
+    return Places(annotations, images, tmp_path, tags, tagged)
 
 
 def test_overlay_colours_hatches_and_leaves_background():
@@ -64,7 +62,7 @@ def test_overlay_colours_hatches_and_leaves_background():
 
 def test_sheet_holds_every_part(locations, tmp_path):
     path = tmp_path / "out" / "sheet.png"
-    write_contact_sheet(path, locations, count=2, columns=3)
+    write_contact_sheet(path, locations.data(), SPLIT, count=2, columns=3)
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet)
     assert pixels.ndim == 3
@@ -79,7 +77,9 @@ def test_choice_depends_on_the_seed_only(locations, tmp_path):
     sheets = []
     for seed in (0, 0, 1, 2, 3, 4):
         path = tmp_path / "sheet.png"
-        write_contact_sheet(path, locations, count=1, columns=1, seed=seed)
+        write_contact_sheet(
+            path, locations.data(), SPLIT, count=1, columns=1, seed=seed
+        )
         sheets.append(path.read_bytes())
     assert sheets[0] == sheets[1]
     assert len(set(sheets)) == 2  # two source pictures to choose from
@@ -92,7 +92,9 @@ def test_many_long_names_stay_on_the_sheet(locations, tmp_path):
     write_voc(tmp_path, {"v" * 80: mask})
     split = type(SPLIT)("long", tuple(names), (), tuple(names), tuple(names))
     path = tmp_path / "sheet.png"
-    write_contact_sheet(path, Locations(split, voc_root=tmp_path), columns=1)
+    write_contact_sheet(
+        path, Places(eval_root=tmp_path).data(), split, columns=1
+    )
     with Image.open(path) as sheet:
         right = np.asarray(sheet)[:, -8:]
     assert np.all(right == 255)  # the margin is free
@@ -101,8 +103,8 @@ def test_many_long_names_stay_on_the_sheet(locations, tmp_path):
 def test_faults_are_named_and_nothing_is_written(locations, tmp_path):
     path = tmp_path / "out" / "sheet.png"
     with pytest.raises(ConfigError, match="--count"):
-        write_contact_sheet(path, locations, count=0)
-    Image.new("RGB", (5, 5)).save(locations.coco_images / "1.png")
+        write_contact_sheet(path, locations.data(), SPLIT, count=0)
+    Image.new("RGB", (5, 5)).save(locations.source_images / "1.png")
     with pytest.raises(DataError, match=r"1\.png: the picture is 5 x 5 but"):
-        write_contact_sheet(path, locations)
+        write_contact_sheet(path, locations.data(), SPLIT)
     assert not path.exists()

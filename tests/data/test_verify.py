@@ -1,6 +1,5 @@
 """`verify` counts everything and lists every planted fault."""
 
-import dataclasses
 import json
 
 import cv2
@@ -9,6 +8,7 @@ import pytest
 from PIL import Image
 from small_data import (
     SPLIT,
+    Places,
     annotation,
     box,
     document,
@@ -18,7 +18,6 @@ from small_data import (
 )
 
 from keras_wsss.categories import SPLITS, get_split
-from keras_wsss.data.locations import Locations
 from keras_wsss.data.verify import FAULTY, verify
 
 
@@ -43,9 +42,7 @@ def locations(tmp_path):
     lines = ["a,cat dog", "b,dog", "c,cup", "d,cat cup"]
     names = [f"{name}.png" for name in "abcd"]
     tags, tagged = write_tags(tmp_path, lines, names)
-    return Locations(
-        SPLIT, annotations, images, root, tags=tags, tag_images=tagged
-    )
+    return Places(annotations, images, root, tags, tagged)
 
 
 def kinds(findings) -> dict[str, list[str]]:
@@ -58,13 +55,13 @@ def kinds(findings) -> dict[str, list[str]]:
 
 
 def edit_json(locations, edit) -> None:
-    content = json.loads(locations.coco_annotations.read_text())
+    content = json.loads(locations.source_annotations.read_text())
     edit(content)
-    locations.coco_annotations.write_text(json.dumps(content))
+    locations.source_annotations.write_text(json.dumps(content))
 
 
 def test_faultless_data_are_counted(locations):
-    findings = verify(locations)
+    findings = verify(locations.data(), SPLIT)
     assert findings.problems == []
     source = findings.counts["source"]
     assert (source.images, source.pairs) == (2, 3)
@@ -116,13 +113,13 @@ def test_every_fault_of_the_source_is_listed(locations):
             )
 
     edit_json(locations, edit)
-    folder = locations.coco_images
+    folder = locations.source_images
     colours = np.random.default_rng(0).integers(0, 255, (8, 30, 3), np.uint8)
     Image.fromarray(colours).save(folder / "cut.jpg")
     data = (folder / "cut.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(data[:-30])
     Image.new("RGB", (9, 8)).save(folder / "other_size.png")
-    findings = verify(locations)
+    findings = verify(locations.data(), SPLIT)
     assert kinds(findings) == {
         "bad polygon": ["instances.json"],
         "bad RLE": ["instances.json"],
@@ -137,7 +134,7 @@ def test_every_fault_of_the_source_is_listed(locations):
 
 
 def test_every_fault_of_the_evaluation_is_listed(locations):
-    root = locations.voc_root
+    root = locations.eval_root
     folder = root / "SegmentationClass"
     good = np.array([[0, 1, 1], [2, 255, 3]], np.uint8)
     extra = {
@@ -157,7 +154,7 @@ def test_every_fault_of_the_evaluation_is_listed(locations):
     Image.new("L", (2, 2)).save(folder / "small.png")
     path = root / "ImageSets" / "Segmentation" / "val.txt"
     path.write_text(path.read_text() + "../up\nv1\n")
-    findings = verify(locations)
+    findings = verify(locations.data(), SPLIT)
     assert kinds(findings) == {
         "path leaving the root": ["val.txt"],
         "duplicate name": ["val.txt"],
@@ -171,10 +168,10 @@ def test_every_fault_of_the_evaluation_is_listed(locations):
 
 
 def test_every_fault_of_the_tags_is_listed(locations):
-    with locations.tags.open("a") as stream:
+    with locations.target_tags.open("a") as stream:
         stream.write("e,unicorn\nf,cat\n../g,cat\na,cat\na.png,cat\nh,dog\n")
-    (locations.tag_images / "h.jpg").write_bytes(b"no picture")
-    findings = verify(locations)
+    (locations.target_images / "h.jpg").write_bytes(b"no picture")
+    findings = verify(locations.data(), SPLIT)
     assert kinds(findings) == {
         "unknown category": ["tags.csv"],
         "missing image": ["tags.csv"],
@@ -185,14 +182,14 @@ def test_every_fault_of_the_tags_is_listed(locations):
 
 
 def test_pictures_in_train_and_val_are_found_by_content_and_name(locations):
-    validation = locations.voc_root / "JPEGImages"
+    validation = locations.eval_root / "JPEGImages"
     copy = (validation / "v1.jpg").read_bytes()
     # Another name and even another ending: the content tells.
-    (locations.tag_images / "b.png").write_bytes(copy)
-    Image.new("RGB", (5, 5)).save(locations.tag_images / "v2.png")
-    with locations.tags.open("a") as stream:
+    (locations.target_images / "b.png").write_bytes(copy)
+    Image.new("RGB", (5, 5)).save(locations.target_images / "v2.png")
+    with locations.target_tags.open("a") as stream:
         stream.write("v2,cat\n")
-    findings = verify(locations)
+    findings = verify(locations.data(), SPLIT)
     assert kinds(findings) == {
         "same image in train and val": ["b.png", "v2.png"]
     }
@@ -201,14 +198,14 @@ def test_pictures_in_train_and_val_are_found_by_content_and_name(locations):
 
 
 def test_source_pictures_are_compared_by_content_only(locations):
-    source = locations.coco_images
-    validation = locations.voc_root / "JPEGImages"
+    source = locations.source_images
+    validation = locations.eval_root / "JPEGImages"
     (validation / "v3.jpg").rename(validation / "1.jpg")
-    mask = locations.voc_root / "SegmentationClass" / "v3.png"
+    mask = locations.eval_root / "SegmentationClass" / "v3.png"
     mask.rename(mask.with_name("1.png"))
-    path = locations.voc_root / "ImageSets" / "Segmentation" / "val.txt"
+    path = locations.eval_root / "ImageSets" / "Segmentation" / "val.txt"
     path.write_text("v1\nv2\n1\n")
-    assert verify(locations).problems == []
+    assert verify(locations.data(), SPLIT).problems == []
     edit_json(
         locations,
         lambda content: content["images"][0].update(width=3, height=2),
@@ -221,7 +218,7 @@ def test_source_pictures_are_compared_by_content_only(locations):
         ),
     )
     (source / "1.png").write_bytes((validation / "v1.jpg").read_bytes())
-    assert kinds(verify(locations)) == {
+    assert kinds(verify(locations.data(), SPLIT)) == {
         "same image in train and val": ["1.png"]
     }
 
@@ -230,32 +227,32 @@ def test_an_exif_orientation_is_suspected(locations):
     image = Image.new("RGB", (6, 4))
     exif = Image.Exif()
     exif[0x0112] = 6
-    image.save(locations.coco_images / "3.png", exif=exif)
-    problems = verify(locations).problems
+    image.save(locations.source_images / "3.png", exif=exif)
+    problems = verify(locations.data(), SPLIT).problems
     assert [problem.kind for problem in problems] == ["size mismatch"]
     assert "EXIF orientation" in problems[0].text
 
 
 def test_an_unusable_file_does_not_hide_the_other_parts(locations):
-    locations.coco_annotations.write_text("{")
-    locations.tags.write_text("nothing\n")
-    findings = verify(locations)
+    locations.source_annotations.write_text("{")
+    locations.target_tags.write_text("nothing\n")
+    findings = verify(locations.data(), SPLIT)
     assert kinds(findings) == {
         "unreadable file": ["instances.json", "tags.csv"]
     }
-    assert findings.problems[0].path == str(locations.coco_annotations)
+    assert findings.problems[0].path == str(locations.source_annotations)
     assert findings.counts["evaluation"].images == 3
 
 
 def test_real_pictures_have_no_problem(mini_dir):
     target = mini_dir / "target"
     findings = verify(
-        Locations(
-            SPLITS["mini75"],
-            voc_root=target,
-            tags=target / "train_tags.csv",
-            tag_images=target / "JPEGImages",
-        )
+        Places(
+            eval_root=target,
+            target_tags=target / "train_tags.csv",
+            target_images=target / "JPEGImages",
+        ).data(),
+        SPLITS["mini75"],
     )
     assert findings.problems == []
     assert findings.counts["target"].images == 1236
@@ -264,10 +261,10 @@ def test_real_pictures_have_no_problem(mini_dir):
 
 
 def test_counts_leave_out_what_cannot_be_used(locations):
-    before = verify(locations).counts
-    (locations.coco_images / "2.png").write_bytes(b"\x89PNG")
-    (locations.tag_images / "b.png").write_bytes(b"\x89PNG")
-    after = verify(locations).counts
+    before = verify(locations.data(), SPLIT).counts
+    (locations.source_images / "2.png").write_bytes(b"\x89PNG")
+    (locations.target_images / "b.png").write_bytes(b"\x89PNG")
+    after = verify(locations.data(), SPLIT).counts
     for name in ("source", "target"):
         assert after[name].images == before[name].images - 1
         assert after[name].skipped[FAULTY] == 1
@@ -276,7 +273,9 @@ def test_counts_leave_out_what_cannot_be_used(locations):
 
 def test_counts_are_those_of_the_fields_of_a_config(locations):
     def pictures(**options):
-        return verify(locations, **options).counts["source"].pictures
+        return (
+            verify(locations.data(**options), SPLIT).counts["source"].pictures
+        )
 
     assert pictures() == {"cup": 2, "teddy bear": 1}
     assert pictures(exclude_images_with_target=True) == {
@@ -287,7 +286,7 @@ def test_counts_are_those_of_the_fields_of_a_config(locations):
 
 def test_what_the_split_names_and_no_picture_has_is_noted(locations):
     split = get_split("own", ["cup", "tedy bear"], ["cat", "dogs"])
-    findings = verify(dataclasses.replace(locations, split=split))
+    findings = verify(locations.data(), split)
     source = "\n".join(findings.counts["source"].notes)
     assert "tedy bear, closest known: teddy bear" in source
     assert "1 pictures show a target category too; training leaves" in source

@@ -21,7 +21,7 @@ from annotations import good_document, good_tags
 from pictures import chunk, colours, encode, with_chunks
 from small_data import SPLIT, write_picture
 
-from keras_wsss.config import load_config
+from keras_wsss.config_files import load_config, load_run_config
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_classes, read_image_set
@@ -38,7 +38,7 @@ _TOKENS = (
 )  # fmt: skip
 _MAX_BYTES = 20_000
 # How often each of `_targets` is read; configs take long.
-_WEIGHTS = (10, 10, 20, 10, 10, 1)
+_WEIGHTS = (10, 10, 20, 10, 10, 1, 1)
 
 Reader = Callable[[Path], object]
 
@@ -115,8 +115,21 @@ def _targets(folder: Path) -> Iterator[tuple[str, list[bytes], Reader]]:
         read_classes(root)
 
     yield "voc", [b"cat\ndog\n", b"background\r\ncat\r\n"], voc
+
+    def config_of(name: str) -> Callable[[Path], None]:
+        def read(path: Path) -> None:
+            place = folder / name
+            place.write_bytes(path.read_bytes())
+            load_config(place)
+            if name == "config.json":
+                load_run_config(folder)
+
+        return read
+
     config = b'{"train": {"seed": 1}, "split": {"name": "shapes"}}'
-    yield "config", [config], load_config
+    yield "config", [config], config_of("config.json")
+    text = b"base: shapes\ntrain:\n  seed: 1\nsplit: {target: [cat, dog]}\n"
+    yield "own config", [text], config_of("own.yaml")
 
 
 def fuzz(seconds: float, seed: int, out: Path) -> tuple[dict[str, int], list]:

@@ -14,13 +14,13 @@ from annotations import (
     voc_cases,
 )
 from limits import run_limited
-from small_data import SPLIT, write_coco, write_tags
+from small_data import SPLIT, Places, write_coco, write_tags
 
 from keras_wsss.commands.data import main
+from keras_wsss.config import DataConfig
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc
-from keras_wsss.data.locations import Locations
 from keras_wsss.data.verify import MAX_PROBLEMS, verify
 from keras_wsss.errors import DataError
 
@@ -40,13 +40,13 @@ def quick(cases):
     return [case for case in cases if case.name not in HEAVY]
 
 
-def locations(part: str, paths: tuple[Path, ...]) -> Locations:
+def locations(part: str, paths: tuple[Path, ...]) -> DataConfig:
     keys = {
-        "coco": ("coco_annotations", "coco_images"),
-        "tags": ("tags", "tag_images"),
-        "voc": ("voc_root",),
+        "coco": ("source_annotations", "source_images"),
+        "tags": ("target_tags", "target_images"),
+        "voc": ("eval_root",),
     }[part]
-    return Locations(split=SPLIT, **dict(zip(keys, paths, strict=True)))
+    return Places(**dict(zip(keys, paths, strict=True))).data()
 
 
 def parts() -> list:
@@ -66,7 +66,7 @@ def test_there_are_enough_and_no_name_stands_twice():
 def test_verify_names_file_and_reason(part, case, tmp_path):
     paths = case.write(tmp_path)
     start = time.process_time()
-    findings = verify(locations(part, paths))
+    findings = verify(locations(part, paths), SPLIT)
     assert time.process_time() - start < SECONDS
     sentences = [problem.sentence for problem in findings.problems]
     assert any(re.search(case.problem, text) for text in sentences), sentences
@@ -105,7 +105,7 @@ def test_good_tags_are_understood(text, tmp_path):
 def test_the_unspoiled_document_has_no_problem(tmp_path):
     """Else the faults planted in it would prove nothing."""
     paths = write_coco(tmp_path, good_document())
-    assert not verify(locations("coco", paths)).problems
+    assert not verify(locations("coco", paths), SPLIT).problems
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from limits import run_limited
 from pictures import WIDTH, bomb, colours, many_scans, picture_cases
-from small_data import SPLIT
+from small_data import SPLIT, Places
 from tiny import tiny_config
 
 from keras_wsss.data.images import read_image
-from keras_wsss.data.locations import Locations
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.verify import verify
 from keras_wsss.errors import DataError
@@ -93,7 +92,7 @@ def test_verify_lists_every_bad_picture_and_no_good_one(tmp_path):
     tags = tmp_path / "tags.csv"
     tags.write_text(f"image,labels\n{lines}")
     start = time.process_time()
-    found = verify(Locations(split=SPLIT, tags=tags, tag_images=folder))
+    found = verify(Places(target_tags=tags, target_images=folder).data(), SPLIT)
     assert time.process_time() - start < SECONDS
     told = {problem.path: problem.text for problem in found.problems}
     for name, words in problems.items():
@@ -159,17 +158,21 @@ def spoiled(shapes_dir, tmp_path):
         (images / name).unlink()
         case.write(images / name)
     config = tiny_config(shapes_dir)
-    config.data.source_images = str(images)
-    config.data.heldout = 0.0
-    config.decoder.steps = 1
-    config.decoder.warmup_steps = 0
+    config = config.replace(
+        {
+            "data.source_images": str(images),
+            "data.heldout": 0.0,
+            "phases.decoder.steps": 1,
+            "phases.decoder.warmup_steps": 0,
+        }
+    )
     return config, names[: len(chosen)]
 
 
 @pytest.mark.usefixtures("eager")
 def test_training_counts_what_it_was_told_to_skip(spoiled, tmp_path):
     config, names = spoiled
-    config.data.skip_bad_images = True
+    config = config.replace({"data.skip_bad_images": True})
     lines = []
     run = tmp_path / "run"
     counts = train(config, "decoder", run, report=lines.append)["data"]
@@ -185,7 +188,7 @@ def test_training_counts_what_it_was_told_to_skip(spoiled, tmp_path):
 @pytest.mark.usefixtures("eager")
 def test_training_names_the_first_bad_picture(spoiled, tmp_path):
     config, names = spoiled
-    config.decoder.source_pairs = 30
+    config = config.replace({"phases.decoder.source_pictures": 30})
     with pytest.raises(DataError) as caught:
         train(config, "decoder", tmp_path / "run", report=silent)
     assert any(name in str(caught.value) for name in names)

@@ -98,7 +98,9 @@ def predictor(request, shapes_dir):
         for views in (RAW, augmented_views(config.inference.scales))
     )
     place = np.unravel_index(np.abs(raw - mean).argmax(), raw.shape)
-    config.inference.tag_threshold = float((raw[place] + mean[place]) / 2)
+    config = config.replace(
+        {"inference.tag_threshold": float((raw[place] + mean[place]) / 2)}
+    )
     return Predictor(predictor.net, predictor.split, config)
 
 
@@ -299,8 +301,12 @@ def test_defaults_of_both_systems(predictor):
 
 def test_dense_attention_is_augmented_at_its_one_scale(shapes_dir):
     config = tiny_config(shapes_dir)
-    config.model.attention = "dense"
-    config.inference.scales = (0.5, 1.0)
+    config = config.replace(
+        {
+            "model.attention": "dense",
+            "inference.scales": (0.5, 1.0),
+        }
+    )
     split = split_of(config)
     dense = Predictor(build_network(config, split), split, config)
     quality = choose_quality(dense.steps)

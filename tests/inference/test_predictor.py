@@ -177,7 +177,7 @@ def test_conv_attention_takes_other_scales(predictor, image):
 
 def test_dense_attention_has_one_size(image):
     config = tiny_config("data")
-    config.model.attention = "dense"
+    config = config.replace({"model.attention": "dense"})
     split = split_of(config)
     dense = Predictor(build_network(config, split), split, config)
     assert dense(image, tags=[1]).mask.shape == image.shape[:2]

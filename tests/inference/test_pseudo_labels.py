@@ -88,10 +88,14 @@ def test_masks_of_another_model_are_not_mixed(predictor, records, folder):
 
 def test_training_takes_nothing_but_pseudo_labels(shapes_dir, folder, tmp_path):
     config = tiny_config(shapes_dir)
-    config.data.target_masks = config.data.eval_root  # the true masks
+    config = config.replace(
+        {"data.target_masks": config.data.eval_root}  # the true masks
+    )
     with pytest.raises(DataError, match="must be pseudo labels"):
         read_training_data(config, with_target=True)
-    config.data.target_masks = str(shutil.copytree(folder, tmp_path / "half"))
+    config = config.replace(
+        {"data.target_masks": str(shutil.copytree(folder, tmp_path / "half"))}
+    )
     path = tmp_path / "half" / MANIFEST
     path.write_text(path.read_text().replace("true", "false", 1))
     with pytest.raises(DataError, match="not complete"):
@@ -104,7 +108,7 @@ def test_a_picture_without_pseudo_label_is_named(
     out = Path(shutil.copytree(folder, tmp_path / "labels"))
     mask_path(out, records[2].image_id).unlink()
     config = tiny_config(shapes_dir)
-    config.data.target_masks = str(out)
+    config = config.replace({"data.target_masks": str(out)})
     with pytest.raises(DataError, match=records[2].image_id):
         read_training_data(config, with_target=True)
 
@@ -133,14 +137,23 @@ def test_pixels_of_what_the_split_lacks_are_ignored_and_said(
     """Whatever their order was in the run that made the masks."""
     config = tiny_config(shapes_dir)
     split = split_of(config)
-    config.split.name = "own"
-    config.split.source = split.source
-    config.split.target = ("comet", *split.target[:0:-1])  # without arrow
+    config = config.replace(
+        {
+            "split.name": "own",
+            "split.source": split.source,
+            "split.target": ("comet", *split.target[:0:-1]),  # without arrow
+        }
+    )
     lines = Path(config.data.target_tags).read_text().replace("arrow", "comet")
     (tmp_path / "tags.csv").write_text(lines)
-    config.data.target_tags = str(tmp_path / "tags.csv")
-    config.data.target_masks = str(folder)
-    config.transfer.steps, config.train.examples = 1, 0
+    config = config.replace(
+        {
+            "data.target_tags": str(tmp_path / "tags.csv"),
+            "data.target_masks": str(folder),
+            "phases.transfer.steps": 1,
+            "train.examples": 0,
+        }
+    )
     shown = read_json(folder / MANIFEST)["pictures_with"]["arrow"]
     told = []
     results = train(
@@ -165,7 +178,9 @@ def test_pixels_of_what_the_split_lacks_are_ignored_and_said(
 def test_masks_without_their_names_are_refused(shapes_dir, folder, tmp_path):
     """They would be read as VOC's."""
     config = tiny_config(shapes_dir)
-    config.data.target_masks = str(shutil.copytree(folder, tmp_path / "labels"))
+    config = config.replace(
+        {"data.target_masks": str(shutil.copytree(folder, tmp_path / "labels"))}
+    )
     (tmp_path / "labels" / "classes.txt").unlink()
     with pytest.raises(DataError, match=r"classes\.txt: no such file, so noth"):
         read_training_data(config, with_target=True)
@@ -179,7 +194,7 @@ def test_masks_whose_pixels_nobody_counted_are_said_too(
     names = (labels / "classes.txt").read_text()
     (labels / "classes.txt").write_text(names.replace("fish", "comet"))
     config = tiny_config(shapes_dir)
-    config.data.target_masks = str(labels)
+    config = config.replace({"data.target_masks": str(labels)})
     counts = read_training_data(config, with_target=True).counts
     assert counts["pseudo_labels_ignored"] == {"comet": None}
 
@@ -195,10 +210,14 @@ def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
     results = {}
     for name, masks in (("with", str(folder)), ("without", "")):
         config = tiny_config(shapes_dir)
-        config.train.overlap_weight = 1.0
-        config.data.target_masks = masks
-        config.transfer.steps = 3
-        config.train.examples = 0
+        config = config.replace(
+            {
+                "train.overlap_weight": 1.0,
+                "data.target_masks": masks,
+                "phases.transfer.steps": 3,
+                "train.examples": 0,
+            }
+        )
         results[name] = train(
             config,
             "transfer",

@@ -37,7 +37,7 @@ FORMS = {
 def changed(config, fields):
     for field, value in fields.items():
         group, name = field.split(".")
-        config[group][name] = value
+        config = config.replace({f"{group}.{name}": value})
     return config
 
 

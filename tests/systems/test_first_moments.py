@@ -16,12 +16,16 @@ from keras_wsss.training.run import train
 def trained(shapes_dir, workdir, steps, warmup_steps=0, **weights):
     """The optimizer's state after some steps of a run, by its names' ends."""
     config = tiny_config(shapes_dir)
-    config.decoder.steps = steps
-    config.decoder.warmup_steps = warmup_steps
-    config.train.examples = 0
-    config.data.heldout = 0.0
+    config = config.replace(
+        {
+            "phases.decoder.steps": steps,
+            "phases.decoder.warmup_steps": warmup_steps,
+            "train.examples": 0,
+            "data.heldout": 0.0,
+        }
+    )
     for name, weight in weights.items():
-        config.train[f"{name}_weight"] = weight
+        config = config.replace({f"train.{f'{name}_weight'}": weight})
     train(config, "decoder", workdir, report=lambda line: None)
     arrays = load_latest(workdir / CHECKPOINTS).arrays
     return {

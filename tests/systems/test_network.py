@@ -20,7 +20,7 @@ PARTS = ("encoder", *TransferNet.trained_parts)
 def network(**changes):
     config = tiny_config("data")
     for key, value in changes.items():
-        config.model[key] = value
+        config = config.replace({f"model.{key}": value})
     return build_network(config, split_of(config))
 
 

@@ -89,9 +89,13 @@ def test_scores_are_those_of_the_predictor(transfer_run, shapes_dir):
 
 def test_the_best_checkpoint_is_kept_beside_the_last(shapes_dir, tmp_path):
     config = tiny_config(shapes_dir)
-    config.train.keep_best = True
-    config.train.heldout_every = 3
-    config.train.examples = 0
+    config = config.replace(
+        {
+            "train.keep_best": True,
+            "train.heldout_every": 3,
+            "train.examples": 0,
+        }
+    )
     lines = []
     train(config, "decoder", tmp_path / "run", report=lines.append)
     reached = {

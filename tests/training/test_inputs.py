@@ -23,8 +23,12 @@ def one_large(shapes_dir, tmp_path):
     images = tmp_path / "images"
     shutil.copytree(shapes_dir / "target" / "JPEGImages", images)
     config = tiny_config(shapes_dir)
-    config.data.target_images = str(images)
-    config.data.max_pixels = SIZE * SIZE
+    config = config.replace(
+        {
+            "data.target_images": str(images),
+            "data.max_pixels": SIZE * SIZE,
+        }
+    )
     data = read_training_data(config, with_target=True, with_source=False)
     path = data.target[0].image_path
     Image.new("RGB", (SIZE + 1, SIZE)).save(path)
@@ -33,7 +37,7 @@ def one_large(shapes_dir, tmp_path):
 
 def test_the_limit_of_the_config_decides_what_is_skipped(one_large):
     config, path = one_large
-    config.data.skip_bad_images = True
+    config = config.replace({"data.skip_bad_images": True})
     data = read_training_data(config, with_target=True, with_source=False)
     assert path not in {str(record.image_path) for record in data.target}
     assert data.counts["target_left_out"]["unreadable image"] == 1
@@ -43,22 +47,26 @@ def test_the_limit_of_the_config_decides_what_is_skipped(one_large):
 
 def test_pseudo_labels_leave_it_out_too(one_large):
     config, path = one_large
-    config.data.skip_bad_images = True
+    config = config.replace({"data.skip_bad_images": True})
     records = read_target_records(config, split_of(config)).records
     assert path not in {str(record.image_path) for record in records}
 
 
 def test_no_picture_left_says_why(shapes_dir):
     config = tiny_config(shapes_dir)
-    config.data.min_pixels = SIZE * SIZE + 1
+    config = config.replace({"data.min_pixels": SIZE * SIZE + 1})
     with pytest.raises(DataError, match=r"left to train on \(30 .*\); see"):
         read_training_data(config, with_target=False)
 
 
 def test_a_higher_limit_keeps_it(one_large):
     config, path = one_large
-    config.data.skip_bad_images = True
-    config.data.max_pixels = (SIZE + 1) * SIZE
+    config = config.replace(
+        {
+            "data.skip_bad_images": True,
+            "data.max_pixels": (SIZE + 1) * SIZE,
+        }
+    )
     data = read_training_data(config, with_target=True, with_source=False)
     assert path in {str(record.image_path) for record in data.target}
 
@@ -72,7 +80,8 @@ def test_the_cache_keeps_switches_where_masks_are_drawn(shapes_dir):
     )
     built = build_caches(job, (4, 3), None)
     assert built == {"source": (4, 3), "target": ()}
-    config.cache_switches = True  # for the pseudo labels of later
+    # For the pseudo labels of later.
+    job.config = config.replace({"cache.switches": True})
     built = build_caches(job, (4, 3), None)
     assert built == {"source": (4, 3), "target": (4, 3)}
 
@@ -83,12 +92,16 @@ def test_a_category_that_no_picture_lacks_is_named(shapes_dir, tmp_path):
     stars = [line for line in lines if "star" in line]
     tags = tmp_path / "tags.csv"
     tags.write_text("\n".join([lines[0], *stars]) + "\n")
-    config.data.target_tags = str(tags)
-    config.data.heldout_tags = 0.0
-    config.data.source_negatives = "none"
+    config = config.replace(
+        {
+            "data.target_tags": str(tags),
+            "data.heldout_tags": 0.0,
+            "data.source_negatives": "none",
+        }
+    )
     found = read_training_data(config, with_target=True).counts["never_absent"]
     assert found == ["star"]
-    config.data.source_negatives = "listed"
+    config = config.replace({"data.source_negatives": "listed"})
     data = read_training_data(config, with_target=True)
     assert data.counts["never_absent"] == []
 
@@ -97,7 +110,7 @@ def test_a_category_is_never_held_out_with_all_its_pictures(
     shapes_dir, tmp_path
 ):
     config = tiny_config(shapes_dir)
-    config.data.heldout_tags = 0.9
+    config = config.replace({"data.heldout_tags": 0.9})
     data = read_training_data(config, with_target=True, with_source=False)
     everywhere = {i for r in data.heldout_tagged for i in r.labels}
     trained = {i for record in data.target for i in record.labels}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.config import PhaseSettings
+from keras_wsss.config import PhaseConfig
+from keras_wsss.config_fields import range_problems
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems import get_phase, phase_table
+from keras_wsss.systems.problems import raise_problems
 from keras_wsss.training.loop import _Progress, learning_rate
 
 
@@ -17,12 +19,12 @@ def settings(**changes):
         "steps": 110,
         "learning_rate": 1.0,
         "final_learning_rate": 0.2,
-        "source_pairs": 1,
-        "target_pairs": 1,
+        "source_pictures": 1,
+        "target_pictures": 1,
         "warmup_steps": 10,
         "warmup_learning_rate": 3.0,
     }
-    return PhaseSettings(**{**values, **changes})
+    return PhaseConfig(**{**values, **changes})
 
 
 def test_cosine_after_the_warmup():
@@ -39,6 +41,8 @@ def test_polynomial_decay_of_power_0_9():
     poly = settings(decay="poly", final_learning_rate=0.0)
     rates = [learning_rate(poly, step) for step in (10, 60, 110)]
     assert rates == pytest.approx([1.0, 0.5**0.9, 0.0])
+    with pytest.raises(ConfigError, match="cosine, poly"):
+        raise_problems(range_problems(settings(decay="line")))
 
 
 def test_warmup_may_be_all():

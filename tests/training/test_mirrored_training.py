@@ -17,12 +17,17 @@ STEPS = 20
 def run(shapes_dir, workdir, strategy):
     """Both losses from the first step on, target pictures too."""
     config = tiny_config(shapes_dir)
-    config.decoder.steps = STEPS
-    config.decoder.target_pairs = 4
-    config.decoder.warmup_steps = 0
-    config.train.checkpoint_every = config.train.heldout_every = STEPS
-    config.train.log_every = STEPS
-    config.train.examples = 0
+    config = config.replace(
+        {
+            "phases.decoder.steps": STEPS,
+            "phases.decoder.target_pictures": 4,
+            "phases.decoder.warmup_steps": 0,
+            "train.checkpoint_every": STEPS,
+            "train.heldout_every": STEPS,
+            "train.log_every": STEPS,
+            "train.examples": 0,
+        }
+    )
     results = train(
         config, "decoder", workdir, strategy_name=strategy, report=lambda _: 0
     )
@@ -63,7 +68,7 @@ def test_held_out_scores_agree(runs):
 
 def test_devices_that_cannot_share_are_refused(shapes_dir, tmp_path):
     config = tiny_config(shapes_dir)
-    config.decoder.source_pairs = 3
+    config = config.replace({"phases.decoder.source_pictures": 3})
     with pytest.raises(ConfigError, match="3, which 2 devices cannot share"):
         train(config, "decoder", tmp_path / "d", strategy_name="mirrored")
 

@@ -11,7 +11,7 @@ from keras_wsss.checkpoints import Checkpoint, load_latest, save_checkpoint
 from keras_wsss.config import to_json
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.run_folder import CHECKPOINTS, read_phase
-from keras_wsss.training.identity import binding_differences
+from keras_wsss.training.claim import binding_differences
 from keras_wsss.training.loop import NotFiniteError
 from keras_wsss.training.run import train
 
@@ -47,6 +47,8 @@ def test_run_folder_holds_what_identifies_the_run(decoder_run, shapes_dir):
     about = read_json(workdir / "about.json")  # there from the beginning
     devices = about.pop("devices")
     assert f"Computing on {', '.join(devices)}." in decoder_run[1].stdout
+    pictures = about.pop("pictures")
+    assert pictures["source"]["pictures"] == counts["source_pictures"]
     assert about == {"data": counts, "versions": results["versions"]}
     saved = read_json(workdir / "config.json")
     assert saved["train"]["deterministic"] is True
@@ -81,9 +83,13 @@ def test_transfer_starts_from_the_decoders_weights(
     config, decoder_run, tmp_path
 ):
     """With a learning rate of 0, it also ends with them."""
-    config.transfer.steps = 1
-    config.transfer.learning_rate = 0.0
-    config.transfer.final_learning_rate = 0.0
+    config = config.replace(
+        {
+            "phases.transfer.steps": 1,
+            "phases.transfer.learning_rate": 0.0,
+            "phases.transfer.final_learning_rate": 0.0,
+        }
+    )
     train(config, "transfer", tmp_path / "t", decoder_run[0], report=silent)
     one = load_latest(decoder_run[0] / CHECKPOINTS).arrays
     other = load_latest(tmp_path / "t" / CHECKPOINTS).arrays
@@ -101,10 +107,14 @@ def test_transfer_runs_without_any_target_mask(
     target = tmp_path / "target"
     shutil.copytree(shapes_dir / "target" / "JPEGImages", target / "images")
     shutil.copy(shapes_dir / "target" / "train_tags.csv", target)
-    config.data.target_images = str(target / "images")
-    config.data.target_tags = str(target / "train_tags.csv")
-    config.data.eval_root = ""
-    config.transfer.steps = 1
+    config = config.replace(
+        {
+            "data.target_images": str(target / "images"),
+            "data.target_tags": str(target / "train_tags.csv"),
+            "data.eval_root": "",
+            "phases.transfer.steps": 1,
+        }
+    )
     results = train(
         config, "transfer", tmp_path / "run", decoder_run[0], report=silent
     )
@@ -132,9 +142,13 @@ def test_finished_run_is_left_alone(shapes_dir, transfer_run, decoder_run):
 
 
 def test_another_configuration_in_the_same_folder(config, decoder_run):
-    config.train.deterministic = True
-    config.train.seed = 5
-    config.train.log_every = 99  # changes no result, so it may differ
+    config = config.replace(
+        {
+            "train.deterministic": True,
+            "train.seed": 5,
+            "train.log_every": 99,  # changes no result, so it may differ
+        }
+    )
     with pytest.raises(
         ConfigError,
         match=r"another configuration: train.seed is 0 there and 5 here\. ",
@@ -144,20 +158,22 @@ def test_another_configuration_in_the_same_folder(config, decoder_run):
 
 def test_a_cache_that_the_run_did_not_begin_with(config, decoder_run):
     """Mirroring would be drawn otherwise; which folder does not matter."""
-    config.train.deterministic = True
-    config.feature_cache = "cache"
+    config = config.replace(
+        {
+            "train.deterministic": True,
+            "cache.folder": "cache",
+        }
+    )
     with pytest.raises(
-        ConfigError, match="feature_cache is 'not used' there and 'used' here"
+        ConfigError, match=r"cache\.folder is 'not used' there and 'used' here"
     ):
         train(config, "decoder", decoder_run[0], report=silent)
-    used = {"feature_cache": "a"}
-    assert not binding_differences(
-        {**to_json(config), **used}, {**to_json(config), "feature_cache": "b"}
-    )
+    other = config.replace({"cache.folder": "b"})
+    assert not binding_differences(to_json(config), to_json(other))
 
 
 def test_another_phase_in_the_same_folder(config, decoder_run):
-    config.train.deterministic = True
+    config = config.replace({"train.deterministic": True})
     with pytest.raises(ConfigError, match="phase is 'decoder' there"):
         train(config, "attention", decoder_run[0], report=silent)
 
@@ -181,7 +197,7 @@ def test_start_from_another_network(
     config, decoder_run, tmp_path, field, value
 ):
     group, name = field.split(".")
-    config[group][name] = value
+    config = config.replace({f"{group}.{name}": value})
     with pytest.raises(
         ConfigError, match=f"differs .*{field} is .* Give them the values of"
     ):
@@ -202,20 +218,20 @@ def test_start_from_a_run_without_checkpoint(config, decoder_copy, tmp_path):
 
 
 def test_wrong_weights_path_does_not_claim_the_folder(config, tmp_path):
-    config.model.encoder_weights = "missing.h5"
+    config = config.replace({"model.encoder_weights": "missing.h5"})
     with pytest.raises(ConfigError, match=r"missing\.h5 does not exist"):
         train(config, "decoder", tmp_path / "d", report=silent)
     assert not (tmp_path / "d").exists()
 
 
-def test_transfer_needs_target_pairs(config, decoder_run, tmp_path):
-    config.transfer.target_pairs = 0
-    with pytest.raises(ConfigError, match=r"transfer\.target_pairs is 0"):
+def test_transfer_needs_target_pictures(config, decoder_run, tmp_path):
+    config = config.replace({"phases.transfer.target_pictures": 0})
+    with pytest.raises(ConfigError, match=r"transfer\.target_pictures is 0"):
         train(config, "transfer", tmp_path / "t", decoder_run[0])
 
 
 def test_locations_are_asked_for(config, tmp_path):
-    config.data.source_images = ""
+    config = config.replace({"data.source_images": ""})
     with pytest.raises(ConfigError, match=r"data\.source_images is empty; set"):
         train(config, "decoder", tmp_path / "d", report=silent)
 
@@ -225,8 +241,12 @@ def test_bad_picture_is_named(config, shapes_dir, tmp_path):
     shutil.copytree(shapes_dir / "source" / "images", images)
     for path in images.iterdir():
         path.write_bytes(path.read_bytes()[:400])
-    config.data.source_images = str(images)
-    config.data.heldout = 0.0
+    config = config.replace(
+        {
+            "data.source_images": str(images),
+            "data.heldout": 0.0,
+        }
+    )
     with pytest.raises(DataError, match=r"source_\d+\.jpg"):
         train(config, "decoder", tmp_path / "d", report=silent)
 

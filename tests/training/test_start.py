@@ -11,7 +11,8 @@ from tiny_prior import tiny_prior_config
 
 from keras_wsss.categories import SHAPES_SOURCE, SHAPES_TARGET
 from keras_wsss.checkpoints import Checkpoint, load_latest, save_checkpoint
-from keras_wsss.config import load_config, split_of
+from keras_wsss.config import split_of
+from keras_wsss.config_files import load_run_config
 from keras_wsss.data.formats.voc import read_classes
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import Predictor
@@ -34,9 +35,14 @@ def silent(line):
 
 def with_split(config, source, target, aliases=()):
     """A split of one's own that ignores what else the data know."""
-    config.split.name = "own"
-    config.split.source, config.split.target = source, target
-    config.split.aliases = aliases
+    config = config.replace(
+        {
+            "split.name": "own",
+            "split.source": source,
+            "split.target": target,
+            "split.aliases": aliases,
+        }
+    )
     return config
 
 
@@ -48,14 +54,20 @@ def tags_of(config, names, path):
     path.write_text(
         "image,labels\n" + "".join(f"{i},{';'.join(t)}\n" for i, t in kept if t)
     )
-    config.data.target_tags = str(path)
+    return config.replace({"data.target_tags": path})
 
 
 def as_it_starts(config, phase):
     """So that a run ends with the weights that it begins with."""
-    config.train.examples = 0
-    config[phase].steps, config[phase].warmup_steps = 1, 0
-    config[phase].learning_rate = config[phase].final_learning_rate = 0.0
+    config = config.replace(
+        {
+            "train.examples": 0,
+            f"phases.{phase}.steps": 1,
+            f"phases.{phase}.warmup_steps": 0,
+            f"phases.{phase}.learning_rate": 0.0,
+            f"phases.{phase}.final_learning_rate": 0.0,
+        }
+    )
     return config
 
 
@@ -82,7 +94,7 @@ def check_entries(config, run, start, renamed, new):
     split = split_of(config)
     net = build_network(config, split)
     fresh = read_arrays(named_variables(net, net.trained_parts))
-    there = load_config(start / "config.json")
+    there = load_run_config(start)
     axes = get_system(config.system).category_axes(config, split)
     assert before.keys() == after.keys() == fresh.keys()
     for variable, axis in axes.items():
@@ -115,8 +127,8 @@ def test_weights_of_categories_follow_their_names(
     source = (*SHAPES_SOURCE[:0:-1][1:], "fish")
     target = ("comet", "star", "disc", "toadstool", "clover", "arrow")
     config = as_it_starts(tiny_config(shapes_dir), "transfer")
-    with_split(config, source, target, ("mushroom=toadstool",))
-    tags_of(config, {"star", "clover", "arrow"}, tmp_path / "tags.csv")
+    config = with_split(config, source, target, ("mushroom=toadstool",))
+    config = tags_of(config, {"star", "clover", "arrow"}, tmp_path / "tags.csv")
     lines = []
     run = tmp_path / "run"
     train(config, "transfer", run, start, report=lines.append)
@@ -139,14 +151,14 @@ def test_the_column_of_absent_labels_is_no_category(
 ):
     """A run with them starts from one without: that column begins fresh."""
     config = as_it_starts(tiny_config(shapes_dir), "transfer")
-    config.train.absent_per_image = 1
+    config = config.replace({"train.absent_per_image": 1})
     train(config, "transfer", tmp_path / "a", decoder_run[0], report=silent)
     name = "attention/classifier_logits/bias"
     before, after = weights(decoder_run[0])[name], weights(tmp_path / "a")[name]
     np.testing.assert_array_equal(after[:-1], before)
     again = as_it_starts(tiny_config(shapes_dir), "transfer")
-    again.train.absent_per_image = 1
-    with_split(again, SHAPES_SOURCE[1:], ("comet", *SHAPES_TARGET))
+    again = again.replace({"train.absent_per_image": 1})
+    again = with_split(again, SHAPES_SOURCE[1:], ("comet", *SHAPES_TARGET))
     train(again, "transfer", tmp_path / "b", tmp_path / "a", report=silent)
     check_entries(again, tmp_path / "b", tmp_path / "a", {}, {"comet"})
 
@@ -156,10 +168,10 @@ def test_the_prior_system_carries_its_categories_over_too(
     prior_run, prior_data, tmp_path
 ):
     config = as_it_starts(tiny_prior_config(prior_data), "joint")
-    config.prior.segment_start = "file"
+    config = config.replace({"prior.segment_start": "file"})
     target = ("star", "comet", *SHAPES_TARGET[:-1])
-    with_split(config, SHAPES_SOURCE, target)
-    config.data.eval_root = ""
+    config = with_split(config, SHAPES_SOURCE, target)
+    config = config.replace({"data.eval_root": ""})
     train(config, "joint", tmp_path / "run", prior_run[0], report=silent)
     check_entries(config, tmp_path / "run", prior_run[0], {}, {"comet"})
     about = read_json(tmp_path / "run" / "about.json")["categories"]
@@ -182,8 +194,13 @@ def test_a_run_goes_on_with_its_own_categories_only(
 def test_pictures_may_have_another_size(shapes_dir, decoder_run, tmp_path):
     """No shape of the conv attention depends on it, nor of the decoder."""
     config = as_it_starts(tiny_config(shapes_dir), "transfer")
-    config.image.size = config.image.resize = 80
-    config.model.normalization = "max"
+    config = config.replace(
+        {
+            "image.size": 80,
+            "image.resize": 80,
+            "model.normalization": "max",
+        }
+    )
     lines = []
     run = tmp_path / "run"
     train(config, "transfer", run, decoder_run[0], report=lines.append)

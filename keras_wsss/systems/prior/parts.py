@@ -34,17 +34,6 @@ def assemble(job: Job) -> Parts:
         DataError: a picture that cannot be read.
     """
     config, data = job.config, job.data
-    if job.settings.source_pairs:
-        raise ConfigError(
-            "config.joint.source_pairs must be 0: the prior system uses no "
-            "source pictures."
-        )
-    if not config.data.tags_complete:
-        raise ConfigError(
-            "config.data.tags_complete is False, but the prior system learns "
-            "from tags alone what is absent; complete the tags, mark what is "
-            "not sure as unknown, and set it to True."
-        )
     pictures = PictureStore(
         config.data.max_pixels,
         config.data.memory_mb,

@@ -8,6 +8,7 @@ from keras_wsss.systems.category_axes import (
     CategoryAxis,
     Column,
 )
+from keras_wsss.systems.prior.problems import problems
 from keras_wsss.systems.system import Phase, System
 
 
@@ -33,6 +34,10 @@ class PriorSystem(System):
         ),
     )
     drawer = "stream S"
+
+    def problems(self, config, phase: str) -> list[str]:
+        """See `keras_wsss.systems.prior.problems`."""
+        return problems(config, phase)
 
     def build(self, config, split: Split):
         """Builds a `Prior`; see `System.build`."""

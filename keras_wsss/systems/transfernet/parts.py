@@ -33,8 +33,8 @@ def assemble(job: Job) -> Parts:
     """
     config, data, net = job.config, job.data, job.net
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
-    # With `cache_switches` all phases and the pseudo labels share entries.
-    drawn = job.phase.mask_weight or config.cache_switches
+    # With `cache.switches` all phases and the pseudo labels share entries.
+    drawn = job.phase.mask_weight or config.cache.switches
     switches = net.used_switches if drawn else ()
     encode = encoding_of(net)
 
@@ -78,7 +78,7 @@ def build_caches(
     for domain, records in data.items():
         if records:
             # Without masks, pictures never reach the decoder in training.
-            drawn = has_masks(records) or job.config.cache_switches
+            drawn = has_masks(records) or job.config.cache.switches
             kept = switches if drawn else ()
             caches[domain] = job.encodings(records, kept, pictures)
     return caches

@@ -8,6 +8,7 @@ from keras_wsss.systems.category_axes import (
     Column,
 )
 from keras_wsss.systems.system import Phase, System
+from keras_wsss.systems.transfernet.problems import problems
 
 MASK_WEIGHT = "train.mask_weight"
 
@@ -42,23 +43,20 @@ class TransferNetSystem(System):
         Phase("attention", "on tags alone, before transfer", target=True),
     )
 
+    def problems(self, config, phase: str) -> list[str]:
+        """See `keras_wsss.systems.transfernet.problems`."""
+        return problems(config, phase)
+
     def build(self, config, split: Split):
         """Builds a `TransferNet`; see `System.build`."""
         from keras_wsss.systems.network import arguments_from
         from keras_wsss.systems.transfernet.network import TransferNet
 
-        absent = config.train.absent_per_image > 0
-        if config.model.judge == "tagger" and absent:
-            raise ConfigError(
-                "config.train.absent_per_image asks for absent labels, which "
-                "only config.model.judge='classifier' can answer; set it to 0 "
-                "or change the judge."
-            )
         try:
             return TransferNet(
                 num_categories=split.num_categories,
                 image_size=config.image.size,
-                absent_class=absent,
+                absent_class=config.train.absent_per_image > 0,
                 **arguments_from(TransferNet, config.model),
             )
         except ValueError as error:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.config import default_config
+from keras_wsss.config import Config
 from keras_wsss.errors import ConfigError
 from keras_wsss.layers.mean_field import MeanFieldCrf
 from keras_wsss.systems.prior.masks import (
@@ -52,7 +52,9 @@ def tags(*rows):
 
 def mask_options(**changes):
     """The config's group `prior`."""
-    return SimpleNamespace(**{**default_config().prior.to_dict(), **changes})
+    return SimpleNamespace(
+        **{**vars(Config.published("prior").prior), **changes}
+    )
 
 
 def build(out, present, layer=OFF, valid=None, colours=None, **options):

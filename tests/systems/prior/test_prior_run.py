@@ -69,7 +69,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     list_checkpoints(workdir / CHECKPOINTS)[-1].unlink()
     lines = []
     config = tiny_prior_config(prior_data)
-    config.train.examples = 0
+    config = config.replace({"train.examples": 0})
     train(config, "joint", workdir, report=lines.append)
     assert "Resuming after step 4." in lines
     found = load_checkpoint(list_checkpoints(workdir / CHECKPOINTS)[-1])
@@ -85,10 +85,16 @@ def test_another_run_of_it_is_where_a_run_may_start(
     prior_run, prior_data, tmp_path, start
 ):
     config = tiny_prior_config(prior_data)
-    config.train.examples = 0
-    config.prior.segment_start = start
-    config.joint.steps, config.joint.warmup_steps = 1, 0
-    config.joint.learning_rate = config.joint.final_learning_rate = 0.0
+    config = config.replace(
+        {
+            "train.examples": 0,
+            "prior.segment_start": start,
+            "phases.joint.steps": 1,
+            "phases.joint.warmup_steps": 0,
+            "phases.joint.learning_rate": 0.0,
+            "phases.joint.final_learning_rate": 0.0,
+        }
+    )
     lines = []
     train(config, "joint", tmp_path / "run", prior_run[0], report=lines.append)
     assert not any("fc6 and fc7 start" in line for line in lines)
@@ -115,12 +121,12 @@ def test_phases_and_pairs_that_do_not_fit_are_refused(prior_data, tmp_path):
     config = tiny_prior_config(prior_data)
     with pytest.raises(ConfigError, match="use --phase joint"):
         train(config, "decoder", tmp_path / "a")
-    config.prior.tags = "crop_gt"
+    config = config.replace({"prior.tags": "crop_gt"})
     with pytest.raises(ConfigError, match="the folder of the true masks"):
         train(config, "joint", tmp_path / "c")
-    config.prior.target_masks = str(prior_data / "target")
+    config = config.replace({"prior.target_masks": str(prior_data / "target")})
     with pytest.raises(DataError, match="true mask of every training picture"):
         train(config, "joint", tmp_path / "d")
-    config.joint.source_pairs = 2
-    with pytest.raises(ConfigError, match="source_pairs must be 0"):
+    config = config.replace({"phases.joint.source_pictures": 2})
+    with pytest.raises(ConfigError, match="source_pictures must be 0"):
         train(config, "joint", tmp_path / "b")

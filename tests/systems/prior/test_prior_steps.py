@@ -31,9 +31,7 @@ def logits(seed=0, labels=7):
 
 
 def changed(predictor, **prior):
-    config = predictor.config.copy_and_resolve_references()
-    with config.unlocked():
-        config.prior.update(prior)
+    config = predictor.config.replace({"prior": prior})
     return PriorSteps(predictor.net, predictor.split, config)
 
 
@@ -154,9 +152,7 @@ def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
 
 
 def test_the_crf_takes_every_scale(predictor, image):
-    config = predictor.config.copy_and_resolve_references()
-    with config.unlocked():
-        config.inference.scales = (1.0, 0.5)
+    config = predictor.config.replace({"inference.scales": (1.0, 0.5)})
     scaled = Predictor(predictor.net, predictor.split, config)
     targets = predictor.split.target_ids[:2]
     found = scaled(image, tags=targets)

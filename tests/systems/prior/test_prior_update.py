@@ -31,9 +31,9 @@ CELLS = 9
 
 def make(segment=True, strategy=None, **prior):
     config = tiny_prior_config("data")
-    config.prior.dropout = 0.0
+    config = config.replace({"prior.dropout": 0.0})
     for name, value in prior.items():
-        config.prior[name] = value
+        config = config.replace({f"prior.{name}": value})
     split = split_of(config)
     strategy = strategy or tf.distribute.get_strategy()
     keras.utils.set_random_seed(1)
@@ -207,7 +207,7 @@ def test_the_hidden_stream_sees_less_and_the_clean_one_everything(eager):
 
 def test_multipliers_of_the_release():
     config = tiny_prior_config("data")
-    config.prior.fc_multiplier = 3.0
+    config = config.replace({"prior.fc_multiplier": 3.0})
     optimizer = make_prior_optimizer(config)
     for path, factor in {
         "block1_conv1/kernel": 1,
@@ -227,7 +227,7 @@ def test_multipliers_of_the_release():
 def test_crf_of_training_is_the_one_of_the_test_divided_by_the_stride():
     config = tiny_prior_config("data")
     assert training_crf(config).options == inference_crf(config).options
-    config.prior.crf_appearance_rgb = 0.0
+    config = config.replace({"prior.crf_appearance_rgb": 0.0})
     with pytest.raises(ConfigError, match=r"crf_appearance_rgb must be"):
         training_crf(config)
 
@@ -241,7 +241,7 @@ def test_sizes_that_do_not_fit_are_refused():
         ("hide_grid", 5, "hide_grid 5 does not divide"),
     ):
         wrong = tiny_prior_config("data")
-        wrong.prior[field] = value
+        wrong = wrong.replace({f"prior.{field}": value})
         with pytest.raises(ConfigError, match=text):
             MaskMaker(net, wrong)
 
@@ -281,6 +281,6 @@ def test_background_that_may_hide_something_unknown_is_void():
 
 def test_tags_that_are_positives_only_are_refused(prior_data, tmp_path):
     config = tiny_prior_config(prior_data)
-    config.data.tags_complete = False
+    config = config.replace({"data.tags_complete": False})
     with pytest.raises(ConfigError, match="tags_complete is False"):
         train(config, "joint", tmp_path / "run", report=lambda line: None)

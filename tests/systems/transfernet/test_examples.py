@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tiny import SIZE, encoder_weights, tiny_config
 
-from keras_wsss.config import default_config, split_of
+from keras_wsss.config import Config, split_of
 from keras_wsss.data import preprocess
 from keras_wsss.data.images import read_image
 from keras_wsss.data.pictures import PictureStore
@@ -20,7 +20,7 @@ from keras_wsss.systems.network import build_network
 from keras_wsss.systems.transfernet.examples import TransferExamples
 from keras_wsss.training.inputs import read_training_data
 
-INFERENCE = default_config().inference
+INFERENCE = Config.published().inference
 
 
 def tagged(name, *labels):

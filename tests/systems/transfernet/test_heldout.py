@@ -94,7 +94,7 @@ def test_held_out_pictures_are_the_same_in_every_run(net_and_data, shapes_dir):
     """A choice by name: no training picture of one phase scores another."""
     _, data = net_and_data
     config = tiny_config(shapes_dir)
-    config.train.seed = 9
+    config = config.replace({"train.seed": 9})
     again = read_training_data(config, with_target=True)
 
     def names(records):

@@ -40,9 +40,7 @@ def test_one_graph_is_as_the_predictor(predictor, image, asked, views, refine):
 
 
 def test_only_the_most_probable_of_many_tags(predictor, image):
-    config = predictor.config.copy_and_resolve_references()
-    with config.unlocked():
-        config.inference.tag_threshold = 0.0
+    config = predictor.config.replace({"inference.tag_threshold": 0.0})
     steps = TransferSteps(predictor.net, predictor.split, config)
     _, everything, scores = steps.segment(image, NOBODY, Quality())
     assert tuple(everything.numpy()) == predictor.split.scored_ids
@@ -56,9 +54,7 @@ def test_only_the_most_probable_of_many_tags(predictor, image):
 
 
 def test_the_taggers_choices_compete_by_its_scores(predictor):
-    config = predictor.config.copy_and_resolve_references()
-    with config.unlocked():
-        config.inference.rank_by_tag = True
+    config = predictor.config.replace({"inference.rank_by_tag": True})
     steps = TransferSteps(predictor.net, predictor.split, config)
     probabilities = tf.constant([[[0.9, 0.9, 0.4]], [[0.8, 0.3, 0.3]]])
     ids = tf.constant([1, 2])

@@ -26,7 +26,7 @@ PARTS = ("encoder", *TransferNet.trained_parts)
 def make_config(**model):
     config = tiny_config("data")
     for key, value in model.items():
-        config.model[key] = value
+        config = config.replace({f"model.{key}": value})
     return config
 
 
@@ -141,7 +141,7 @@ def test_all_ignored_gives_no_mask_loss_and_no_step():
 def test_padding_pairs_change_nothing():
     """Weight 0: whatever stands in the padded column."""
     config = make_config()
-    config.train.labels_per_image = 2
+    config = config.replace({"train.labels_per_image": 2})
     results = []
     for filler in (0, 9):
         net, update = make_update(config)
@@ -202,7 +202,7 @@ def test_tags_of_the_other_domain_are_unknown():
 @pytest.mark.usefixtures("eager")
 def test_absent_labels_are_answered_by_a_class_of_their_own():
     config = make_config()
-    config.train.absent_per_image = 1
+    config = config.replace({"train.absent_per_image": 1})
     split = split_of(config)
     net, update = make_update(config)
     part = random_part(0, split, "source", 2, 2)
@@ -243,7 +243,7 @@ def test_cached_features_give_the_same_update():
 def test_labels_of_one_picture_come_to_look_at_different_places():
     """Also the smallest proof that the losses can be learned at all."""
     config = make_config()
-    config.train.labels_per_image = 2
+    config = config.replace({"train.labels_per_image": 2})
     net, update = make_update(config)
     batch = make_batch(config, target=False, labels=2)
     part = batch["source"]

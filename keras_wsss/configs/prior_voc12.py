@@ -4,13 +4,13 @@ Redondo-Cabrera, Baptista-Rios, Lopez-Sastre: Learning to Exploit the Prior
 Network Knowledge for Weakly-Supervised Semantic Segmentation, IEEE TIP 2019,
 arXiv 1804.04882. A reconstruction from the released inference code: learning
 rate, policy, momentum, weight decay, loss weights and warm-up are not
-published there and are ours; `keras_wsss/prior_config.py` says so of every
+published there and are ours; `keras_wsss/config.py` says so of every
 field. No figure of the paper is known to us, so there is none to meet.
 
 Tags of the 20 VOC categories (train_aug, 10,582 pictures), scored on VOC val
 (1,449 pictures). Prepare the data first, see docs/data.md.
 
-    python train.py --phase joint --config configs/prior_voc12.py \
+    python train.py --phase joint --config prior_voc12 \
         --workdir runs/prior_voc12 --encoder_weights FULL_VGG16_WEIGHTS
     python evaluate.py --workdir runs/prior_voc12
 
@@ -25,26 +25,20 @@ operations: 1 to 2 hours on a data-centre GPU that sustains 10 TFLOP/s, which
 batches of one picture hardly reach; expect 3 to 6 hours. Memory: about 4 GB.
 """
 
-from keras_wsss.config import default_config
+from keras_wsss.config import Config
 
 
-def get_config():
+def get_config() -> Config:
     """Returns the config; the defaults of `config.prior` are the recipe."""
-    config = default_config()
-    config.name = "prior_voc12"
-    config.system = "prior"
-    config.split.name = "coco60_voc20"
-    # What `python -m keras_wsss.data prepare` writes to data/.
-    config.data.target_tags = "data/target/train_aug_tags.csv"
-    config.data.target_images = "data/target/JPEGImages"
-    config.data.eval_root = "data/target"
-    config.data.eval_set = "val"
-    # Pictures of up to 500 pixels are brought to 513, where the released
-    # loader pads them; windows of 321 are cut from that.
-    config.image.size = 321
-    config.image.resize = 513
-    config.inference.tag_threshold = 0.1  # the class gate
-    config.inference.scales = (1.0,)
-    config.train.checkpoint_every = 1000
-    config.train.heldout_every = 5000
-    return config
+    return Config.published("prior").replace(
+        {
+            "name": "prior_voc12",
+            "split.name": "coco60_voc20",
+            # What `python -m keras_wsss.data prepare` writes to data/.
+            "data.target_tags": "data/target/train_aug_tags.csv",
+            "data.target_images": "data/target/JPEGImages",
+            "data.eval_root": "data/target",
+            "train.checkpoint_every": 1000,
+            "train.heldout_every": 5000,
+        }
+    )

@@ -3,16 +3,16 @@
 Hong, Oh, Lee, Han: Learning Transferrable Knowledge for Semantic Segmentation
 with Deep Convolutional Neural Network, CVPR 2016, arXiv 1512.07928. NOT RUN.
 
-Same pictures, split and scoring as configs/mini60.py, which has this project's
+Same pictures, split and scoring as mini60, which has this project's
 additions. Here model, losses and inference are the published ones: dense
 attention of 1,024 units, judged by its own classifier; a decoder of the full
 width at output stride 1 that sees densified attention and switches alone; no
 Dice loss, no self-training; the background counts half.
 
-    python train.py --phase attention --config configs/mini60_published.py \
+    python train.py --phase attention --config mini60_published \
         --workdir runs/mini60_published/attention \
         --encoder_weights VGG16_WEIGHTS
-    python train.py --phase transfer --config configs/mini60_published.py \
+    python train.py --phase transfer --config mini60_published \
         --workdir runs/mini60_published/transfer \
         --init_from runs/mini60_published/attention
     python evaluate.py --workdir runs/mini60_published/transfer --noaugment
@@ -46,32 +46,33 @@ cores that sustain 230 to 118 GFLOP/s. The dense layer of the attention, its
 gradient and its Adam moments take 1.6 GB of memory.
 """
 
-from configs import mini60
-from keras_wsss.config import default_config
+from keras_wsss.config import Config
+from keras_wsss.configs import mini60
 
 
-def get_config():
+def get_config() -> Config:
     """Returns the config; what it does not set is as published."""
-    config = default_config()
-    config.name = "mini60_published"
-    config.split.name = "mini60"
-
-    config.data = mini60.get_config().data
-    # Every visible label is asked for, as published.
-    config.data.min_pixels = default_config().data.min_pixels
-
-    config.image.size = 224
-    config.image.resize = 224
-    config.feature_cache = "runs/cache"
-    config.cache_switches = True  # so that mini60 can share it
-    config.inference.tag_threshold = 0.6
-    config.inference.always_one_tag = True
-
-    config.train.checkpoint_every = 200
-    config.train.heldout_every = 200
-
-    for phase, steps in (("attention", 600), ("transfer", 400)):
-        config[phase].steps = steps
-        config[phase].source_pairs = 4
-        config[phase].target_pairs = 8
-    return config
+    config = Config.published()
+    return config.replace(
+        {
+            "name": "mini60_published",
+            "split.name": "mini60",
+            "data": mini60.get_config().data,
+            # Every visible label is asked for, as published.
+            "data.min_pixels": config.data.min_pixels,
+            "image.size": 224,
+            "image.resize": 224,
+            "cache.folder": "runs/cache",
+            "cache.switches": True,  # so that mini60 can share it
+            "train.checkpoint_every": 200,
+            "train.heldout_every": 200,
+            "phases.attention.steps": 600,
+            "phases.attention.source_pictures": 4,
+            "phases.attention.target_pictures": 8,
+            "phases.transfer.steps": 400,
+            "phases.transfer.source_pictures": 4,
+            "phases.transfer.target_pictures": 8,
+            "inference.tag_threshold": 0.6,
+            "inference.always_one_tag": True,
+        }
+    )

@@ -8,9 +8,9 @@ Masks of the 60 COCO categories that VOC lacks, tags of the 20 VOC categories
 to meet are the paper's: mean IoU 52.1 on val, 51.2 on test, with the dense
 CRF. Prepare the data first, see docs/data.md.
 
-    python train.py --phase attention --config configs/transfernet_voc12.py \
+    python train.py --phase attention --config transfernet_voc12 \
         --workdir runs/voc12/attention
-    python train.py --phase transfer --config configs/transfernet_voc12.py \
+    python train.py --phase transfer --config transfernet_voc12 \
         --workdir runs/voc12/transfer --init_from runs/voc12/attention
     python evaluate.py --workdir runs/voc12/transfer --dense_crf
 
@@ -23,24 +23,25 @@ about a third of that, or minutes with --feature_cache (which removes the
 and Adam moments take 2.5 GB of memory, a step of 32 + 32 pairs about 12 GB.
 """
 
-from keras_wsss.config import default_config
+from keras_wsss.config import Config
 
 
-def get_config():
-    """Returns the config; the defaults are the published values."""
-    config = default_config()
-    config.name = "transfernet_voc12"
-    config.split.name = "coco60_voc20"
-    # What `python -m keras_wsss.data prepare` writes to data/.
-    config.data.source_annotations = "data/source/instances.json"
-    config.data.source_images = "data/source/images"
-    config.data.target_tags = "data/target/train_aug_tags.csv"
-    config.data.target_images = "data/target/JPEGImages"
-    config.data.eval_root = "data/target"
-    config.data.eval_set = "val"
-    # The paper trains on all source pictures; 1 % are kept to watch.
-    config.data.heldout = 0.01
-    config.data.heldout_tags = 0.0  # all of them train
-    config.inference.tag_threshold = 0.6
-    config.inference.always_one_tag = True
-    return config
+def get_config() -> Config:
+    """Returns the config; what it does not set is as published."""
+    return Config.published().replace(
+        {
+            "name": "transfernet_voc12",
+            "split.name": "coco60_voc20",
+            # What `python -m keras_wsss.data prepare` writes to data/.
+            "data.source_annotations": "data/source/instances.json",
+            "data.source_images": "data/source/images",
+            "data.target_tags": "data/target/train_aug_tags.csv",
+            "data.target_images": "data/target/JPEGImages",
+            "data.eval_root": "data/target",
+            # The paper trains on all source pictures; 1 % are kept to watch.
+            "data.heldout": 0.01,
+            "data.heldout_tags": 0.0,  # all of them train
+            "inference.tag_threshold": 0.6,
+            "inference.always_one_tag": True,
+        }
+    )

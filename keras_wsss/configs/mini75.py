@@ -3,25 +3,26 @@
 As mini60, but with masks of all 75 COCO categories other than the five
 animals, which are scored together with the background.
 
-    python train.py --phase decoder --config configs/mini75.py \
+    python train.py --phase decoder --config mini75 \
         --workdir runs/mini75/decoder --encoder_weights VGG16_WEIGHTS
-    python train.py --phase transfer --config configs/mini75.py \
+    python train.py --phase transfer --config mini75 \
         --workdir runs/mini75/transfer --init_from runs/mini75/decoder
     python pseudo_labels.py --workdir runs/mini75/transfer \
         --out runs/mini75/pseudo_labels
-    python train.py --phase transfer --config configs/mini75.py \
+    python train.py --phase transfer --config mini75 \
         --workdir runs/mini75/self_training --init_from runs/mini75/transfer \
         --config.data.target_masks=runs/mini75/pseudo_labels \
-        --config.transfer.warmup_steps=0 --config.transfer.target_pairs=8
+        --config.phases.transfer.warmup_steps=0 \
+        --config.phases.transfer.target_pictures=8
     python evaluate.py --workdir runs/mini75/self_training
 """
 
-from configs import mini60
+from keras_wsss.config import Config
+from keras_wsss.configs import mini60
 
 
-def get_config():
+def get_config() -> Config:
     """Returns the config."""
-    config = mini60.get_config()
-    config.name = "mini75"
-    config.split.name = "mini75"
-    return config
+    return mini60.get_config().replace(
+        {"name": "mini75", "split.name": "mini75"}
+    )

@@ -1,0 +1,170 @@
+"""The flags of the data tools that say which data and which split."""
+
+import argparse
+import re
+from pathlib import Path
+
+from keras_wsss.categories import SPLITS
+from keras_wsss.config import Config
+from keras_wsss.config_fields import range_problems
+from keras_wsss.config_files import load_config, parse_override
+from keras_wsss.errors import ConfigError
+
+# Flag, field of the config, metavar, and help.
+_LOCATIONS = (
+    (
+        "coco_annotations",
+        "data.source_annotations",
+        "FILE",
+        "COCO instances JSON with the masks of the source categories.",
+    ),
+    (
+        "coco_images",
+        "data.source_images",
+        "DIR",
+        "Folder that the file names in --coco_annotations start from.",
+    ),
+    (
+        "voc_root",
+        "data.eval_root",
+        "DIR",
+        "Folder in VOC layout (JPEGImages, ImageSets/Segmentation) with the "
+        "pictures to score on.",
+    ),
+    (
+        "image_set",
+        "data.eval_set",
+        "NAME",
+        "List in ImageSets/Segmentation (default: val).",
+    ),
+    (
+        "masks",
+        "data.eval_masks",
+        "NAME",
+        "Mask folder in --voc_root (default: SegmentationClass).",
+    ),
+    (
+        "tags",
+        "data.target_tags",
+        "FILE",
+        "CSV image,labels of the target training pictures.",
+    ),
+    (
+        "tag_images",
+        "data.target_images",
+        "DIR",
+        "Folder of the tagged pictures (default: JPEGImages in --voc_root).",
+    ),
+    (
+        "max_pixels",
+        "data.max_pixels",
+        "N",
+        "Largest width times height of a picture that is decoded.",
+    ),
+)
+_SPLIT = (
+    (
+        "split",
+        "split.name",
+        "NAME",
+        f"One of {', '.join(sorted(SPLITS))} (default: coco60_voc20), or a "
+        "name of your own together with --source and --target.",
+    ),
+    *(
+        (
+            name,
+            f"split.{name}",
+            "A,B,...",
+            f"For a split of your own: {what}, separated by commas.",
+        )
+        for name, what in (
+            ("source", "categories with masks"),
+            ("target", "categories with tags only"),
+            ("scored", "target categories to score (default: all)"),
+        )
+    ),
+)
+_FIELDS = {flag: field for flag, field, *_ in (*_LOCATIONS, *_SPLIT)}
+_OVERRIDE = re.compile(r"--config\.([\w.]+)=(.*)", re.DOTALL)
+
+
+def add_config_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that `config_of` reads."""
+    parser.add_argument(
+        "--config",
+        metavar="NAME_OR_FILE",
+        help="Config whose split and data are meant, as for train.py; "
+        "--config.FIELD=VALUE and the flags below override it.",
+    )
+    parser.set_defaults(overrides=[])
+    _add(parser, _LOCATIONS)
+    add_split_flags(parser)
+
+
+def add_split_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a split alone."""
+    _add(parser, _SPLIT)
+
+
+def _add(parser: argparse.ArgumentParser, flags) -> None:
+    for flag, _, metavar, text in flags:
+        parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: list[str]
+) -> argparse.Namespace:
+    """Parses a command line that may have `--config.FIELD=VALUE`."""
+    given = [each for each in arguments if _OVERRIDE.fullmatch(each)]
+    flags = parser.parse_args([a for a in arguments if a not in given])
+    if given and not hasattr(flags, "overrides"):
+        parser.error(f"unrecognized arguments: {' '.join(given)}")
+    flags.overrides = [_OVERRIDE.fullmatch(each).groups() for each in given]
+    return flags
+
+
+def config_of(flags: argparse.Namespace) -> Config:
+    """The config whose split and data the flags name.
+
+    Raises:
+        ConfigError: no data are named, or a part lacks its folder.
+    """
+    config = Config()
+    if getattr(flags, "config", None):
+        config = load_config(flags.config)
+    texts = [
+        (field, getattr(flags, flag, None)) for flag, field in _FIELDS.items()
+    ]
+    for name, text in (*texts, *flags.overrides):
+        if text is not None:
+            config = config.replace(dict([parse_override(name, text)]))
+    data = config.data
+    if data.target_tags and not data.target_images and data.eval_root:
+        images = Path(data.eval_root) / "JPEGImages"
+        config = config.replace({"data.target_images": images})
+    if problems := range_problems(config.data, "config.data."):
+        raise ConfigError(" ".join(problems))
+    return config
+
+
+def check_locations(config: Config) -> None:
+    """Checks that there are data, each with the folder of its pictures.
+
+    Raises:
+        ConfigError: names field and flag of what is missing.
+    """
+    data = config.data
+    if not (data.source_annotations or data.eval_root or data.target_tags):
+        raise ConfigError(
+            "No data given: name a --config with data, or at least one of "
+            "--coco_annotations, --voc_root and --tags."
+        )
+    for file, folder, flag in (
+        ("source_annotations", "source_images", "coco_images"),
+        ("target_tags", "target_images", "tag_images"),
+    ):
+        if data[file] and not data[folder]:
+            raise ConfigError(
+                f"config.data.{folder} (--{flag}) is empty; give the folder of "
+                f"the pictures of {data[file]}."
+            )

@@ -1,0 +1,1 @@
+"""The built-in configs, one file a result: `--config NAME`."""

@@ -1,0 +1,122 @@
+"""What a config asks for that cannot be, found before anything is read.
+
+Needs no TensorFlow, so that a command can say it at once.
+"""
+
+import functools
+from typing import Any
+
+from keras_wsss.config import Config, split_of
+from keras_wsss.config_fields import range_problems
+from keras_wsss.errors import ConfigError
+from keras_wsss.systems import get_system
+from keras_wsss.systems.system import Phase
+
+
+def validate(
+    config: Config, phase: str, init_from: object | None = None
+) -> None:
+    """Refuses everything that a phase of the config's system cannot run.
+
+    Args:
+        config: the run's config.
+        phase: a phase of its system.
+        init_from: what the run starts from; masks that it has learned may
+            stay as they are.
+
+    Raises:
+        ConfigError: names all problems, each with field, value and remedy.
+    """
+    found = range_problems(config)
+    found += get_system(config.system).problems(config, phase)
+    try:
+        split_of(config)
+    except ConfigError as error:
+        found.append(str(error))
+    if not init_from and (text := no_masks_sentence(config, phase)):
+        found.append(text)
+    raise_problems(found)
+
+
+def raise_problems(found: list[str]) -> None:
+    """Raises one `ConfigError` with all sentences, if there are any."""
+    if len(found) == 1:
+        raise ConfigError(found[0])
+    if found:
+        numbered = (f"({n}) {text}" for n, text in enumerate(found, 1))
+        raise ConfigError(
+            f"{len(found)} things cannot be: {' '.join(numbered)}"
+        )
+
+
+# --- Updates that teach masks, see `keras_wsss.mask_updates`.
+
+
+def own_mask_updates(config: Config, phase: str, step: int) -> int:
+    """Updates up to a step of a phase that teach masks.
+
+    Args:
+        config: the run's config.
+        phase: the phase's name.
+        step: updates done, from 0.
+    """
+    if not phase_of(config, phase).mask_weight or _weight(config, phase):
+        return 0
+    return max(0, step - config.phases[phase].warmup_steps)
+
+
+def no_masks_sentence(config: Config, phase: str) -> str:
+    """Why no update of a phase would teach masks, or "" if some do."""
+    if not phase_of(config, phase).mask_weight:
+        return ""
+    if own_mask_updates(config, phase, config.phases[phase].steps):
+        return ""
+    return (
+        f"{no_masks_reason(config, phase)}, so no mask would ever teach the "
+        f"{drawer(config)}; {no_masks_remedy(config, phase)}."
+    )
+
+
+def no_masks_reason(config: Config, phase: str) -> str:
+    """Which fields keep a phase from teaching masks."""
+    if name := _weight(config, phase):
+        return f"config.{name} is 0"
+    group, name = config.phases[phase], f"config.phases.{phase}"
+    return (
+        f"{name}.warmup_steps is {group.warmup_steps} and {name}.steps "
+        f"{group.steps}"
+    )
+
+
+def no_masks_remedy(config: Config, phase: str) -> str:
+    """What to do about it."""
+    if name := _weight(config, phase):
+        return f"give --config.{name} a positive number"
+    name = f"--config.phases.{phase}"
+    return f"make {name}.warmup_steps less than the steps"
+
+
+def drawer(config: Config) -> str:
+    """What of the network draws masks."""
+    return get_system(config.system).drawer
+
+
+def phase_of(config: Config, name: str) -> Phase:
+    """A phase of the config's system.
+
+    Raises:
+        ConfigError: it has none of this name.
+    """
+    phase = get_system(config.system).find_phase(name)
+    if phase is None:
+        raise ConfigError(
+            f"config.system '{config.system}' has no phase '{name}'."
+        )
+    return phase
+
+
+def _weight(config: Config, phase: str) -> str | None:
+    """The weight of the masks' loss, where it is 0."""
+    name = phase_of(config, phase).mask_weight
+    value: Any = functools.reduce(getattr, name.split("."), config)
+    return None if value else name
