@@ -1,6 +1,5 @@
 """What a tree of config groups is made of: fields, their types and ranges."""
 
-import ast
 import dataclasses
 import difflib
 import math
@@ -149,13 +148,7 @@ def parse(text: str, kind: Any) -> Any:
         return None if text in ("None", "none") else parse(text, item[0])
     if typing.get_origin(kind) is tuple:
         if text[:1] in ("(", "["):
-            try:
-                value = ast.literal_eval(text)
-            except (SyntaxError, ValueError, RecursionError):
-                raise TypeError(f"is {text!r}, not {type_name(kind)}") from None
-            return typed(
-                value if isinstance(value, list | tuple) else [value], kind
-            )
+            return tuple(parse(part, item[0]) for part in _listed(text, kind))
         parts = [part.strip() for part in text.split(",")]
         return tuple(parse(part, item[0]) for part in parts if part)
     if kind is bool and text.lower() in ("true", "false", "1", "0"):
@@ -166,6 +159,20 @@ def parse(text: str, kind: Any) -> Any:
         except ValueError:
             pass
     return typed(text, kind)
+
+
+def _listed(text: str, kind: Any) -> list[str]:
+    """The parts of a list in brackets, as Python or YAML writes them."""
+    import yaml
+
+    try:
+        parts = yaml.load(f"[{text[1:-1]}]", yaml.BaseLoader)  # texts only
+    except yaml.YAMLError:
+        parts = [None]
+    closing = {"(": ")", "[": "]"}[text[0]]
+    if not text.endswith(closing) or not all(isinstance(p, str) for p in parts):
+        raise TypeError(f"is {text!r}, not {type_name(kind)}")
+    return parts
 
 
 def type_name(kind: Any) -> str:

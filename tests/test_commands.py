@@ -119,6 +119,24 @@ def test_evaluating_what_is_no_run(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_evaluation_changes_what_is_of_inference_alone(decoder_run, tmp_path):
+    flags = [f"--workdir={decoder_run[0]}", f"--out={tmp_path}"]
+    done = run_script("evaluate.py", *flags, "--config.train.seed=1")
+    assert_one_sentence(done, "--config.train.seed is a matter of training")
+    done = run_script(
+        "evaluate.py", *flags, "--config.inference.background_factor=0"
+    )
+    assert_one_sentence(done, "config.inference.background_factor is 0.0; use")
+    done = run_script(
+        "evaluate.py", *flags, "--config.inference.background_factor=0.4",
+        "--limit=1", "--noaugment", "--norefine", "--noreport",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    inference = read_json(tmp_path / "results.json")["inference"]
+    assert inference["background_factor"] == 0.4
+    assert inference["mask_threshold"] == 0.5
+
+
 def test_a_run_says_what_computes_and_what_it_wrote(decoder_run):
     workdir, done = decoder_run
     assert done.stdout.startswith("Computing on ")

@@ -193,7 +193,6 @@ def test_calibration_of_two_bins():
     ],
 )
 def test_the_config_overrules_what_was_chosen(fields, rule):
-    inference = Config.published().inference
-    inference.update(fields)
+    inference = Config.published().replace({"inference": fields}).inference
     assert rule_of(inference, TagRule(0.4, 0.2)) == rule
     assert rule_of(Config.published().inference) == TagRule(0.5, 0.5)
