@@ -32,7 +32,7 @@ def prior_group() -> ml_collections.ConfigDict:
     # end of the warm-up (ours), for random fc6 and fc7 and few updates.
     group.segment_start = "file"
 
-    # --- Masks on line, see `keras_wsss.systems.prior.masks.MaskOptions`.
+    # --- Masks on line, see `keras_wsss.systems.prior.masks`.
     group.cam_source = "clean"  # or "hidden", "mean"; inferred, ours
     group.fusion = "conv5"  # or "fc7"; inferred
     group.fusion_streams = ("clean", "segment", "hidden")  # released

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_wsss.categories import Split
 from keras_wsss.checkpoints import (
     Checkpoint,
+    find_latest,
     list_checkpoints,
     save_checkpoint,
 )
@@ -105,6 +106,9 @@ def train(
     start_run = str(init_from) if init_from else None
     check_values(config)
     phase = get_phase(phase_name, start_run, config.system)
+    system = get_system(config.system)
+    if problems := system.problems(config, phase.name):
+        raise ConfigError(" ".join(problems))
     settings = _settings(config, phase)
     cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
     if cluster.index:
@@ -123,7 +127,6 @@ def train(
     for note in notes:
         report(note)
     with workers.together():
-        system = get_system(config.system)
         job = _prepare(
             config, system, phase, settings, workers, workdir, init_from, report
         )
@@ -373,7 +376,9 @@ def _load_first_weights(
         load_run_encoder(net, Path(init_from))
     elif kept:
         load_run_encoder(net, workdir)
-    elif net.frozen_parts or not list_checkpoints(workdir / CHECKPOINTS):
+    elif net.frozen_parts or not find_latest(
+        workdir / CHECKPOINTS, lambda line: None
+    ):
         system.load_start(config, net, report)
     if net.frozen_parts and not kept:
         arrays = read_arrays(named_variables(net, net.frozen_parts))
