@@ -124,7 +124,8 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     mask = predictor.merge(probabilities, ids)
     maps = predictor.densified(encoded, ids or scored[:1])
     panels = [Panel("picture")]
-    for key in next(keys for keys in _MAPS if keys[0] in maps):
+    shown = next((keys for keys in _MAPS if keys[0] in maps), ())
+    for key in filter(maps.__contains__, shown):
         seen = np.zeros((0, *image.shape[:2]), np.float32)
         if ids:
             seen = predictor.square_to_picture(maps[key], *image.shape[:2])

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_wsss.categories import Split
 from keras_wsss.checkpoints import (
     Checkpoint,
+    find_latest,
     list_checkpoints,
     save_checkpoint,
 )
@@ -124,7 +125,6 @@ def train(
     for note in notes:
         report(note)
     with workers.together():
-        system = get_system(config.system)
         job = _prepare(
             config, system, phase, settings, workers, workdir, init_from, report
         )
@@ -364,7 +364,9 @@ def _load_first_weights(
         load_run_encoder(net, Path(init_from))
     elif kept:
         load_run_encoder(net, workdir)
-    elif net.frozen_parts or not list_checkpoints(workdir / CHECKPOINTS):
+    elif net.frozen_parts or not find_latest(
+        workdir / CHECKPOINTS, lambda line: None
+    ):
         system.load_start(config, net, report)
     if net.frozen_parts and not kept:
         arrays = read_arrays(named_variables(net, net.frozen_parts))

@@ -59,6 +59,10 @@ def build_decoder(
     """
     if output_stride not in OUTPUT_STRIDES:
         raise ValueError(f"output_stride must be one of {OUTPUT_STRIDES}")
+    if not 0 < width <= 1:
+        raise ValueError(
+            f"decoder_width is {width}; it must be above 0 and at most 1"
+        )
     channels = [max(8, round(width * count)) for count in switch_channels]
     last = len(switch_channels)
     pools = unpooled_levels(last, output_stride)

@@ -125,6 +125,10 @@ class TransferNet(Network):
     ):
         arguments = arguments_of(locals())
         given = SimpleNamespace(**arguments)
+        if num_categories < 1:
+            raise ValueError(
+                f"num_categories is {num_categories}; it must be 1 or more"
+            )
         entry = get_encoder(encoder)
         _check_pools(entry)
         pools = unpooled_levels(len(entry.pools), output_stride)
