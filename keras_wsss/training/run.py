@@ -125,6 +125,7 @@ def train(
     for note in notes:
         report(note)
     with workers.together():
+        system = get_system(config.system)
         job = _prepare(
             config, system, phase, settings, workers, workdir, init_from, report
         )
