@@ -34,8 +34,9 @@ def problems(config: Config, phase: Phase) -> list[str]:
             elif not phase.mask_weight:
                 learns = "tags of source pictures too"
             found.append(
-                f"config.phases.{phase.name}.{domain}_pictures is 0, but --phase "
-                f"{phase.name} learns from {learns}; give it a positive number."
+                f"config.phases.{phase.name}.{domain}_pictures is 0, but "
+                f"--phase {phase.name} learns from {learns}; give it a "
+                "positive number."
             )
         found += missing_data(config, domain)
     return found
