@@ -21,7 +21,7 @@ from absl import app, flags
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
-from keras_wsss.evaluation.confusion import ConfusionMatrix
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.training.inputs import read_training_data

@@ -12,8 +12,8 @@ from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
-from keras_wsss.evaluation.boundary import BoundaryIou
-from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
+from keras_wsss.evaluation.metrics import all_metrics
+from keras_wsss.evaluation.metrics.confusion import scored_view
 from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
 from keras_wsss.inference.one_picture import OnePicture
@@ -59,15 +59,22 @@ class _Clock:
 
 
 class _Scores:
-    """Counts of one way of predicting."""
+    """What all metrics say of one way of predicting.
 
-    def __init__(self, split: Split, with_boundary: bool = True, **row):
+    Args:
+        split: categories.
+        baseline: leaves out what is not counted of baselines.
+        **row: what the row says of itself.
+    """
+
+    def __init__(self, split: Split, *, baseline: bool = False, **row: Any):
         self.split = split
         self.row = row
-        self.confusion = ConfusionMatrix(split.num_categories + 1)
-        self.boundary = (
-            BoundaryIou(split.num_categories + 1) if with_boundary else None
-        )
+        self.metrics = [
+            metric(split.num_categories + 1)
+            for metric in all_metrics()
+            if metric.of_baselines or not baseline
+        ]
         self.seconds: float | None = None
 
     def add(
@@ -80,17 +87,17 @@ class _Scores:
         if seconds is not None:
             self.seconds = (self.seconds or 0.0) + seconds
         mask = scored_view(mask, self.split, name)
-        self.confusion.update(truth, mask, name)
-        if self.boundary is not None:
-            self.boundary.update(truth, mask, name)
+        for metric in self.metrics:
+            metric.update(truth, mask, name)
 
-    def result(self, pictures: int) -> dict:
-        result = {
-            **self.row,
-            **self.confusion.result(self.split),
-        }
-        if self.boundary is not None:
-            result["boundary_iou"] = self.boundary.result(self.split)["mean"]
+    def result(self, pictures: int) -> dict[str, Any]:
+        result, per_class = {**self.row}, {}
+        for metric in self.metrics:
+            figures = metric.result(self.split)
+            for name, scores in figures.pop("per_class", {}).items():
+                per_class.setdefault(name, {}).update(scores)
+            result.update(figures)
+        result["per_class"] = per_class
         if self.seconds is not None:
             result["milliseconds"] = 1e3 * self.seconds / pictures
         return result
@@ -131,10 +138,11 @@ def evaluate(
         report: called with progress lines.
 
     Returns:
-        Plain values: "rows" (one per way of predicting, see
-        `ConfusionMatrix.result`; "default" marks what `Predictor` gives if
-        nothing else is asked for), "default" (its name), "tagging" (see
-        `tag_scores`; of the default's views, where they are looked at),
+        Plain values: "rows" (one per way of predicting, with the figures of
+        all metrics, see `keras_wsss.evaluation.metrics`; "default" marks what
+        `Predictor` gives if nothing else is asked for), "default" (its name),
+        "tagging" (see `tag_scores`; of the default's views, where they are
+        looked at),
         "without" (see `FalsePositives`; of those of the pictures that hold no
         scored category), "pictures", "seconds" per stage, "mask_updates" (see
         `keras_wsss.mask_updates`), and "warning" where its masks are noise.
@@ -197,8 +205,7 @@ class _Evaluation:
             self.baselines = {
                 (key, threshold): _Scores(
                     self.split,
-                    # Only masks of the best threshold would be of interest.
-                    with_boundary=False,
+                    baseline=True,
                     method=name,
                     tags="oracle",
                     threshold=threshold,

@@ -8,13 +8,13 @@ from typing import Any
 from keras_wsss.evaluation.report_charts import bar_chart, legend, line_chart
 from keras_wsss.evaluation.report_history import History
 from keras_wsss.evaluation.table import (
-    MAIN_COLUMNS,
     NO_MASKS,
     NOT_RUN,
     WITHOUT_COLUMNS,
     default_note,
     format_value,
     inference_name,
+    main_columns,
 )
 
 # Charts of a training run: heading -> how their tags are recognised.
@@ -67,11 +67,7 @@ def results_section(results: Mapping) -> str:
     rows = results["rows"]
     if not rows:
         return f"<p>{escape(NO_MASKS)}</p>{_without_table(results)}"
-    columns = {
-        heading: key
-        for heading, key in MAIN_COLUMNS.items()
-        if key == "method" or any(key in row for row in rows)
-    }
+    columns = main_columns(rows)
     best = [_best_row(rows, tags) for tags in ("oracle", "predicted")]
     cells = [[_cell(row, key) for key in columns.values()] for row in rows]
     numeric = [

@@ -3,20 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wsss.evaluation.metrics import all_metrics
+
 NOT_RUN = "not run"
 UNDEFINED = "n/a"
 DEFAULT_MARK = " (default)"
-
-# Columns of the main table: heading -> key of a result row.
-MAIN_COLUMNS = {
-    "method": "method",
-    "tags": "tags",
-    "inference": "inference",
-    "mean IoU": "mean_iou",
-    "pixel accuracy": "pixel_accuracy",
-    "boundary IoU": "boundary_iou",
-    "ms/image": "milliseconds",
-}
 
 # Columns of the table of false positives: heading -> key of its rows.
 WITHOUT_COLUMNS = {
@@ -29,6 +20,22 @@ NO_MASKS = (
     "No masks of these pictures are known, only their tags: what is scored is "
     "the tagger. They were held out of training."
 )
+
+
+def main_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Columns of the main table: heading -> key of a result row.
+
+    Those of the metrics among them; columns that no row has are left out.
+    """
+    columns = {"method": "method", "tags": "tags", "inference": "inference"}
+    for metric in all_metrics():
+        columns.update(metric.columns)
+    columns["ms/image"] = "milliseconds"
+    return {
+        heading: key
+        for heading, key in columns.items()
+        if key == "method" or any(key in row for row in rows)
+    }
 
 
 def format_value(value: Any, digits: int = 3) -> str:
@@ -104,20 +111,17 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: mappings with `method` and, where they were measured, `tags`
             ("oracle" or "predicted"), `inference` ("raw", "augmented",
-            "raw + refined", ...), `mean_iou`, `pixel_accuracy`,
-            `boundary_iou` (all in [0, 1]), `milliseconds` an image, and
-            `default`, whether it is what is given without any flag.
+            "raw + refined", ...), the figures of the metrics (`mean_iou`,
+            `pixel_accuracy`, `boundary_iou`, ..., in [0, 1]), `milliseconds`
+            an image, and `default`, whether it is what is given without any
+            flag.
 
     Returns:
         A Markdown table; a figure that a row lacks shows as "not run", a
         choice that it does not have (all background has no tags) as "-".
         Columns that no row has are left out.
     """
-    columns = {
-        heading: key
-        for heading, key in MAIN_COLUMNS.items()
-        if key == "method" or any(key in row for row in rows)
-    }
+    columns = main_columns(rows)
     rows = [
         {"tags": "-", "inference": "-", **row, **_marked(row)} for row in rows
     ]
