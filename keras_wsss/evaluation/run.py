@@ -13,8 +13,8 @@ from keras_wsss.evaluation.negatives import (
     read_heldout,
     score_negatives,
 )
-from keras_wsss.evaluation.report import run_report, write_report
-from keras_wsss.evaluation.report_pictures import Album
+from keras_wsss.evaluation.report.page import run_report, write_report
+from keras_wsss.evaluation.report.pictures import Album
 from keras_wsss.evaluation.summary import summary
 from keras_wsss.evaluation.tagged import evaluate_tagged
 from keras_wsss.files import write_json, write_text

@@ -9,7 +9,7 @@ from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.negatives import FalsePositives
-from keras_wsss.evaluation.report_pictures import Album
+from keras_wsss.evaluation.report.pictures import Album
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.progress import progress
 from keras_wsss.systems.quality import Quality, choose_quality

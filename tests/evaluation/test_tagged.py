@@ -11,8 +11,8 @@ from keras_wsss.evaluation.negatives import (
     known_negatives,
     score_negatives,
 )
-from keras_wsss.evaluation.report import html_of, run_report
-from keras_wsss.evaluation.report_pictures import Album
+from keras_wsss.evaluation.report.page import html_of, run_report
+from keras_wsss.evaluation.report.pictures import Album
 from keras_wsss.evaluation.summary import summary
 from keras_wsss.evaluation.tagged import evaluate_tagged
 from keras_wsss.inference.predictor import Predictor
