@@ -37,7 +37,7 @@ MAPS = {
 DENSE_CRF = "raw + dense CRF"
 # Of a row whose masks nothing has taught, wherever it is copied to.
 UNTRAINED = "untrained decoder"
-_REPORT_SECONDS = 15.0
+_LOG_SECONDS = 15.0
 
 
 class _Clock:
@@ -113,7 +113,7 @@ def evaluate(
     dense_crf: bool = False,
     baselines: bool = True,
     album: Album | None = None,
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict:
     """Predicts every picture in every way asked for and scores it.
 
@@ -135,7 +135,7 @@ def evaluate(
         baselines: also score class activation maps, thresholded densified
             attention and all background.
         album: collects small pictures for the report.
-        report: called with progress lines.
+        log: takes lines about what is done.
 
     Returns:
         Plain values: "rows" (one per way of predicting, with the figures of
@@ -159,9 +159,9 @@ def evaluate(
     last = time.perf_counter()
     for number, record in enumerate(records, start=1):
         run.add(record)
-        if time.perf_counter() - last > _REPORT_SECONDS:
+        if time.perf_counter() - last > _LOG_SECONDS:
             last = time.perf_counter()
-            report(f"evaluated {number}/{len(records)} pictures")
+            log(f"evaluated {number}/{len(records)} pictures")
     return run.result()
 
 
@@ -240,16 +240,15 @@ class _Evaluation:
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
         maps = {}
         if oracle and (self.album is not None or self.baselines):
-            encoded = picture.encode(*RAW)
-            maps = predictor.densified(encoded, oracle)
+            maps = picture.maps(oracle)
         if self.album is not None:
-            layers = self._layers(maps, oracle, truth.shape)
+            layers = _layers(picture, maps, oracle)
             self.album.add(record.image_id, image, truth, masks, layers)
         if self.dense_crf:
             self._add_dense_crf(picture, truth, oracle, name)
         if self.baselines:
-            self._add_baselines(maps, truth, oracle, name)
-            self._add_training_masks(image, truth, record, name)
+            self._add_baselines(picture, maps, truth, oracle, name)
+            self._add_training_masks(picture, truth, record.labels, name)
         for stage, seconds in picture.seconds.items():
             self.clock.add(stage, seconds)
 
@@ -273,16 +272,6 @@ class _Evaluation:
             if kind != "none":
                 masks[f"{kind} {quality.name}"] = mask
         return masks
-
-    def _layers(self, maps, ids, shape) -> dict:
-        """Maps of the picture for the report, small."""
-        scale = min(1.0, MAP_SIDE / max(shape))
-        size = [max(1, round(scale * side)) for side in shape]
-        return {
-            heading: (ids, self.predictor.square_to_picture(maps[key], *size))
-            for key, heading in MAPS.items()
-            if key in maps
-        }
 
     def _row(self, tags: str, inference: str, default: bool = False) -> _Scores:
         if (tags, inference) not in self.rows:
@@ -317,16 +306,14 @@ class _Evaluation:
             spent += picture.last_seconds
             self._row(kind, DENSE_CRF).add(truth, mask, name, spent)
 
-    def _add_baselines(self, maps, truth, oracle, name) -> None:
+    def _add_baselines(self, picture, maps, truth, oracle, name) -> None:
         self.background.add(truth, np.zeros_like(truth), name)
         for key in self._baselines_of(maps):
             shares = np.zeros((0, *truth.shape), np.float32)
             if oracle:
                 positive = np.maximum(maps[key], 0.0)
                 highest = positive.max(axis=(1, 2), keepdims=True)
-                shares = self.predictor.square_to_picture(
-                    positive / np.maximum(highest, 1e-12), *truth.shape
-                )
+                shares = picture.enlarge(positive / np.maximum(highest, 1e-12))
             for threshold in BASELINE_THRESHOLDS:
                 fired = np.where(shares > threshold, shares, 0.0)
                 mask = _arg_max(fired, oracle, truth.shape)
@@ -338,10 +325,9 @@ class _Evaluation:
             self.mapped = [key for key in BASELINES if key in maps]
         return self.mapped
 
-    def _add_training_masks(self, image, truth, record, name) -> None:
+    def _add_training_masks(self, picture, truth, labels, name) -> None:
         """Masks made of the true tags, as they would teach, if any are."""
-        masks = self.predictor.training_masks(image, record.labels)
-        for key, mask in masks.items():
+        for key, mask in picture.training_masks(labels).items():
             if key not in self.taught:
                 self.taught[key] = _Scores(
                     self.split,
@@ -385,6 +371,18 @@ class _Evaluation:
             "without": [self.empty.result()] if self.empty.pictures else [],
             "seconds": self.clock.seconds,
         }
+
+
+def _layers(picture: OnePicture, maps, ids) -> dict:
+    """Maps of the picture for the report, small."""
+    shape = picture.image.shape[:2]
+    scale = min(1.0, MAP_SIDE / max(shape))
+    size = [max(1, round(scale * side)) for side in shape]
+    return {
+        heading: (ids, picture.enlarge(maps[key], *size))
+        for key, heading in MAPS.items()
+        if key in maps
+    }
 
 
 def _kinds(oracle: tuple[int, ...]) -> tuple[tuple[str, Any], ...]:

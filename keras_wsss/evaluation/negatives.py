@@ -1,7 +1,7 @@
 """What a network finds where there is nothing to find."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ def score_negatives(
 
 
 def known_negatives(
-    run: Path, folder: str | None, report=print
+    run: Path, folder: str | None, log: Callable[[str], None] = print
 ) -> dict[str, list[Path]]:
     """The pictures that are known to hold no scored category.
 
@@ -85,7 +85,7 @@ def known_negatives(
             held out of training are taken, if they are still there.
         folder: a user's own folder of such pictures, or empty; the pictures
             of each folder in it are counted for themselves.
-        report: takes a line about pictures that are not there any more.
+        log: takes a line about pictures that are not there any more.
 
     Raises:
         ConfigError: the folder holds no picture.
@@ -97,7 +97,7 @@ def known_negatives(
     listed = [Path(path) for path in read_heldout(run)["negatives"]]
     there = [path for path in listed if path.is_file()]
     if len(there) < len(listed):
-        report(
+        log(
             f"{len(listed) - len(there)} of {len(listed)} held-out pictures "
             f"without a target category are not there any more, such as "
             f"{next(path for path in listed if path not in there)}."

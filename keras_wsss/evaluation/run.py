@@ -104,7 +104,7 @@ def evaluate_run(
             dense_crf=dense_crf,
             baselines=baselines,
             album=album,
-            report=log,
+            log=log,
         )
         results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
     else:
