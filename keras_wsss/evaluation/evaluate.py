@@ -14,8 +14,8 @@ from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.metrics import all_metrics
 from keras_wsss.evaluation.metrics.confusion import scored_view
-from keras_wsss.evaluation.negatives import FalsePositives
 from keras_wsss.evaluation.report.pictures import MAP_SIDE, Album
+from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import RAW, Quality, choose_quality
