@@ -5,7 +5,7 @@ the others. See README.md for the commands, or, in Python:
 
     import keras_wsss as kw
 
-    kw.make_shapes("shapes")
+    kw.make_shapes("demo/shapes")
     config = kw.load_config("shapes")
     kw.train(config, "decoder", "runs/decoder")
     kw.train(config, "transfer", "runs/transfer", init_from="runs/decoder")
@@ -23,7 +23,9 @@ from keras_wsss.lazy import lazy_names
 
 if TYPE_CHECKING:
     from keras_wsss.categories import Split as Split
-    from keras_wsss.config import load_config as load_config
+    from keras_wsss.config import Config as Config
+    from keras_wsss.config_files import load_config as load_config
+    from keras_wsss.encoders import register_encoder as register_encoder
     from keras_wsss.errors import UserError as UserError
     from keras_wsss.evaluation.run import evaluate_run as evaluate
     from keras_wsss.inference.one_picture import Prediction as Prediction
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from keras_wsss.serving.build import export_run as export_model
     from keras_wsss.shapes.make import write_shapes as make_shapes
+    from keras_wsss.systems import register_system as register_system
     from keras_wsss.systems.prior.network import Prior as Prior
     from keras_wsss.systems.transfernet.network import (
         TransferNet as TransferNet,
@@ -48,7 +51,8 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "keras_wsss.categories": ["Split"],
-        "keras_wsss.config": ["load_config"],
+        "keras_wsss.config": ["Config"],
+        "keras_wsss.config_files": ["load_config"],
         "keras_wsss.errors": ["UserError"],
         "keras_wsss.evaluation.run": ["evaluate=evaluate_run"],
         "keras_wsss.inference.one_picture": ["Prediction"],
@@ -57,6 +61,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "keras_wsss.inference.pseudo_labels": ["pseudo_labels"],
         "keras_wsss.serving.build": ["export_model=export_run"],
         "keras_wsss.shapes.make": ["make_shapes=write_shapes"],
+        "keras_wsss.encoders": ["register_encoder"],
+        "keras_wsss.systems": ["register_system"],
         "keras_wsss.systems.prior.network": ["Prior"],
         "keras_wsss.systems.transfernet.network": ["TransferNet"],
         "keras_wsss.training.run": ["train"],

@@ -37,15 +37,18 @@ def config(encoder, shapes_dir, tmp_path_factory):
         if layer.weights
     }
     write_layer_weights(folder / "toy.weights.h5", weights)
-    config = tiny_config(shapes_dir)
-    config.model.encoder = encoder.name
-    config.model.encoder_weights = str(folder / "toy.weights.h5")
-    config.feature_cache = str(folder / "cache")
-    config.model.guide_maps = True
-    config.model.shortcut = True
-    config.model.decoder_width = 0.5
-    config.decoder.steps, config.transfer.steps = 4, 4
-    return config
+    return tiny_config(shapes_dir).replace(
+        {
+            "model.encoder": encoder.name,
+            "model.encoder_weights": str(folder / "toy.weights.h5"),
+            "cache.folder": str(folder / "cache"),
+            "model.guide_maps": True,
+            "model.shortcut": True,
+            "model.decoder_width": 0.5,
+            "phases.decoder.steps": 4,
+            "phases.transfer.steps": 4,
+        }
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tiny import REPOSITORY, tiny_config
+from tiny import tiny_config
 from tiny_prior import tiny_prior_config
 
 from keras_wsss.config import split_of
+from keras_wsss.config_files import load_config
 from keras_wsss.systems.network import build_network, named_variables
 from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.transfernet.network import TransferNet
@@ -19,17 +20,12 @@ NAMES = json.loads(Path(__file__).with_name("variable_names.json").read_text())
 
 
 def shapes_config(data):
-    path = REPOSITORY / "configs" / "shapes.py"
-    namespace = {}
-    exec(compile(path.read_text(), path, "exec"), namespace)
-    return namespace["get_config"]()
+    return load_config("shapes")
 
 
 def dense_config(data):
-    config = tiny_config(data)
-    config.model.attention = "dense"
-    config.train.absent_per_image = 1
-    return config
+    changes = {"model.attention": "dense", "train.absent_per_image": 1}
+    return tiny_config(data).replace(changes)
 
 
 CONFIGS = {

@@ -20,12 +20,16 @@ from keras_wsss.training.run import train
 @pytest.fixture(scope="module")
 def config(shapes_dir):
     systems.register_system(toy_system.ToySystem())
-    config = tiny_config(shapes_dir)
-    config.system = "toy"
-    config.joint.steps, config.joint.warmup_steps = 6, 0
-    config.joint.learning_rate = config.joint.final_learning_rate = 0.1
-    config.joint.target_pairs = 4
-    return config
+    joint = {
+        "steps": 6,
+        "warmup_steps": 0,
+        "learning_rate": 0.1,
+        "final_learning_rate": 0.1,
+        "target_pictures": 4,
+    }
+    return tiny_config(shapes_dir).replace(
+        {"system": "toy", "phases": {"joint": joint}}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,19 @@
 from keras_wsss.config import Config
 from keras_wsss.encoders import get_encoder
 from keras_wsss.errors import ConfigError
+from keras_wsss.systems.system import Phase
 
-_WITH_TARGET = ("attention", "transfer")
 
-
-def problems(config: Config, phase: str) -> list[str]:
+def problems(config: Config, phase: Phase) -> list[str]:
     """Sentences about fields that do not go together.
 
     Ranges of single fields are not looked at here.
 
     Args:
         config: a config of this system.
-        phase: "attention", "decoder" or "transfer".
+        phase: a phase of it.
     """
-    group = config.phases[phase]
+    group = config.phases[phase.name]
     found = image_problems(config)
     if config.model.judge == "tagger" and config.train.absent_per_image:
         found.append(
@@ -25,18 +24,18 @@ def problems(config: Config, phase: str) -> list[str]:
             "change the judge."
         )
     needed = ["source"]
-    if phase in _WITH_TARGET or group.target_pictures:
+    if phase.target or group.target_pictures:
         needed.append("target")
     for domain in needed:
         if not group[f"{domain}_pictures"]:
             learns = "masks of source pictures"
             if domain == "target":
                 learns = "target tags"
-            elif phase == "attention":
+            elif not phase.mask_weight:
                 learns = "tags of source pictures too"
             found.append(
-                f"config.phases.{phase}.{domain}_pictures is 0, but --phase "
-                f"{phase} learns from {learns}; give it a positive number."
+                f"config.phases.{phase.name}.{domain}_pictures is 0, but --phase "
+                f"{phase.name} learns from {learns}; give it a positive number."
             )
         found += missing_data(config, domain)
     return found

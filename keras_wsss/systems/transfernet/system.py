@@ -45,7 +45,7 @@ class TransferNetSystem(System):
 
     def problems(self, config, phase: str) -> list[str]:
         """See `keras_wsss.systems.transfernet.problems`."""
-        return problems(config, phase)
+        return problems(config, self.find_phase(phase))
 
     def build(self, config, split: Split):
         """Builds a `TransferNet`; see `System.build`."""
