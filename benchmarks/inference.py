@@ -33,6 +33,7 @@ from keras_wsss.config import Config, split_of
 from keras_wsss.encoders.graphs import with_constant_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.network import build_network
@@ -115,13 +116,11 @@ def label_rows(predictor: Predictor, image: np.ndarray) -> list[dict]:
     ids = list(predictor.split.scored_ids[:3])
 
     def together(count: int) -> Function:
-        return lambda: predictor.probabilities(
-            predictor.encode(image), ids[:count]
-        )
+        return lambda: OnePicture(predictor, image).probabilities(ids[:count])
 
     def apart(count: int) -> Function:
         return lambda: [
-            predictor.probabilities(predictor.encode(image), [label])
+            OnePicture(predictor, image).probabilities([label])
             for label in ids[:count]
         ]
 

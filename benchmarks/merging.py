@@ -16,13 +16,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from absl import app, flags
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
-from keras_wsss.evaluation.confusion import ConfusionMatrix
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix
 from keras_wsss.evaluation.table import markdown_table
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.training.inputs import read_training_data
 
@@ -38,8 +40,8 @@ def score(predictor: Predictor, records) -> list[dict]:
     for record in records:
         image = read_image(record.image_path, predictor.config.data.max_pixels)
         ids, truth = record.labels, record.mask.read()
-        before = predictor.probabilities(predictor.encode(image), ids)
-        refined = predictor.refine(image, before)
+        before = OnePicture(predictor, image).probabilities(ids)
+        refined = predictor.compiled.refine(image, before).numpy()
         firing = refined > predictor.config.inference.mask_threshold
         several += np.count_nonzero(firing.sum(axis=0) > 1)
         decided += np.count_nonzero(firing.any(axis=0))
@@ -48,7 +50,9 @@ def score(predictor: Predictor, records) -> list[dict]:
             ("refined, ranked by refined", refined, refined),
             ("refined, ranked by before", before, refined),
         ):
-            mask = predictor.merge(ranks, ids, refined=decisive)
+            labels = tf.constant(ids, tf.int32)
+            merged = predictor.compiled.merge_known(ranks, decisive, labels)
+            mask = merged.numpy()
             matrix = found.setdefault(name, ConfusionMatrix(size))
             matrix.update(truth, mask, record.image_id)
     share = several / max(decided, 1)

@@ -31,7 +31,7 @@ from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
-from keras_wsss.evaluation.boundary import boundary_region
+from keras_wsss.evaluation.metrics.boundary import boundary_region
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.dense_crf import dense_crf, load_pydensecrf
 from keras_wsss.layers.refinement import ImageGuidedRefinement

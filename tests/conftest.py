@@ -134,7 +134,7 @@ def served_export(predictor, serving_options, tmp_path_factory):
 
     out = tmp_path_factory.mktemp("served") / "1"
     lines = []
-    export_model(predictor, out, serving_options, report=lines.append)
+    export_model(predictor, out, serving_options, log=lines.append)
     return out, lines
 
 

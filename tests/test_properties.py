@@ -14,7 +14,7 @@ from keras_wsss.data.masks import read_palette_mask, write_palette_mask
 from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.segmentation import checked_runs, encode, paint
-from keras_wsss.evaluation.confusion import ConfusionMatrix
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix
 from keras_wsss.layers.mean_field import MeanFieldCrf
 from keras_wsss.layers.pooling import (
     MaxPoolingWithSwitches,

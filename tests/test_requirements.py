@@ -14,6 +14,7 @@ DISTRIBUTIONS = {
     "absl": "absl-py",
     "cv2": "opencv-python-headless",
     "grpc": "grpcio",
+    "jinja2": "Jinja2",
     "PIL": "Pillow",
     "pydensecrf": "pydensecrf2",
     "yaml": "PyYAML",

@@ -40,7 +40,7 @@ USED = (
     "keras_wsss.serving.build",
     "keras_wsss.shapes.make",
     "keras_wsss.evaluation.evaluate",
-    "keras_wsss.evaluation.report",
+    "keras_wsss.evaluation.report.page",
     "keras_wsss.training.run",
 )
 FILES = {

@@ -77,7 +77,7 @@ def run(argv: list[str]) -> int:
         max_batch=MAX_BATCH.value,
         check_images=[Path(path) for path in CHECK_IMAGES.value],
         **QUALITY.given(),
-        report=say,
+        log=say,
     )
     _print_written(out, manifest)
     return 0

@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
         OUT.value,
         tags=TAGS.value or None,
         quality=choose_quality(predictor.steps, **QUALITY.given()),
-        report=lambda text: print(f"error: {text}", file=sys.stderr),
+        log=lambda text: print(f"error: {text}", file=sys.stderr),
     )
     print(
         f"Written: {outcome.written} masks, overlays and predictions.json in "

@@ -12,10 +12,10 @@ from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
-from keras_wsss.evaluation.boundary import BoundaryIou
-from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
-from keras_wsss.evaluation.negatives import FalsePositives
-from keras_wsss.evaluation.report_pictures import MAP_SIDE, Album
+from keras_wsss.evaluation.metrics import all_metrics
+from keras_wsss.evaluation.metrics.confusion import scored_view
+from keras_wsss.evaluation.report.pictures import MAP_SIDE, Album
+from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import RAW, Quality, choose_quality
@@ -37,7 +37,7 @@ MAPS = {
 DENSE_CRF = "raw + dense CRF"
 # Of a row whose masks nothing has taught, wherever it is copied to.
 UNTRAINED = "untrained decoder"
-_REPORT_SECONDS = 15.0
+_LOG_SECONDS = 15.0
 
 
 class _Clock:
@@ -59,15 +59,22 @@ class _Clock:
 
 
 class _Scores:
-    """Counts of one way of predicting."""
+    """What all metrics say of one way of predicting.
 
-    def __init__(self, split: Split, with_boundary: bool = True, **row):
+    Args:
+        split: categories.
+        baseline: leaves out what is not counted of baselines.
+        **row: what the row says of itself.
+    """
+
+    def __init__(self, split: Split, *, baseline: bool = False, **row: Any):
         self.split = split
         self.row = row
-        self.confusion = ConfusionMatrix(split.num_categories + 1)
-        self.boundary = (
-            BoundaryIou(split.num_categories + 1) if with_boundary else None
-        )
+        self.metrics = [
+            metric(split.num_categories + 1)
+            for metric in all_metrics()
+            if metric.of_baselines or not baseline
+        ]
         self.seconds: float | None = None
 
     def add(
@@ -80,17 +87,17 @@ class _Scores:
         if seconds is not None:
             self.seconds = (self.seconds or 0.0) + seconds
         mask = scored_view(mask, self.split, name)
-        self.confusion.update(truth, mask, name)
-        if self.boundary is not None:
-            self.boundary.update(truth, mask, name)
+        for metric in self.metrics:
+            metric.update(truth, mask, name)
 
-    def result(self, pictures: int) -> dict:
-        result = {
-            **self.row,
-            **self.confusion.result(self.split),
-        }
-        if self.boundary is not None:
-            result["boundary_iou"] = self.boundary.result(self.split)["mean"]
+    def result(self, pictures: int) -> dict[str, Any]:
+        result, per_class = {**self.row}, {}
+        for metric in self.metrics:
+            figures = metric.result(self.split)
+            for name, scores in figures.pop("per_class", {}).items():
+                per_class.setdefault(name, {}).update(scores)
+            result.update(figures)
+        result["per_class"] = per_class
         if self.seconds is not None:
             result["milliseconds"] = 1e3 * self.seconds / pictures
         return result
@@ -106,7 +113,7 @@ def evaluate(
     dense_crf: bool = False,
     baselines: bool = True,
     album: Album | None = None,
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict:
     """Predicts every picture in every way asked for and scores it.
 
@@ -128,13 +135,14 @@ def evaluate(
         baselines: also score class activation maps, thresholded densified
             attention and all background.
         album: collects small pictures for the report.
-        report: called with progress lines.
+        log: takes lines about what is done.
 
     Returns:
-        Plain values: "rows" (one per way of predicting, see
-        `ConfusionMatrix.result`; "default" marks what `Predictor` gives if
-        nothing else is asked for), "default" (its name), "tagging" (see
-        `tag_scores`; of the default's views, where they are looked at),
+        Plain values: "rows" (one per way of predicting, with the figures of
+        all metrics, see `keras_wsss.evaluation.metrics`; "default" marks what
+        `Predictor` gives if nothing else is asked for), "default" (its name),
+        "tagging" (see `tag_scores`; of the default's views, where they are
+        looked at),
         "without" (see `FalsePositives`; of those of the pictures that hold no
         scored category), "pictures", "seconds" per stage, "mask_updates" (see
         `keras_wsss.mask_updates`), and "warning" where its masks are noise.
@@ -151,9 +159,9 @@ def evaluate(
     last = time.perf_counter()
     for number, record in enumerate(records, start=1):
         run.add(record)
-        if time.perf_counter() - last > _REPORT_SECONDS:
+        if time.perf_counter() - last > _LOG_SECONDS:
             last = time.perf_counter()
-            report(f"evaluated {number}/{len(records)} pictures")
+            log(f"evaluated {number}/{len(records)} pictures")
     return run.result()
 
 
@@ -197,8 +205,7 @@ class _Evaluation:
             self.baselines = {
                 (key, threshold): _Scores(
                     self.split,
-                    # Only masks of the best threshold would be of interest.
-                    with_boundary=False,
+                    baseline=True,
                     method=name,
                     tags="oracle",
                     threshold=threshold,
@@ -233,16 +240,15 @@ class _Evaluation:
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
         maps = {}
         if oracle and (self.album is not None or self.baselines):
-            encoded = picture.encode(*RAW)
-            maps = predictor.densified(encoded, oracle)
+            maps = picture.maps(oracle)
         if self.album is not None:
-            layers = self._layers(maps, oracle, truth.shape)
+            layers = _layers(picture, maps, oracle)
             self.album.add(record.image_id, image, truth, masks, layers)
         if self.dense_crf:
             self._add_dense_crf(picture, truth, oracle, name)
         if self.baselines:
-            self._add_baselines(maps, truth, oracle, name)
-            self._add_training_masks(image, truth, record, name)
+            self._add_baselines(picture, maps, truth, oracle, name)
+            self._add_training_masks(picture, truth, record.labels, name)
         for stage, seconds in picture.seconds.items():
             self.clock.add(stage, seconds)
 
@@ -266,16 +272,6 @@ class _Evaluation:
             if kind != "none":
                 masks[f"{kind} {quality.name}"] = mask
         return masks
-
-    def _layers(self, maps, ids, shape) -> dict:
-        """Maps of the picture for the report, small."""
-        scale = min(1.0, MAP_SIDE / max(shape))
-        size = [max(1, round(scale * side)) for side in shape]
-        return {
-            heading: (ids, self.predictor.square_to_picture(maps[key], *size))
-            for key, heading in MAPS.items()
-            if key in maps
-        }
 
     def _row(self, tags: str, inference: str, default: bool = False) -> _Scores:
         if (tags, inference) not in self.rows:
@@ -310,16 +306,14 @@ class _Evaluation:
             spent += picture.last_seconds
             self._row(kind, DENSE_CRF).add(truth, mask, name, spent)
 
-    def _add_baselines(self, maps, truth, oracle, name) -> None:
+    def _add_baselines(self, picture, maps, truth, oracle, name) -> None:
         self.background.add(truth, np.zeros_like(truth), name)
         for key in self._baselines_of(maps):
             shares = np.zeros((0, *truth.shape), np.float32)
             if oracle:
                 positive = np.maximum(maps[key], 0.0)
                 highest = positive.max(axis=(1, 2), keepdims=True)
-                shares = self.predictor.square_to_picture(
-                    positive / np.maximum(highest, 1e-12), *truth.shape
-                )
+                shares = picture.enlarge(positive / np.maximum(highest, 1e-12))
             for threshold in BASELINE_THRESHOLDS:
                 fired = np.where(shares > threshold, shares, 0.0)
                 mask = _arg_max(fired, oracle, truth.shape)
@@ -331,10 +325,9 @@ class _Evaluation:
             self.mapped = [key for key in BASELINES if key in maps]
         return self.mapped
 
-    def _add_training_masks(self, image, truth, record, name) -> None:
+    def _add_training_masks(self, picture, truth, labels, name) -> None:
         """Masks made of the true tags, as they would teach, if any are."""
-        masks = self.predictor.training_masks(image, record.labels)
-        for key, mask in masks.items():
+        for key, mask in picture.training_masks(labels).items():
             if key not in self.taught:
                 self.taught[key] = _Scores(
                     self.split,
@@ -378,6 +371,18 @@ class _Evaluation:
             "without": [self.empty.result()] if self.empty.pictures else [],
             "seconds": self.clock.seconds,
         }
+
+
+def _layers(picture: OnePicture, maps, ids) -> dict:
+    """Maps of the picture for the report, small."""
+    shape = picture.image.shape[:2]
+    scale = min(1.0, MAP_SIDE / max(shape))
+    size = [max(1, round(scale * side)) for side in shape]
+    return {
+        heading: (ids, picture.enlarge(maps[key], *size))
+        for key, heading in MAPS.items()
+        if key in maps
+    }
 
 
 def _kinds(oracle: tuple[int, ...]) -> tuple[tuple[str, Any], ...]:

@@ -12,7 +12,9 @@ from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row, draw_sheet
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_path
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.systems.quality import Quality
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 TILE = 160  # pixels, side of a picture in the gallery
@@ -116,33 +118,31 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     truth = record.mask.read()
     scored = predictor.split.scored_ids
     ids = tuple(i for i in scored if np.any(truth == i))
-    encoded = predictor.encode(image)
-    if predictor.steps.has_crf:
-        probabilities = predictor.crf_probabilities(encoded, ids)
-    else:
-        probabilities = predictor.probabilities(encoded, ids)
-    mask = predictor.merge(probabilities, ids)
-    maps = predictor.densified(encoded, ids or scored[:1])
+    picture = OnePicture(predictor, image)
+    own_crf = predictor.steps.has_crf
+    maps = picture.maps(ids or scored[:1])
     panels = [Panel("picture")]
-    shown = next((keys for keys in _MAPS if keys[0] in maps), ())
-    for key in filter(maps.__contains__, shown):
-        seen = np.zeros((0, *image.shape[:2]), np.float32)
+    for key in next(keys for keys in _MAPS if keys[0] in maps):
+        shown = np.zeros((0, *image.shape[:2]), np.float32)
         if ids:
-            seen = predictor.square_to_picture(maps[key], *image.shape[:2])
-        panels.append(Panel(_HEADINGS[key], maps=seen, ids=ids))
+            shown = picture.enlarge(maps[key])
+        panels.append(Panel(_HEADINGS[key], maps=shown, ids=ids))
     # Categories that are not scored are background, as in the evaluation.
     truth = np.where(np.isin(truth, (*scored, IGNORE)), truth, 0)
     panels += [
         Panel(_MASK_HEADINGS[name], made)
-        for name, made in predictor.training_masks(image, ids).items()
+        for name, made in picture.training_masks(ids).items()
     ]
     # Beside masks that teach, the network's own answer needs another name.
-    heading = "prediction" if predictor.steps.has_crf else "mask"
-    panels.append(Panel(heading, mask))
+    qualities = {
+        "prediction" if own_crf else "mask": Quality(own_crf=own_crf),
+    }
     if refine:
-        refined = predictor.refine(image, probabilities)
-        mask = predictor.merge(probabilities, ids, refined=refined)
-        panels.append(Panel("refined", mask))
+        qualities["refined"] = Quality(refine=True, own_crf=own_crf)
+    panels += [
+        Panel(heading, picture.predict(ids, quality).mask)
+        for heading, quality in qualities.items()
+    ]
     panels.append(Panel("truth", truth.astype(np.uint8)))
     names = tuple((predictor.split.name_of(i), i) for i in ids)
     return Row(image, tuple(panels), names)

@@ -8,15 +8,15 @@ from keras_wsss.config import to_json
 from keras_wsss.data.formats import read_evaluation
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
-from keras_wsss.evaluation.negatives import (
+from keras_wsss.evaluation.report.page import run_report, write_report
+from keras_wsss.evaluation.report.pictures import Album
+from keras_wsss.evaluation.table import summary
+from keras_wsss.evaluation.tagged import (
+    evaluate_tagged,
     known_negatives,
     read_heldout,
     score_negatives,
 )
-from keras_wsss.evaluation.report import run_report, write_report
-from keras_wsss.evaluation.report_pictures import Album
-from keras_wsss.evaluation.summary import summary
-from keras_wsss.evaluation.tagged import evaluate_tagged
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import choose_quality
@@ -104,7 +104,7 @@ def evaluate_run(
             dense_crf=dense_crf,
             baselines=baselines,
             album=album,
-            report=log,
+            log=log,
         )
         results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
     else:

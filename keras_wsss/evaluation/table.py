@@ -1,22 +1,13 @@
-"""Results as Markdown tables that also read well as plain text."""
+"""Results as a Markdown page whose tables also read well as plain text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_wsss.evaluation.metrics import all_metrics
+
 NOT_RUN = "not run"
 UNDEFINED = "n/a"
 DEFAULT_MARK = " (default)"
-
-# Columns of the main table: heading -> key of a result row.
-MAIN_COLUMNS = {
-    "method": "method",
-    "tags": "tags",
-    "inference": "inference",
-    "mean IoU": "mean_iou",
-    "pixel accuracy": "pixel_accuracy",
-    "boundary IoU": "boundary_iou",
-    "ms/image": "milliseconds",
-}
 
 # Columns of the table of false positives: heading -> key of its rows.
 WITHOUT_COLUMNS = {
@@ -29,6 +20,22 @@ NO_MASKS = (
     "No masks of these pictures are known, only their tags: what is scored is "
     "the tagger. They were held out of training."
 )
+
+
+def main_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Columns of the main table: heading -> key of a result row.
+
+    Those of the metrics among them; columns that no row has are left out.
+    """
+    columns = {"method": "method", "tags": "tags", "inference": "inference"}
+    for metric in all_metrics():
+        columns.update(metric.columns)
+    columns["ms/image"] = "milliseconds"
+    return {
+        heading: key
+        for heading, key in columns.items()
+        if key == "method" or any(key in row for row in rows)
+    }
 
 
 def format_value(value: Any, digits: int = 3) -> str:
@@ -104,20 +111,17 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
     Args:
         rows: mappings with `method` and, where they were measured, `tags`
             ("oracle" or "predicted"), `inference` ("raw", "augmented",
-            "raw + refined", ...), `mean_iou`, `pixel_accuracy`,
-            `boundary_iou` (all in [0, 1]), `milliseconds` an image, and
-            `default`, whether it is what is given without any flag.
+            "raw + refined", ...), the figures of the metrics (`mean_iou`,
+            `pixel_accuracy`, `boundary_iou`, ..., in [0, 1]), `milliseconds`
+            an image, and `default`, whether it is what is given without any
+            flag.
 
     Returns:
         A Markdown table; a figure that a row lacks shows as "not run", a
         choice that it does not have (all background has no tags) as "-".
         Columns that no row has are left out.
     """
-    columns = {
-        heading: key
-        for heading, key in MAIN_COLUMNS.items()
-        if key == "method" or any(key in row for row in rows)
-    }
+    columns = main_columns(rows)
     rows = [
         {"tags": "-", "inference": "-", **row, **_marked(row)} for row in rows
     ]
@@ -177,3 +181,89 @@ def per_class_table(
     columns = {"class": "class"}
     columns.update({method: f"score {method}" for method in results})
     return markdown_table(rows, columns)
+
+
+def summary(results: Mapping) -> str:
+    """Tables of what `evaluate` returned: methods, classes, tagger.
+
+    A "warning" among the results is the first line.
+    """
+    rows = results["rows"]
+    tagging = results["tagging"]
+    per_class = {
+        " ".join(str(row[key]) for key in ("tags", "inference") if key in row)
+        or row["method"]: {
+            name: scores["iou"] for name, scores in row["per_class"].items()
+        }
+        for row in rows
+        # Baselines are not shown by class: they have one inference or none.
+        if "inference" in row and "threshold" not in row
+    }
+    tagger = markdown_table(
+        [
+            {"category": name, **scores}
+            for name, scores in tagging["per_category"].items()
+        ],
+        {
+            "category": "category",
+            "precision": "precision",
+            "recall": "recall",
+            "average precision": "average_precision",
+            "pictures": "positives",
+        },
+    )
+    warning = results.get("warning")
+    masks = [
+        results_table(rows),
+        default_note(results),
+        "",
+        "## IoU per class",
+        "",
+        per_class_table(per_class),
+    ]
+    return "\n".join(
+        [
+            *([f"**Warning: {warning}**", ""] if warning else ()),
+            f"# Results on {results['pictures']} pictures",
+            "",
+            *(masks if rows else [NO_MASKS, ""]),
+            *_without(results),
+            f"## Tagger, {tagging['views']} scores",
+            "",
+            tagger_note(tagging),
+            "",
+            tagger,
+        ]
+    )
+
+
+def tagger_note(tagging: Mapping) -> str:
+    """The tagger's rule and figures as a sentence."""
+    exact, precision, recall, average, error = (
+        format_value(tagging[key])
+        for key in (
+            "exact",
+            "precision",
+            "recall",
+            "mean_average_precision",
+            "expected_calibration_error",
+        )
+    )
+    return (
+        f"A category is named from a probability of "
+        f"{tagging['threshold']:.2f} on, or the most probable one; none below "
+        f"{tagging['none_threshold']:.2f}. Exactly right in {exact} of the "
+        f"pictures; precision {precision}, recall {recall}, mean average "
+        f"precision {average}, calibration error {error}."
+    )
+
+
+def _without(results: Mapping) -> list[str]:
+    rows = results.get("without", [])
+    if not rows:
+        return []
+    return [
+        "## Pictures without a scored category",
+        "",
+        markdown_table(rows, WITHOUT_COLUMNS),
+    ]

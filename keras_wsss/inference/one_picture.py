@@ -2,13 +2,15 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.systems.quality import Quality, View
+from keras_wsss.data.images import largest_side
+from keras_wsss.errors import DataError
+from keras_wsss.systems.quality import RAW, Quality, View
 
 if TYPE_CHECKING:
     from keras_wsss.inference.predictor import Predictor
@@ -37,32 +39,18 @@ class Prediction:
     probabilities: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """A picture seen in several views, encoder outputs and more.
+class Encoded(NamedTuple):
+    """What the network says of one view, whatever the labels.
 
     Attributes:
-        image: uint8 [H, W, 3], RGB.
-        views: the views.
-        features: per view what the tags are read from, float32
-            [1, g, g, D] or, in the prior system, a dict.
-        switches: per view what else masks are made of: TransferNet's
-            switches, the prior system's logits.
+        features: what tags are read from, float32 [1, g, g, D] or, in the
+            prior system, a dict.
+        mask_inputs: what else masks are made of: TransferNet's switches, the
+            prior system's logits.
     """
 
-    image: np.ndarray
-    views: tuple[View, ...]
-    features: tuple[tf.Tensor, ...]
-    switches: tuple[list[tf.Tensor], ...]
-
-    def of_view(self, index: int) -> "Encoded":
-        """One of the views."""
-        return Encoded(
-            self.image,
-            (self.views[index],),
-            (self.features[index],),
-            (self.switches[index],),
-        )
+    features: Any
+    mask_inputs: Any
 
 
 class OnePicture:
@@ -76,23 +64,35 @@ class OnePicture:
     Args:
         predictor: a trained network.
         image: uint8 [H, W, 3], RGB.
-        encoded: the picture's encoder outputs, where they are known already.
+        encoded: what is known already of some views.
+
+    Raises:
+        DataError: the picture is empty or far too long for its height.
     """
 
     def __init__(
         self,
         predictor: "Predictor",
         image: np.ndarray,
-        encoded: Encoded | None = None,
+        encoded: Mapping[View, Encoded] | None = None,
     ):
+        height, width = image.shape[:2]
+        limit = largest_side(predictor.config.data.max_pixels)
+        if not height or not width or max(height, width) > limit:
+            raise DataError(
+                f"A picture of {width} x {height} pixels cannot be used: "
+                f"sides must lie between 1 and {limit}, because it is padded "
+                "to a square; cut it into parts."
+            )
         self._predictor = predictor
+        self._steps = predictor.compiled
         self.image = image
         # The first entry of a key is the stage that the part belongs to.
         self._parts: dict[tuple, Any] = {}
         self._seconds: dict[tuple, float] = {}
         self._used: set[tuple] = set()
-        for index, view in enumerate(encoded.views if encoded else ()):
-            self._parts["encode", view] = encoded.of_view(index)
+        for view, outputs in (encoded or {}).items():
+            self._parts["encode", view] = outputs
             self._seconds["encode", view] = 0.0
 
     @property
@@ -137,42 +137,54 @@ class OnePicture:
         )
         ranks = self.probabilities(ids, quality.views, quality.own_crf)
         decisive = ranks
-        if quality.refine:
-            key = "refine", ids, quality.views, quality.own_crf
+        if quality.refine and ids:
             decisive = self._once(
-                key, lambda: predictor.refine(self.image, ranks)
+                ("refine", ids, quality.views, quality.own_crf),
+                lambda: self._steps.refine(self.image, ranks).numpy(),
             )
-        found = scores if tags is None else None
+        chosen = scores if tags is None else None
         mask = self._once(
-            ("merge", ids, quality, found is None),
-            lambda: predictor.merge(ranks, ids, found, decisive),
+            ("merge", ids, quality, tags is None),
+            lambda: self._merge(ranks, decisive, ids, chosen),
         )
         return Prediction(mask, ids, scores, decisive)
 
     def encode(self, view: View) -> Encoded:
-        """The encoder's outputs of one view."""
+        """What the network says of one view, whatever the labels."""
+        steps = self._steps.of_scale(view.scale)
         return self._once(
             ("encode", view),
-            lambda: self._predictor.encode(self.image, (view,)),
+            lambda: Encoded(*steps.encode(self.image, view.mirror)),
         )
 
     def tag_scores(self, views: Sequence[View]) -> np.ndarray:
         """The tagger's probabilities, float32 [C], mean over the views."""
         scores = []
         for view in views:
-            encoded = self.encode(view)
+            features = self.encode(view).features
+            steps = self._steps.of_scale(view.scale)
             scores.append(
                 self._once(
                     ("tag", view),
-                    lambda encoded=encoded: self._predictor.tag_scores(encoded),
+                    lambda steps=steps, features=features: steps.tag_scores(
+                        features
+                    ).numpy(),
                 )
             )
         return np.mean(scores, axis=0)
 
     def probabilities(
-        self, ids: tuple[int, ...], views: tuple[View, ...], own_crf: bool
+        self,
+        ids: Sequence[int],
+        views: Sequence[View] = RAW,
+        own_crf: bool = False,
     ) -> np.ndarray:
         """Foreground probability of each label at the picture's own size.
+
+        Args:
+            ids: K ids, looked for together.
+            views: looks at the picture.
+            own_crf: after the network's own CRF.
 
         Returns:
             float32 [K, H, W], mean over the views.
@@ -180,22 +192,101 @@ class OnePicture:
         Raises:
             ConfigError: the network has no CRF.
         """
-        predictor = self._predictor
+        if own_crf:
+            self._predictor.steps.check_crf()
+        ids, views = tuple(ids), tuple(views)
         stage = "own CRF" if own_crf else "decode"
         squares = []
         for view in views:
             encoded = self.encode(view)
             if ids:
-                squares += self._once(
+                square = self._once(
                     (stage, ids, view),
-                    lambda encoded=encoded: predictor.squares(
-                        encoded, ids, own_crf
+                    lambda view=view, encoded=encoded: self._square(
+                        view, encoded, ids, own_crf
                     ),
                 )
+                squares.append(square)
         return self._once(
             ("enlarge", ids, views, own_crf),
-            lambda: predictor.mean_at_size(self.image, ids, views, squares),
+            lambda: self._mean(ids, views, squares),
         )
+
+    def maps(self, ids: Sequence[int]) -> dict[str, np.ndarray]:
+        """What the network looks at, for pictures and baselines.
+
+        Returns:
+            Name -> float32 [K, g, g] on the padded square, see `Steps.maps`.
+        """
+        features = self.encode(View()).features
+        maps = self._steps.maps(features, tf.constant(list(ids), tf.int32))
+        return {name: values.numpy() for name, values in maps.items()}
+
+    def enlarge(
+        self,
+        maps: np.ndarray,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> np.ndarray:
+        """Maps of the padded square at the picture's size, or another one.
+
+        Args:
+            maps: float32 [K, g, g].
+            height: of the result, in the picture's shape; its own if None.
+            width: likewise.
+
+        Returns:
+            float32 [K, height, width].
+        """
+        height, width = height or len(self.image), width or len(self.image[0])
+        maps = tf.constant(maps, tf.float32)
+        return self._steps.to_picture(maps, height, width, False).numpy()
+
+    def training_masks(self, ids: Sequence[int]) -> dict[str, np.ndarray]:
+        """Masks that training makes of tags; name -> uint8 [H, W]."""
+        labels = tf.constant(list(ids), tf.int32)
+        masks = self._steps.training_masks(self.image, labels)
+        return {name: mask.numpy() for name, mask in masks.items()}
+
+    def _square(
+        self, view: View, encoded: Encoded, ids: tuple[int, ...], own_crf: bool
+    ) -> tf.Tensor:
+        """Foreground on the padded square, float32 [K, m, m]; K at least 1."""
+        labels = tf.constant(ids, tf.int32)
+        steps = self._steps.of_scale(view.scale)
+        if own_crf:
+            return steps.crf_foreground(encoded.mask_inputs, labels)
+        return steps.foreground(*encoded, labels)
+
+    def _mean(
+        self,
+        ids: tuple[int, ...],
+        views: tuple[View, ...],
+        squares: Sequence[tf.Tensor],
+    ) -> np.ndarray:
+        """The mean of squares at the picture's own size, float32 [K, H, W]."""
+        height, width = self.image.shape[:2]
+        total = np.zeros((len(ids), height, width), np.float32)
+        for view, square in zip(views, squares, strict=bool(ids)):
+            total += self._steps.to_picture(
+                square, height, width, view.mirror
+            ).numpy()
+        return total / len(views)
+
+    def _merge(
+        self,
+        ranks: np.ndarray,
+        decisive: np.ndarray,
+        ids: tuple[int, ...],
+        scores: np.ndarray | None,
+    ) -> np.ndarray:
+        """The index mask, uint8 [H, W]; see `Steps.merge`."""
+        if not ids:
+            return np.zeros(self.image.shape[:2], np.uint8)
+        labels = tf.constant(ids, tf.int32)
+        if scores is None:
+            return self._steps.merge_known(ranks, decisive, labels).numpy()
+        return self._steps.merge_chosen(ranks, decisive, labels, scores).numpy()
 
     def _once(self, key: tuple[Hashable, ...], work: Callable[[], Any]) -> Any:
         """A part, which is computed the first time; and notes its use.

@@ -136,7 +136,7 @@ def predict_files(
     *,
     tags: Sequence[str | int] | None = None,
     quality: Quality | None = None,
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Outcome:
     """Segments pictures one by one, in constant memory.
 
@@ -152,7 +152,7 @@ def predict_files(
         tags: what is in every picture; None asks the tagger for each.
         quality: what is done for each; None is what `choose_quality` says
             of the network.
-        report: takes a sentence about every picture that failed.
+        log: takes a sentence about every picture that failed.
 
     Raises:
         ConfigError: an unknown tag, a CRF that the network has not, or
@@ -179,7 +179,7 @@ def predict_files(
             if str(picture.path) not in text:
                 text = f"{picture.path}: {text}"
             failures.append({"image": str(picture.path), "error": text})
-            report(text)
+            log(text)
     write_json(
         out / PREDICTIONS_FILE,
         {

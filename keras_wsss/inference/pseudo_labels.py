@@ -29,7 +29,7 @@ from keras_wsss.inference.one_picture import Encoded, OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.progress import progress
 from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
-from keras_wsss.systems.quality import Quality, View, choose_quality
+from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.training.inputs import build_cache, read_target_records
 
 # Pictures in work at a time. On 2 cores 200 drawn pictures of 128 pixels took
@@ -263,29 +263,21 @@ def _pseudo_label(
         return np.zeros(image.shape[:2], np.uint8)  # none of the categories
     quality, encoded = settings.quality, None
     if cache is not None:
-        encoded = _cached(predictor, image, record, quality.views, cache)
-    picture = OnePicture(predictor, image, encoded)
-    found = picture.predict(record.labels, quality)
+        encoded = {
+            view: Encoded(
+                *predictor.steps.from_cache(
+                    cache.read(record, int(view.mirror))
+                )
+            )
+            for view in quality.views
+        }
+    found = OnePicture(predictor, image, encoded).predict(
+        record.labels, quality
+    )
     threshold = predictor.config.inference.mask_threshold
     highest = found.probabilities.max(axis=0, initial=0.0)
     unsure = np.abs(highest - threshold) < settings.margin
     return np.where(unsure, IGNORE, found.mask).astype(np.uint8)
-
-
-def _cached(
-    predictor: Predictor,
-    image: np.ndarray,
-    record: Record,
-    views: Sequence[View],
-    cache: Encodings,
-) -> Encoded:
-    """The encoder's outputs as `Predictor.encode` would give them."""
-    outputs = [
-        predictor.steps.from_cache(cache.read(record, int(view.mirror)))
-        for view in views
-    ]
-    features, switches = zip(*outputs, strict=True)
-    return Encoded(image, tuple(views), features, switches)
 
 
 def _counts(

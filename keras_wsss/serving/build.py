@@ -14,9 +14,8 @@ from keras_wsss.data.images import IMAGE_SUFFIXES, open_regular
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.serving.check import check_export
+from keras_wsss.serving.check import check_export, sample_files
 from keras_wsss.serving.manifest import verify_manifest, write_manifest
-from keras_wsss.serving.samples import sample_files
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
 from keras_wsss.serving.warmup import Request, write_warmup
 from keras_wsss.systems.quality import choose_quality
@@ -30,7 +29,7 @@ def export_model(
     out: Path,
     options: ServingOptions,
     check_images: Sequence[Path] = (),
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict:
     """Writes, checks and only then names a version of a served model.
 
@@ -44,7 +43,7 @@ def export_model(
         options: limits and quality.
         check_images: pictures to compare on; when empty, some of the run's
             target pictures, if they are there.
-        report: takes lines about what was done.
+        log: takes lines about what was done.
 
     Returns:
         The manifest.
@@ -69,7 +68,7 @@ def export_model(
             ),
         )
         result = check_export(folder, predictor, options, pictures)
-        report(
+        log(
             f"Checked in a fresh process without keras_wsss: {result.masks} "
             f"masks ({len(pictures)} of pictures, the others generated), at "
             f"most {result.most_different:.3%} of a mask's pixels and "
@@ -94,7 +93,7 @@ def export_run(
     augment: bool | None = None,
     refine: bool | None = None,
     own_crf: bool | None = None,
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict:
     """`export_model` of a run folder.
 
@@ -109,7 +108,7 @@ def export_run(
         augment: test-time augmentation; None as `choose_quality` says.
         refine: masks that follow the picture; likewise.
         own_crf: the network's own CRF; likewise.
-        report: takes lines about what was done.
+        log: takes lines about what was done.
 
     Returns:
         The manifest.
@@ -128,7 +127,7 @@ def export_run(
         max_batch=max_batch,
         quality=quality,
     )
-    return export_model(predictor, out, options, check_images, report)
+    return export_model(predictor, out, options, check_images, log)
 
 
 def check_version(out: Path) -> None:

@@ -1,6 +1,7 @@
 """Compares an exported model with the `Predictor` it was made from."""
 
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -10,17 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
 from keras_wsss.inference.predictor import Prediction, Predictor
-from keras_wsss.serving.samples import forbidden_files, sample_files
 from keras_wsss.serving.signatures import ServingOptions
 
 # Float32 sums in another order may move a pixel that lies on a threshold.
 MOST_DIFFERENT = 0.002  # share of a mask's pixels
 SCORE_TOLERANCE = 1e-3
 _SECONDS = 1800
+_ORIENTATION = 0x0112  # EXIF tag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,3 +216,49 @@ def _compare(
             f"{MOST_DIFFERENT:.2%} and {SCORE_TOLERANCE:g}."
         )
     return different, float(difference)
+
+
+def sample_files() -> list[bytes]:
+    """Files of different sizes and kinds, the same ones at every call.
+
+    Returns:
+        A JPEG, a JPEG that EXIF turns by 90 degrees, and a PNG with alpha.
+    """
+    plain, turned, transparent = (
+        _generated(seed, size)
+        for seed, size in enumerate([(160, 120), (150, 100), (91, 130)])
+    )
+    exif = Image.Exif()
+    exif[_ORIENTATION] = 6
+    transparent.putalpha(128)
+    return [
+        _file(plain, "JPEG"),
+        _file(turned, "JPEG", exif=exif),
+        _file(transparent, "PNG"),
+    ]
+
+
+def forbidden_files() -> list[bytes]:
+    """Files that must be refused without being decoded.
+
+    Returns:
+        A GIF, and the head of a PNG of 10 billion pixels.
+    """
+    gif = _file(_generated(0, (8, 8)), "GIF")
+    side = (100_000).to_bytes(4, "big")
+    png = bytearray(_file(_generated(0, (8, 8)), "PNG"))
+    png[16:24] = side + side
+    return [gif, bytes(png)]
+
+
+def _generated(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Smooth colours; `size` is width and height."""
+    rng = np.random.default_rng(seed)
+    cells = rng.integers(0, 256, (4, 5, 3), np.uint8)
+    return Image.fromarray(cells).resize(size, Image.Resampling.BICUBIC)
+
+
+def _file(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

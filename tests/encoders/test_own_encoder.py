@@ -92,12 +92,10 @@ def test_pictures_become_what_it_takes(own_predictor):
 
 def test_it_is_scored_and_served(own_predictor, config, tmp_path):
     records = read_voc(config.data.eval_root, "val", own_predictor.split)
-    results = evaluate(own_predictor, records.records, report=print)
+    results = evaluate(own_predictor, records.records, log=print)
     assert results["pictures"] == len(records.records)
     options = ServingOptions(max_pixels=40_000, max_tags=3, max_batch=4)
-    manifest = export_model(
-        own_predictor, tmp_path / "1", options, report=print
-    )
+    manifest = export_model(own_predictor, tmp_path / "1", options, log=print)
     assert manifest["check"]["masks"] > 0
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from keras_wsss.categories import SPLITS, get_split
 from keras_wsss.errors import DataError
-from keras_wsss.evaluation.confusion import ConfusionMatrix, scored_view
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix, scored_view
 
 
 def random_masks(classes=5, shape=(3, 17, 11), seed=0):

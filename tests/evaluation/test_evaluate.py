@@ -11,7 +11,8 @@ from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.evaluate import BASELINE_THRESHOLDS, evaluate
-from keras_wsss.evaluation.summary import summary
+from keras_wsss.evaluation.table import summary
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import RAW, augmented_views
 
 
@@ -22,7 +23,7 @@ def records(predictor, shapes_dir):
 
 @pytest.fixture(scope="module")
 def results(predictor, records):
-    return evaluate(predictor, records, report=lambda _: None)
+    return evaluate(predictor, records, log=lambda _: None)
 
 
 def row(results, **wanted):
@@ -90,10 +91,10 @@ def test_class_maps_get_their_best_threshold(predictor, records, results):
         for record in records:
             image = read_image(record.image_path)
             truths.append(record.mask.read())
-            maps = predictor.densified(predictor.encode(image), record.labels)
-            maps = np.maximum(maps["class_maps"], 0)
+            picture = OnePicture(predictor, image)
+            maps = np.maximum(picture.maps(record.labels)["class_maps"], 0)
             maps /= np.maximum(maps.max((1, 2), keepdims=True), 1e-12)
-            maps = predictor.square_to_picture(maps, *image.shape[:2])
+            maps = picture.enlarge(maps)
             ids = np.array(record.labels)[maps.argmax(0)]
             masks.append(np.where(maps.max(0) > threshold, ids, 0))
         scores.append(mean_iou_by_hand(predictor.split, truths, masks))
@@ -129,7 +130,7 @@ def test_parts_can_be_left_out(predictor, records):
         augment=False,
         refine=False,
         baselines=False,
-        report=lambda _: None,
+        log=lambda _: None,
     )
     assert [r["inference"] for r in lean["rows"]] == ["raw", "raw"]
     assert "Results on 1 pictures" in summary(lean)
@@ -187,7 +188,7 @@ def test_crf_is_the_networks_own_and_the_published_one_is_dense_crf(
     )
     found = evaluate(
         predictor, records[:1], augment=False, refine=False, dense_crf=True,
-        baselines=False, report=lambda _: None,
+        baselines=False, log=lambda _: None,
     )  # fmt: skip
     for tags in ("oracle", "predicted"):
         raw = row(found, tags=tags, inference="raw")

@@ -4,9 +4,11 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_wsss.categories import SPLITS
+from keras_wsss.config import Config
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.drawing import draw_sheet
@@ -17,46 +19,53 @@ from keras_wsss.evaluation.gallery import (
     gallery_rows,
     write_gallery,
 )
+from keras_wsss.inference.compiled import CompiledSteps
+from keras_wsss.systems.steps import Steps
 
 SPLIT = SPLITS["shapes"]
 ARROW, CLOVER, FISH = (SPLIT.id_of(n) for n in ("arrow", "clover", "fish"))
 SIDE = 32
 
 
-class LeftHalf:
-    """A predictor that finds every label in the left half of the picture."""
+def left_maps(ids):
+    """1 in the left half, 0 elsewhere: float32 [K, SIDE, SIDE]."""
+    left = tf.cast(tf.range(SIDE) < SIDE // 2, tf.float32)
+    return tf.broadcast_to(left, [tf.size(ids), SIDE, SIDE])
 
-    split = SPLIT
-    config = types.SimpleNamespace(data=types.SimpleNamespace(max_pixels=10**6))
-    steps = types.SimpleNamespace(has_crf=False)
 
-    def encode(self, image):
-        return image
+class LeftSteps(Steps):
+    """Steps that find every label in the left half of the picture."""
 
-    def probabilities(self, encoded, ids):
-        maps = np.zeros((len(ids), *encoded.shape[:2]), np.float32)
-        maps[:, :, : SIDE // 2] = 1
-        return maps
+    method = "left"
 
-    def merge(self, probabilities, ids, refined=None):
-        if not ids:
-            return np.zeros(probabilities.shape[1:], np.uint8)
-        decisive = probabilities if refined is None else refined
-        return (decisive.max(0) * max(ids)).astype(np.uint8)
+    def encode(self, image, scale, mirror):
+        return tf.zeros([1]), tf.zeros([1])
+
+    def tag_scores(self, features, scale):
+        return tf.zeros([SPLIT.num_categories])
+
+    def foreground(self, features, mask_inputs, ids, scale):
+        return 0.1 + 0.9 * left_maps(ids)
 
     def refine(self, image, probabilities):
         return probabilities[:, :, ::-1]
 
-    def densified(self, encoded, ids):
-        maps = self.probabilities(encoded, ids)
+    def maps(self, features, ids):
+        maps = left_maps(ids)
         return {"attention": maps * 1e-3, "densified_attention": maps * 50}
 
-    def training_masks(self, image, ids):
-        return {}
 
-    def square_to_picture(self, maps, height, width):
-        assert maps.shape[1:] == (height, width)
-        return maps
+def left_half(steps=LeftSteps):
+    """What `gallery_rows` needs of a predictor."""
+    config = Config()
+    made = steps(None, SPLIT, config)
+    return types.SimpleNamespace(
+        split=SPLIT,
+        config=config,
+        steps=made,
+        compiled=CompiledSteps(made),
+        tag_ids=tuple,
+    )
 
 
 @pytest.fixture
@@ -89,7 +98,7 @@ def colour(sheet, column, share):
 
 
 def test_tiles_show_attention_mask_and_truth_in_their_own_halves(records):
-    sheet = draw_sheet(gallery_rows(LeftHalf(), [records[1]]), TILE)
+    sheet = draw_sheet(gallery_rows(left_half(), [records[1]]), TILE)
     grey = colour(sheet, 0, 0.25)
     assert np.allclose(grey, 128, atol=3)
     for column in (1, 2, 3):  # predictions: left, in the arrow's red
@@ -101,28 +110,28 @@ def test_tiles_show_attention_mask_and_truth_in_their_own_halves(records):
     assert colour(sheet, 4, 0.75)[0] > 200
 
 
-class RightHalf(LeftHalf):
+class RightSteps(LeftSteps):
     """As the prior system: two masks that teach; a CRF finds the right half."""
 
-    steps = types.SimpleNamespace(has_crf=True)
+    has_crf = True
 
-    def crf_probabilities(self, encoded, ids):
-        return self.probabilities(encoded, ids)[:, :, ::-1]
+    def crf_foreground(self, mask_inputs, ids):
+        return self.foreground(None, None, ids, 1.0)[:, :, ::-1]
 
-    def densified(self, encoded, ids):
-        maps = self.probabilities(encoded, ids)
+    def maps(self, features, ids):
+        maps = left_maps(ids)
         return {"class_maps": maps, "foreground": maps}
 
     def training_masks(self, image, ids):
-        mask = self.merge(self.probabilities(image, ids), ids)
+        mask = self.merge(self.foreground(None, None, ids, 1.0), ids)
         return {
-            "masks on line, no CRF": np.zeros_like(mask),
+            "masks on line, no CRF": tf.zeros_like(mask),
             "masks on line": mask,
         }
 
 
 def test_refined_masks_stand_beside_the_masks(records):
-    (row,) = gallery_rows(LeftHalf(), [records[1]], refine=True)
+    (row,) = gallery_rows(left_half(), [records[1]], refine=True)
     panels = {panel.heading: panel for panel in row.panels}
     assert list(panels)[-3:] == ["mask", "refined", "truth"]
     assert (panels["mask"].mask[:, : SIDE // 2] == ARROW).all()
@@ -131,7 +140,7 @@ def test_refined_masks_stand_beside_the_masks(records):
 
 
 def test_the_prior_system_has_its_masks_and_its_crf_in_the_row(records):
-    (row,) = gallery_rows(RightHalf(), [records[1]])
+    (row,) = gallery_rows(left_half(RightSteps), [records[1]])
     panels = {panel.heading: panel for panel in row.panels}
     assert list(panels) == [
         "picture",
@@ -149,7 +158,7 @@ def test_the_prior_system_has_its_masks_and_its_crf_in_the_row(records):
 
 
 def test_a_picture_without_a_category_is_drawn_too(records):
-    sheet = draw_sheet(gallery_rows(LeftHalf(), [records[0]]), TILE)
+    sheet = draw_sheet(gallery_rows(left_half(), [records[0]]), TILE)
     for column in (1, 2, 3, 4):
         assert colour(sheet, column, 0.25).max() < 60
 
@@ -169,7 +178,7 @@ def test_as_many_rows_as_there_are_pictures_with_categories(records):
 @pytest.mark.parametrize(("suffix", "kind"), [("png", "PNG"), ("jpg", "JPEG")])
 def test_the_suffix_decides_the_type_of_file(tmp_path, records, suffix, kind):
     path = tmp_path / f"results.{suffix}"
-    write_gallery(path, gallery_rows(LeftHalf(), records[1:3]))
+    write_gallery(path, gallery_rows(left_half(), records[1:3]))
     with Image.open(path) as image:
         assert image.format == kind
 
@@ -177,5 +186,5 @@ def test_the_suffix_decides_the_type_of_file(tmp_path, records, suffix, kind):
 def test_another_suffix_is_refused_and_nothing_is_written(tmp_path, records):
     path = tmp_path / "results.gif"
     with pytest.raises(ConfigError, match=r"\.jpeg, \.jpg, \.png"):
-        write_gallery(path, gallery_rows(LeftHalf(), records[1:2]))
+        write_gallery(path, gallery_rows(left_half(), records[1:2]))
     assert not path.exists()

@@ -10,9 +10,9 @@ import pytest
 from browser import Browser, find_browser
 from small_data import CAT, DOG, SPLIT
 
-from keras_wsss.evaluation.report import Report, html_of, write_report
-from keras_wsss.evaluation.report_history import History
-from keras_wsss.evaluation.report_pictures import Album
+from keras_wsss.evaluation.report.history import History
+from keras_wsss.evaluation.report.page import Report, html_of, write_report
+from keras_wsss.evaluation.report.pictures import Album
 from keras_wsss.tagging import tag_scores
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

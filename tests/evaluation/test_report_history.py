@@ -5,7 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from keras_wsss.evaluation.report_history import read_histories, read_scalars
+from keras_wsss.evaluation.report.history import read_histories, read_scalars
 
 
 def write(folder, values, picture=False):

@@ -8,7 +8,7 @@ from PIL import Image
 from small_data import CAT, DOG, SPLIT
 
 from keras_wsss.drawing import bright_palette
-from keras_wsss.evaluation.report_pictures import (
+from keras_wsss.evaluation.report.pictures import (
     MAP_SIDE,
     SIDE,
     Album,

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from tiny import read_json, run_script
 
-from keras_wsss.evaluation.negatives import (
+from keras_wsss.evaluation.report.page import html_of, run_report
+from keras_wsss.evaluation.report.pictures import Album
+from keras_wsss.evaluation.table import summary
+from keras_wsss.evaluation.tagged import (
     FalsePositives,
+    evaluate_tagged,
     known_negatives,
     score_negatives,
 )
-from keras_wsss.evaluation.report import html_of, run_report
-from keras_wsss.evaluation.report_pictures import Album
-from keras_wsss.evaluation.summary import summary
-from keras_wsss.evaluation.tagged import evaluate_tagged
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.tagging import TagRule
 

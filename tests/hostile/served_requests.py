@@ -25,8 +25,7 @@ from pictures import (
 from keras_wsss.data.images import decode_image, largest_side
 from keras_wsss.inference.decode import decode_picture
 from keras_wsss.inference.predictor import Prediction, Predictor
-from keras_wsss.serving.check import expected_prediction
-from keras_wsss.serving.samples import sample_files
+from keras_wsss.serving.check import expected_prediction, sample_files
 from keras_wsss.serving.signatures import MOST_TAG_BYTES, ServingOptions
 
 # A server gets bytes, so what is no file cannot reach it.

@@ -221,7 +221,7 @@ def test_predict_goes_on_after_every_bad_picture(predictor, tmp_path):
     assert passed == 0
     assert len(pictures) == len(bad) + len(good)
     lines = []
-    outcome = predict_files(predictor, pictures, out, report=lines.append)
+    outcome = predict_files(predictor, pictures, out, log=lines.append)
     assert outcome.written == len(good)
     assert len(outcome.failures) == len(bad)
     for name in bad:

@@ -20,6 +20,7 @@ from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import mask_path
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
@@ -89,8 +90,8 @@ def predictor(request, shapes_dir):
     raw, mean = (
         np.array(
             [
-                predictor.tag_scores(
-                    predictor.encode(read_image(record.image_path), views)
+                OnePicture(predictor, read_image(record.image_path)).tag_scores(
+                    views
                 )[np.array(predictor.split.scored_ids) - 1]
                 for record in records[:PICTURES]
             ]
@@ -132,7 +133,7 @@ def scored(predictor, records):
 
     album = types.SimpleNamespace(add=add)
     results = evaluate(
-        predictor, records, album=album, baselines=False, report=lambda _: 0
+        predictor, records, album=album, baselines=False, log=lambda _: 0
     )
     return kept, results
 
@@ -271,7 +272,7 @@ def test_where_the_tagger_finds_nothing_all_give_background(
     assert found.probabilities.shape[0] == 0
     kept = {}
     album = types.SimpleNamespace(add=lambda n, i, t, m, s: kept.update(m))
-    evaluate(silent, records[:1], album=album, report=lambda _: 0)
+    evaluate(silent, records[:1], album=album, log=lambda _: 0)
     assert len(kept) == 2 * len(qualities(silent))
     assert not any(m.any() for k, m in kept.items() if "predicted" in k)
     pictures = [Picture(records[0].image_path, "a")]

@@ -131,7 +131,7 @@ def test_bad_files_are_named_and_the_others_written(predictor, tmp_path):
     lines = []
     pictures = [Picture(p, p.stem) for p in [good[0], broken, strip, good[1]]]
     outcome = predict_files(
-        predictor, pictures, tmp_path / "out", report=lines.append
+        predictor, pictures, tmp_path / "out", log=lines.append
     )
     assert outcome.written == 2
     assert lines == list(outcome.failures)

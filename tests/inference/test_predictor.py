@@ -10,6 +10,7 @@ from tiny import SIZE, tiny_config
 from keras_wsss.config import split_of
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import (
     RAW,
     Predictor,
@@ -139,36 +140,36 @@ def test_a_picture_without_a_tag_has_an_empty_mask(predictor, image):
 
 
 def test_mirrored_view_is_the_view_of_the_mirrored_picture(predictor, image):
-    view = predictor.encode(image, [MIRRORED])
-    found = predictor.probabilities(view, [1, 2])
-    plain = predictor.encode(image[:, ::-1])
-    expected = predictor.probabilities(plain, [1, 2])[..., ::-1]
+    found = OnePicture(predictor, image).probabilities([1, 2], [MIRRORED])
+    plain = OnePicture(predictor, image[:, ::-1])
+    expected = plain.probabilities([1, 2])[..., ::-1]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_views_are_averaged(predictor, image):
-    both = predictor.encode(image, [SHARP, MIRRORED])
-    single = [predictor.encode(image, [view]) for view in (SHARP, MIRRORED)]
+    picture = OnePicture(predictor, image)
+    both, single = (SHARP, MIRRORED), ([SHARP], [MIRRORED])
     np.testing.assert_allclose(
-        predictor.probabilities(both, [1]),
-        np.mean([predictor.probabilities(e, [1]) for e in single], axis=0),
+        picture.probabilities([1], both),
+        np.mean([picture.probabilities([1], v) for v in single], axis=0),
         atol=1e-6,
     )
     np.testing.assert_allclose(
-        predictor.tag_scores(both),
-        np.mean([predictor.tag_scores(e) for e in single], axis=0),
+        picture.tag_scores(both),
+        np.mean([picture.tag_scores(views) for views in single], axis=0),
         atol=1e-6,
     )
 
 
 def test_conv_attention_takes_other_scales(predictor, image):
-    encoded = predictor.encode(image, [View(0.5)])
-    assert encoded.features[0].shape[1:3] == (SIZE // 32, SIZE // 32)
-    found = predictor.probabilities(encoded, [1])
+    picture = OnePicture(predictor, image)
+    features = picture.encode(View(0.5)).features
+    assert features.shape[1:3] == (SIZE // 32, SIZE // 32)
+    found = picture.probabilities([1], [View(0.5)])
     assert found.shape == (1, *image.shape[:2])
     # Also as the first scale that a predictor meets.
     fresh = Predictor(predictor.net, predictor.split, predictor.config)
-    scores = fresh.tag_scores(fresh.encode(image, [View(0.5)]))
+    scores = OnePicture(fresh, image).tag_scores([View(0.5)])
     assert scores.shape == (predictor.split.num_categories,)
     # The same weights: half the size of a picture twice as large.
     large = image.repeat(2, 0).repeat(2, 1)
@@ -195,7 +196,7 @@ def test_augmented_views():
 
 
 def test_maps_for_pictures(predictor, image):
-    maps = predictor.densified(predictor.encode(image), [2, 5])
+    maps = OnePicture(predictor, image).maps([2, 5])
     grid = SIZE // 16
     assert {key: value.shape for key, value in maps.items()} == dict.fromkeys(
         ("attention", "densified_attention", "class_maps"), (2, grid, grid)

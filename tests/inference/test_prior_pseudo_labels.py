@@ -10,6 +10,7 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path, with_pseudo_masks
 from keras_wsss.data.records import Dataset
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
@@ -53,13 +54,16 @@ def masks_in(folder, records):
 def test_masks_are_those_after_gate_and_crf(predictor, records, folder):
     drawn = changed = 0
     for record, mask in zip(records, masks_in(folder, records), strict=True):
-        encoded = [
-            predictor.encode(read_image(record.image_path), (view,))
-            for view in VIEWS
-        ]
+        picture = OnePicture(predictor, read_image(record.image_path))
         after, before = (
-            np.mean([look(e, record.labels) for e in encoded], axis=0)
-            for look in (predictor.crf_probabilities, predictor.probabilities)
+            np.mean(
+                [
+                    picture.probabilities(record.labels, (view,), own_crf)
+                    for view in VIEWS
+                ],
+                axis=0,
+            )
+            for own_crf in (True, False)
         )
         ids = np.array(record.labels)
         expected = np.where(

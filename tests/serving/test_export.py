@@ -16,9 +16,8 @@ from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
 from keras_wsss.serving import client_rest, reload
 from keras_wsss.serving.build import export_model
-from keras_wsss.serving.check import check_export
+from keras_wsss.serving.check import check_export, sample_files
 from keras_wsss.serving.manifest import verify_manifest
-from keras_wsss.serving.samples import sample_files
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
 from keras_wsss.systems.quality import Quality, View, choose_quality
 
@@ -157,7 +156,7 @@ def test_failed_check_leaves_no_version(predictor, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_wsss.serving.build.ServingModule", Quick)
     monkeypatch.setattr("keras_wsss.serving.build.check_export", fail)
     with pytest.raises(DataError, match="differs"):
-        export_model(predictor, tmp_path / "1", ServingOptions(), report=print)
+        export_model(predictor, tmp_path / "1", ServingOptions(), log=print)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from keras_wsss.data.images import decode_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.serving.build import check_version
+from keras_wsss.serving.check import forbidden_files, sample_files
 from keras_wsss.serving.manifest import verify_manifest, write_manifest
-from keras_wsss.serving.samples import forbidden_files, sample_files
 from keras_wsss.serving.warmup import Request, prediction_log, write_warmup
 
 

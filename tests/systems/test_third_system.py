@@ -64,7 +64,7 @@ def test_it_is_trained(run, config):
 def test_it_predicts_and_is_scored(toy_predictor, config):
     root = config.data.eval_root
     records = read_voc(root, "val", toy_predictor.split).records
-    results = evaluate(toy_predictor, records, report=print)
+    results = evaluate(toy_predictor, records, log=print)
     assert {row["method"] for row in results["rows"]} >= {"Toy"}
     assert results["pictures"] == len(records)
     mask = toy_predictor(np.full((40, 60, 3), 99, np.uint8), ["star"]).mask
@@ -74,9 +74,7 @@ def test_it_predicts_and_is_scored(toy_predictor, config):
 
 def test_it_is_served(toy_predictor, tmp_path):
     options = ServingOptions(max_pixels=40_000, max_tags=3, max_batch=4)
-    manifest = export_model(
-        toy_predictor, tmp_path / "1", options, report=print
-    )
+    manifest = export_model(toy_predictor, tmp_path / "1", options, log=print)
     assert manifest["check"]["masks"] > 0
 
 

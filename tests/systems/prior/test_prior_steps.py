@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.prior.steps import PriorSteps
 from keras_wsss.systems.quality import Quality, choose_quality
@@ -107,11 +108,11 @@ def test_crf_without_messages_changes_nothing(predictor):
 
 def test_maps_and_training_masks(predictor, image):
     targets = predictor.split.target_ids
-    encoded = predictor.encode(image)
-    maps = predictor.densified(encoded, targets[:2])
+    picture = OnePicture(predictor, image)
+    maps = picture.maps(targets[:2])
     assert maps["class_maps"].shape == (2, 3, 3)
     assert maps["foreground"].min() == 0
-    masks = predictor.training_masks(image, targets[1:2])
+    masks = picture.training_masks(targets[1:2])
     assert set(masks) == {"masks on line", "masks on line, no CRF"}
     for mask in masks.values():
         assert mask.shape == (40, 64)
@@ -135,7 +136,7 @@ def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
         :2
     ]
     results = evaluate(
-        predictor, records, augment=False, refine=False, report=lambda _: None
+        predictor, records, augment=False, refine=False, log=lambda _: None
     )
     rows = {
         (row["method"], row.get("tags"), row.get("inference", ""))
@@ -171,11 +172,11 @@ def test_the_crf_takes_every_scale(predictor, image):
 
 def test_the_crf_comes_before_the_mask_where_it_is_asked_for(predictor, image):
     targets = predictor.split.target_ids[:2]
-    encoded = predictor.encode(image)
     quality = Quality(own_crf=True)
     smoothed = predictor.predict(image, targets, quality)
     np.testing.assert_array_equal(
-        smoothed.probabilities, predictor.crf_probabilities(encoded, targets)
+        smoothed.probabilities,
+        OnePicture(predictor, image).probabilities(targets, own_crf=True),
     )
     plain = predictor.predict(image, targets, Quality())
     assert np.abs(smoothed.probabilities - plain.probabilities).max() > 1e-3

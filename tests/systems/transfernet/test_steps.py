@@ -78,10 +78,13 @@ def test_refinement_says_where_a_label_is_and_not_which(predictor, found):
     steps = predictor.steps
     before = np.array([[[0.9, 0.6, 0.9, 0.9]], [[0.8, 0.7, 0.1, 0.8]]], "f4")
     after = np.array([[[0.98, 0.99, 0.1, 0.2]], [[0.99, 0.98, 0.9, 0.1]]], "f4")
-    count = predictor.split.num_categories
-    scores = np.full(count, 0.5, "f4") if found else None
-    mask = predictor.merge(before, (1, 2), scores, after)
-    assert mask.tolist() == [[1, 2, 2, 0]]
+    scores = np.full(predictor.split.num_categories, 0.5, "f4")
+    compiled = predictor.compiled
+    if found:
+        mask = compiled.merge_chosen(before, after, (1, 2), scores)
+    else:
+        mask = compiled.merge_known(before, after, (1, 2))
+    assert mask.numpy().tolist() == [[1, 2, 2, 0]]
     mask = steps.merge(tf.constant(before), tf.constant([1, 2]), None, after)
     assert mask.numpy().tolist() == [[1, 2, 2, 0]]
 

@@ -1,15 +1,17 @@
 """Confusion matrix in exact integers, and the scores that come from it."""
 
 from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.errors import DataError
+from keras_wsss.evaluation.metrics.metric import Metric
 from keras_wsss.files import number_or_none
 
 
-class ConfusionMatrix:
+class ConfusionMatrix(Metric):
     """Pixel counts of every (truth, prediction) pair of classes.
 
     Counts are int64, so they stay exact for whole data sets (float32 sums,
@@ -26,12 +28,19 @@ class ConfusionMatrix:
         ignored: number of pixels that were ignore (255) in the truth.
     """
 
+    name = "confusion"
+    columns: ClassVar = {
+        "mean IoU": "mean_iou",
+        "pixel accuracy": "pixel_accuracy",
+    }
+    of_baselines = True
+
     def __init__(self, num_classes: int) -> None:
         if not 1 <= num_classes <= IGNORE:
             raise ValueError(
                 f"num_classes must be from 1 to {IGNORE}, got {num_classes}"
             )
-        self.num_classes = num_classes
+        super().__init__(num_classes)
         self.counts = np.zeros((num_classes, num_classes), np.int64)
         self.ignored = 0
 
@@ -125,24 +134,15 @@ class ConfusionMatrix:
         """Part of all pixels (ignore left out) that are right, in [0, 1]."""
         return float(_ratio(np.trace(self.counts), self.counts.sum()))
 
-    def result(self, split: Split | None = None) -> dict:
-        """The scores as plain numbers and names, ready for JSON.
-
-        Args:
-            split: names the classes; then background and the scored
-                categories are reported, else every id.
+    def result(self, split: Split | None = None) -> dict[str, Any]:
+        """As `Metric.result`.
 
         Returns:
             `mean_iou`, `pixel_accuracy`, `pixels`, `ignored_pixels`, and
             `per_class`: name -> `iou`, `precision`, `recall`. None stands
             for an undefined score (JSON has no NaN).
         """
-        if split is None:
-            names = {c: str(c) for c in range(self.num_classes)}
-        else:
-            names = {
-                c: split.name_of(c) for c in (BACKGROUND, *split.scored_ids)
-            }
+        names = self.names(split)
         scores = {
             "iou": self.iou(),
             "precision": self.precision(),

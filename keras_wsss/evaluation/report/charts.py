@@ -1,20 +1,55 @@
-"""Charts as inline SVG: lines and bars that follow the page's colours.
+"""Charts for inline SVG: lines and bars that follow the page's colours.
 
 Colours come from the style sheet's classes `s1` to `s6`, so that charts turn
 dark with the page. Each chart is one image to a screen reader, with its
 message as text; the numbers themselves stand in tables.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from typing import Any
 
 Points = Sequence[tuple[float, float]]
 
-COLOURS = 6  # classes s1, s2, ... of report.css
+_COLOURS = 6  # classes s1, s2, ... of report.css
 _WIDTH, _HEIGHT = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 26
 _MOST_POINTS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """An element of a chart.
+
+    Attributes:
+        tag: its SVG element.
+        attributes: of the element.
+        text: in it.
+    """
+
+    tag: str
+    attributes: Mapping[str, Any]
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A chart that the macro `svg` draws.
+
+    Attributes:
+        number: unique in the page; ids start with it.
+        message: what a screen reader says of it.
+        width: of its drawing.
+        height: of its drawing.
+        shapes: in the order of drawing.
+    """
+
+    number: str
+    message: str
+    width: int
+    height: int
+    shapes: Sequence[Shape]
 
 
 def line_chart(
@@ -25,7 +60,7 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     steps: bool = False,
-) -> str:
+) -> Chart:
     """Draws lines over a common pair of axes.
 
     Args:
@@ -36,9 +71,6 @@ def line_chart(
         x_range: of the axis, else that of the points.
         y_range: of the axis, else that of the points.
         steps: a value holds from the point before on.
-
-    Returns:
-        An `<svg>` element.
     """
     lines = {
         name: _thinned([p for p in points if all(map(math.isfinite, p))])
@@ -54,81 +86,69 @@ def line_chart(
         up = (y - y_low) / ((y_high - y_low) or 1.0)
         return _LEFT + across * inner[0], _TOP + (1 - up) * inner[1]
 
-    parts = []
+    shapes: list[Shape] = []
     for tick in ticks(y_low, y_high):
         y = place(x_low, tick)[1]
-        parts.append(
-            f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
-            f'<text class="end" x="{_LEFT - 6}" y="{y + 4:.1f}">'
-            f"{_short(tick)}</text>"
-        )
+        shapes += [
+            _path("grid", f"M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"),
+            _text("end", _LEFT - 6, y + 4, _short(tick)),
+        ]
     for tick in ticks(x_low, x_high, 4):
         x = place(tick, y_low)[0]
-        parts.append(
-            f'<text class="mid" x="{x:.1f}" y="{_HEIGHT - 8}">'
-            f"{_short(tick)}</text>"
-        )
+        shapes.append(_text("mid", x, _HEIGHT - 8, _short(tick)))
     for index, line in enumerate(lines.values()):
-        parts.append(_line([place(*p) for p in line], index, steps))
-    return _svg(number, message, _WIDTH, _HEIGHT, parts)
+        shapes += _line([place(*p) for p in line], index, steps)
+    return Chart(number, message, _WIDTH, _HEIGHT, shapes)
 
 
 def bar_chart(
     number: str,
     message: str,
     rows: Mapping[str, Mapping[str, float | None]],
-) -> str:
+) -> Chart:
     """Draws values in [0, 1] as horizontal bars.
 
     Args:
         number: unique in the page.
         message: what a screen reader says of it.
         rows: label -> series -> value; None has no bar, but a "n/a".
-
-    Returns:
-        An `<svg>` element.
     """
     bar, gap, left, right = 9, 12, 92, 36
     width = 400
     inner = width - left - right
-    parts, top = [], 8
+    shapes: list[Shape] = []
+    top = 8
     most = max((len(values) for values in rows.values()), default=0)
     height = top + len(rows) * (most * bar + gap) + 18
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = left + tick * inner
-        parts.append(
-            f'<path class="grid" d="M{x:.1f} {top - 4}V{height - 18}"/>'
-            f'<text class="mid" x="{x:.1f}" y="{height - 4}">{tick:g}</text>'
-        )
+        shapes += [
+            _path("grid", f"M{x:.1f} {top - 4}V{height - 18}"),
+            _text("mid", x, height - 4, f"{tick:g}"),
+        ]
     for label, values in rows.items():
         middle = top + len(values) * bar / 2 + 4
-        parts.append(
-            f'<text class="end" x="{left - 8}" y="{middle:.1f}">'
-            f"{escape(label)}</text>"
-        )
+        shapes.append(_text("end", left - 8, middle, label))
         for index, value in enumerate(values.values()):
             y = top + index * bar
-            share = min(max(value or 0.0, 0.0), 1.0)
+            length = min(max(value or 0.0, 0.0), 1.0) * inner
             text = "n/a" if value is None else f"{value:.2f}"
-            parts.append(
-                f'<rect class="bar s{index % COLOURS + 1}" x="{left}" '
-                f'y="{y + 1}" width="{share * inner:.1f}" '
-                f'height="{bar - 2}" rx="2"/>'
-                f'<text class="small" x="{left + share * inner + 4:.1f}" '
-                f'y="{y + bar - 1}">{text}</text>'
-            )
+            place = {"x": left, "y": y + 1, "width": f"{length:.1f}"}
+            name = f"bar {class_of_colour(index)}"
+            shapes += [
+                Shape(
+                    "rect",
+                    {"class": name, **place, "height": bar - 2, "rx": 2},
+                ),
+                _text("small", left + length + 4, y + bar - 1, text),
+            ]
         top += most * bar + gap
-    return _svg(number, message, width, height, parts)
+    return Chart(number, message, width, height, shapes)
 
 
-def legend(names: Sequence[str]) -> str:
-    """The names of a chart's series, each beside its colour."""
-    items = "".join(
-        f'<li><span class="key s{index % COLOURS + 1}"></span>'
-        f"{escape(name)}</li>"
-        for index, name in enumerate(names)
-    )
-    return f'<ul class="legend">{items}</ul>'
+def class_of_colour(index: int) -> str:
+    """Class of the style sheet that colours a chart's n-th series."""
+    return f"s{index % _COLOURS + 1}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -167,11 +187,24 @@ def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     ]
 
 
-def _line(places: Sequence[tuple[float, float]], index: int, steps: bool):
-    name = f"s{index % COLOURS + 1}"
+def _path(kind: str, commands: str) -> Shape:
+    return Shape("path", {"class": kind, "d": commands})
+
+
+def _text(kind: str, x: float, y: float, text: str) -> Shape:
+    return Shape(
+        "text", {"class": kind, "x": f"{x:.1f}", "y": f"{y:.1f}"}, text
+    )
+
+
+def _line(
+    places: Sequence[tuple[float, float]], index: int, steps: bool
+) -> list[Shape]:
+    name = class_of_colour(index)
     if len(places) == 1:
-        (x, y) = places[0]
-        return f'<circle class="dot {name}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+        x, y = (f"{value:.1f}" for value in places[0])
+        place = {"class": f"dot {name}", "cx": x, "cy": y, "r": 3}
+        return [Shape("circle", place)]
     path = ""
     for x, y in places:
         if not path:
@@ -180,7 +213,7 @@ def _line(places: Sequence[tuple[float, float]], index: int, steps: bool):
             path += f"V{y:.1f}H{x:.1f}"
         else:
             path += f"L{x:.1f} {y:.1f}"
-    return f'<path class="line {name}" d="{path}"/>' if path else ""
+    return [_path(f"line {name}", path)] if path else []
 
 
 def _short(value: float) -> str:
@@ -188,13 +221,3 @@ def _short(value: float) -> str:
         return f"{value / 1000:g}k"
     # A tick is a multiple of a step: what is left of 0 is rounding.
     return f"{value:.4g}" if abs(value) >= 1e-9 else "0"
-
-
-def _svg(
-    number: str, message: str, width: int, height: int, parts: Sequence[str]
-) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" '
-        f'aria-labelledby="{number}-title"><title id="{number}-title">'
-        f"{escape(message)}</title>{''.join(parts)}</svg>"
-    )

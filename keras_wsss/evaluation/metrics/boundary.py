@@ -1,10 +1,13 @@
 """Boundary IoU: how well the outlines of the classes fit, over a set."""
 
+from typing import Any, ClassVar
+
 import cv2
 import numpy as np
 
-from keras_wsss.categories import BACKGROUND, IGNORE, Split
+from keras_wsss.categories import IGNORE, Split
 from keras_wsss.errors import DataError
+from keras_wsss.evaluation.metrics.metric import Metric
 from keras_wsss.files import number_or_none
 
 
@@ -29,7 +32,7 @@ def boundary_region(mask: np.ndarray, distance: int) -> np.ndarray:
     return (mask != 0) & (eroded[1:-1, 1:-1] == 0)
 
 
-class BoundaryIou:
+class BoundaryIou(Metric):
     """Boundary IoU per class, from int64 pixel counts over the whole set.
 
     For each class: the bands of truth and prediction (`boundary_region`)
@@ -51,6 +54,9 @@ class BoundaryIou:
         unions: int64 [num_classes].
     """
 
+    name = "boundary"
+    columns: ClassVar = {"boundary IoU": "boundary_iou"}
+
     def __init__(
         self, num_classes: int, relative_distance: float = 0.02
     ) -> None:
@@ -58,7 +64,7 @@ class BoundaryIou:
             raise ValueError(
                 f"relative_distance must be in (0, 1), got {relative_distance}"
             )
-        self.num_classes = num_classes
+        super().__init__(num_classes)
         self.relative_distance = relative_distance
         self.intersections = np.zeros(num_classes, np.int64)
         self.unions = np.zeros(num_classes, np.int64)
@@ -113,29 +119,20 @@ class BoundaryIou:
             self.intersections, self.unions, out=empty, where=self.unions > 0
         )
 
-    def result(self, split: Split | None = None) -> dict:
-        """The scores as plain numbers and names, ready for JSON.
-
-        Args:
-            split: names the classes; then background and the scored
-                categories are reported, else every id.
+    def result(self, split: Split | None = None) -> dict[str, Any]:
+        """As `Metric.result`.
 
         Returns:
-            `mean` (over the classes that are present) and `per_class`:
-            name -> boundary IoU, None where undefined.
+            `boundary_iou`, the mean over the classes that are present, and
+            `per_class`: name -> `boundary_iou`, None where undefined.
         """
-        if split is None:
-            names = {c: str(c) for c in range(self.num_classes)}
-        else:
-            names = {
-                c: split.name_of(c) for c in (BACKGROUND, *split.scored_ids)
-            }
-        scores = self.iou()
+        names, scores = self.names(split), self.iou()
         chosen = scores[list(names)]
         present = chosen[~np.isnan(chosen)]
         return {
-            "mean": float(present.mean()) if present.size else None,
+            "boundary_iou": float(present.mean()) if present.size else None,
             "per_class": {
-                name: number_or_none(scores[c]) for c, name in names.items()
+                name: {"boundary_iou": number_or_none(scores[c])}
+                for c, name in names.items()
             },
         }
