@@ -411,15 +411,19 @@ class PriorOptions(Group):
     )
     crf_smoothness_xy: float = field(
         3 / 8,
-        "CRF of training, in cells of 8 pixels: the one of the test divided "
-        "by the stride (ours).",
+        "CRF of the masks: reach of the smoothness, in cells of 8 pixels; that "
+        "of the test divided by the stride (ours).",
         above=0,
     )
-    crf_smoothness_weight: float = field(3.0, "As before.")
-    crf_appearance_xy: float = field(50 / 8, "As before.", above=0)
-    crf_appearance_rgb: float = field(10.0, "As before.", above=0)
-    crf_appearance_weight: float = field(5.0, "As before.")
-    crf_iterations: int = field(10, "As before.")
+    crf_smoothness_weight: float = field(3.0, "Its weight; ours.")
+    crf_appearance_xy: float = field(
+        50 / 8, "Reach of the appearance, cells; ours.", above=0
+    )
+    crf_appearance_rgb: float = field(
+        10.0, "Its reach in grey levels; ours.", above=0
+    )
+    crf_appearance_weight: float = field(5.0, "Its weight; ours.")
+    crf_iterations: int = field(10, "Of the mean field; ours.")
 
     # --- Losses.
     class_loss: str = field(
@@ -441,7 +445,7 @@ class PriorOptions(Group):
     )
 
     # --- Optimizer. `train.bias_multiplier` is 2 (released).
-    momentum: float = field(0.9, "Usual.", below=1)
+    momentum: float = field(0.9, "Of the optimizer; usual.", below=1)
     weight_decay: float = field(5e-4, "Of kernels; usual.")
     score_multiplier: float = field(10.0, "Rate of the 1 x 1 scores; released.")
     fc_multiplier: float = field(
@@ -470,15 +474,20 @@ class PriorOptions(Group):
     )
     test_smoothness_xy: float = field(
         3.0,
-        "CRF of the test, in pixels of the input (released); computed on the "
-        "grid of the logits, not at full size (ours).",
+        "CRF of the test: reach of the smoothness, in pixels of the input "
+        "(released); computed on the grid of the logits, not at full size "
+        "(ours).",
         above=0,
     )
-    test_smoothness_weight: float = field(3.0, "As before.")
-    test_appearance_xy: float = field(50.0, "As before.", above=0)
-    test_appearance_rgb: float = field(10.0, "As before.", above=0)
-    test_appearance_weight: float = field(5.0, "As before.")
-    test_iterations: int = field(10, "As before.")
+    test_smoothness_weight: float = field(3.0, "Its weight; released.")
+    test_appearance_xy: float = field(
+        50.0, "Reach of the appearance, pixels; released.", above=0
+    )
+    test_appearance_rgb: float = field(
+        10.0, "Its reach in grey levels; released.", above=0
+    )
+    test_appearance_weight: float = field(5.0, "Its weight; released.")
+    test_iterations: int = field(10, "Of the mean field; released.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -544,7 +553,7 @@ class InferenceConfig(Group):
     )
     none_threshold: float | None = field(
         None,
-        "Probability at which it names any at all; None as before.",
+        "Probability at which it names any at all; None: chosen likewise.",
         at_most=1,
     )
     always_one_tag: bool = field(

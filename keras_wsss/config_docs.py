@@ -109,7 +109,8 @@ def _phases(config: Config, published: dict[str, Any]) -> str:
 
 
 def _meaning(own) -> str:
-    text = f"{own.metadata['text']} {type_name(own.type).capitalize()}"
+    kind = type_name(own.type)
+    text = f"{own.metadata['text']} {kind[0].upper()}{kind[1:]}"
     allowed = range_text(own)
     return _plain(f"{text}: {allowed}." if allowed else f"{text}.")
 

@@ -4,87 +4,28 @@ import argparse
 import re
 from pathlib import Path
 
-from keras_wsss.categories import SPLITS
 from keras_wsss.config import Config
-from keras_wsss.config_fields import range_problems
+from keras_wsss.config_fields import fields_of, range_problems
 from keras_wsss.config_files import load_config, parse_override
 from keras_wsss.errors import ConfigError
 
-# Flag, field of the config, metavar, and help.
-_LOCATIONS = (
-    (
-        "coco_annotations",
-        "data.source_annotations",
-        "FILE",
-        "COCO instances JSON with the masks of the source categories.",
-    ),
-    (
-        "coco_images",
-        "data.source_images",
-        "DIR",
-        "Folder that the file names in --coco_annotations start from.",
-    ),
-    (
-        "voc_root",
-        "data.eval_root",
-        "DIR",
-        "Folder in VOC layout (JPEGImages, ImageSets/Segmentation) with the "
-        "pictures to score on.",
-    ),
-    (
-        "image_set",
-        "data.eval_set",
-        "NAME",
-        "List in ImageSets/Segmentation (default: val).",
-    ),
-    (
-        "masks",
-        "data.eval_masks",
-        "NAME",
-        "Mask folder in --voc_root (default: SegmentationClass).",
-    ),
-    (
-        "tags",
-        "data.target_tags",
-        "FILE",
-        "CSV image,labels of the target training pictures.",
-    ),
-    (
-        "tag_images",
-        "data.target_images",
-        "DIR",
-        "Folder of the tagged pictures (default: JPEGImages in --voc_root).",
-    ),
-    (
-        "max_pixels",
-        "data.max_pixels",
-        "N",
-        "Largest width times height of a picture that is decoded.",
-    ),
-)
-_SPLIT = (
-    (
-        "split",
-        "split.name",
-        "NAME",
-        f"One of {', '.join(sorted(SPLITS))} (default: coco60_voc20), or a "
-        "name of your own together with --source and --target.",
-    ),
-    *(
-        (
-            name,
-            f"split.{name}",
-            "A,B,...",
-            f"For a split of your own: {what}, separated by commas.",
-        )
-        for name, what in (
-            ("source", "categories with masks"),
-            ("target", "categories with tags only"),
-            ("scored", "target categories to score (default: all)"),
-        )
-    ),
-)
-_FIELDS = {flag: field for flag, field, *_ in (*_LOCATIONS, *_SPLIT)}
+# Flags with names of their own, and the fields of the config that they set.
+_LOCATIONS = {
+    "coco_annotations": "data.source_annotations",
+    "coco_images": "data.source_images",
+    "voc_root": "data.eval_root",
+    "image_set": "data.eval_set",
+    "masks": "data.eval_masks",
+    "tags": "data.target_tags",
+    "tag_images": "data.target_images",
+    "max_pixels": "data.max_pixels",
+}
+_SPLIT = {
+    "split": "split.name",
+    "source": "split.source",
+    "target": "split.target",
+    "scored": "split.scored",
+}
 _OVERRIDE = re.compile(r"--config\.([\w.]+)=(.*)", re.DOTALL)
 
 
@@ -106,9 +47,13 @@ def add_split_flags(parser: argparse.ArgumentParser) -> None:
     _add(parser, _SPLIT)
 
 
-def _add(parser: argparse.ArgumentParser, flags) -> None:
-    for flag, _, metavar, text in flags:
-        parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+def _add(parser: argparse.ArgumentParser, flags: dict[str, str]) -> None:
+    fields = fields_of(Config)
+    for flag, name in flags.items():
+        text = fields[name].metadata["text"]
+        parser.add_argument(
+            f"--{flag}", metavar="VALUE", help=f"config.{name}: {text}"
+        )
 
 
 def parse(
@@ -133,7 +78,8 @@ def config_of(flags: argparse.Namespace) -> Config:
     if getattr(flags, "config", None):
         config = load_config(flags.config)
     texts = [
-        (field, getattr(flags, flag, None)) for flag, field in _FIELDS.items()
+        (name, getattr(flags, flag, None))
+        for flag, name in {**_LOCATIONS, **_SPLIT}.items()
     ]
     for name, text in (*texts, *flags.overrides):
         if text is not None:

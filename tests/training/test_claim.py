@@ -9,8 +9,11 @@ from tiny import STEPS, read_json, tiny_config
 
 from keras_wsss.checkpoints import list_checkpoints
 from keras_wsss.config_files import load_run_config
+from keras_wsss.data.pseudo_masks import MANIFEST
 from keras_wsss.errors import ConfigError
 from keras_wsss.run_folder import CHECKPOINTS
+from keras_wsss.training.claim import pictures_of
+from keras_wsss.training.inputs import read_training_data
 from keras_wsss.training.run import train
 
 
@@ -104,6 +107,22 @@ def test_data_that_changed_are_told(
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(ConfigError, match=r"read other data .target: as many"):
         train(config, "transfer", run, decoder_run[0], report=silent)
+
+
+def test_pseudo_labels_of_another_model_are_other_data(shapes_dir, tmp_path):
+    """Wherever they lie, and whatever pictures they are of."""
+    config = tiny_config(shapes_dir)
+    data = read_training_data(config, with_target=True)
+    found = []
+    for number, model in enumerate("aab"):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / MANIFEST).write_text(json.dumps({"made_by": model}))
+        with_masks = config.replace({"data.target_masks": folder})
+        found.append(pictures_of(data, with_masks))
+    assert found[0] == found[1]
+    assert found[0]["target"] != found[2]["target"]
+    assert found[0]["source"] == found[2]["source"]
 
 
 def test_a_run_that_noted_no_pictures_keeps_its_places(
