@@ -1,5 +1,6 @@
 # make demo: trains and scores both systems on the embedded data set.
 # make test: all tests, on up to 4 cores.
+# make test-others: part of them on every other Python that is here.
 # make fuzz: random bytes through the readers, 60 s.
 # make lint: ruff.  make clean: removes .venv and demo.
 #
@@ -19,7 +20,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 	--no-compile
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test test-others fuzz lint clean
 
 demo:
 	@started=$$(date +%s); \
@@ -28,6 +29,19 @@ demo:
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# What depends on the version of Python or of a library is in these.
+PART = tests/layers tests/systems tests/encoders tests/data tests/test_*.py
+test-others:
+	@for name in python3.11 python3.12 python3.13; do \
+	  $$name -c 'import venv, ensurepip' 2>/dev/null || continue; \
+	  [ "$$($$name -V)" = "$$($(BIN)/python -V 2>/dev/null)" ] && continue; \
+	  echo "Testing with $$($$name -V)"; \
+	  $(MAKE) --no-print-directory PYTHON=$$name VENV=.venv-$$name \
+	    .venv-$$name/.tests && \
+	  .venv-$$name/bin/python -m pytest --numprocesses auto \
+	    --maxprocesses 4 --dist loadfile $(PART) || exit 1; \
+	done
 
 fuzz: $(VENV)/.tests
 	PYTHONPATH=.:tests:tests/hostile $(BIN)/python tests/hostile/mutation.py \
@@ -38,7 +52,7 @@ lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-* demo
 
 $(VENV)/.runtime: requirements.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 to 3.13 with venv \

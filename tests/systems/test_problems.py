@@ -43,8 +43,8 @@ def refused(config, phase, folder, init_from=None):
         ("decoder", {"train.mask_weight": 0.0},
          "config.train.mask_weight is 0, so no mask would ever teach"),
         ("decoder", {"image.size": 100, "image.resize": 100},
-         "config.image.size is 100, which is no multiple of 16, as the four "
-         "pools of vgg_small need; use 96."),
+         "config.image.size is 100, which is no multiple of 16, the stride of "
+         "vgg_small; use 96."),
         ("decoder", {"image.resize": 48}, "must be at least config.image.size"),
         ("decoder", {"image.min_scale": 0.0}, "use 0.1 or more and at most 1"),
         ("decoder", {"model.encoder": "vgg19"}, "use one of vgg16, vgg_small"),
@@ -156,5 +156,5 @@ def test_a_learned_decoder_may_stay_as_it_is():
 
 def test_a_system_that_there_is_not():
     config = Config().replace({"system": "after"})
-    with pytest.raises(ConfigError, match="use one of prior, transfernet"):
+    with pytest.raises(ConfigError, match="use one of transfernet, prior"):
         validate(config, "decoder")

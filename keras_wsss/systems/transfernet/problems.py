@@ -44,12 +44,15 @@ def problems(config: Config, phase: Phase) -> list[str]:
 
 def image_problems(config: Config) -> list[str]:
     """Sentences about an encoder and sizes that do not fit each other."""
-    found = encoder_problems(config)
-    if not found:
-        try:
-            get_encoder(config.model.encoder).check_size(config.image.size)
-        except ConfigError as error:
-            found.append(f"config.image.size: {error}")
+    found, size = encoder_problems(config), config.image.size
+    if not found and size % (
+        stride := get_encoder(config.model.encoder).stride
+    ):
+        near = max(stride, round(size / stride) * stride)
+        found.append(
+            f"config.image.size is {size}, which is no multiple of {stride}, "
+            f"the stride of {config.model.encoder}; use {near}."
+        )
     return found + resize_problems(config)
 
 
