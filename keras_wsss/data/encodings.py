@@ -51,3 +51,6 @@ class Encodings(Protocol):
 
     def read(self, record: Record, view: int) -> Encoding:
         """The outputs for view number `view` of a record; thread-safe."""
+
+    def results(self) -> dict[str, float]:
+        """Figures for results.json."""

@@ -1,11 +1,12 @@
 """A frozen encoder as one graph: what a cache keeps, and constant weights."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
 
-ConcreteFunction = tf.types.experimental.ConcreteFunction
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 
 def encoding_function(

@@ -83,7 +83,8 @@ class ReplicatedUpdate(abc.ABC):
         with tf.GradientTape(persistent=True) as tape:
             means = means_over_replicas(self.terms(batch))
             totals = self.totals(means)
-        gradients, variables = [], []
+        gradients: list[tf.Tensor] = []
+        variables: list[keras.Variable] = []
         for total, taught in totals:
             variables += taught
             gradients += [

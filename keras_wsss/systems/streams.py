@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
-from keras_wsss.data.records import Domain, Record
+from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.systems.system import Job
 
@@ -14,7 +14,7 @@ _SEEDS = {"source": 0, "target": 1}  # the domains' must differ
 
 def make_stream(
     job: Job,
-    domain: Domain,
+    domain: str,
     records: Sequence[Record],
     pictures: PictureStore,
     labels_per_image: int = 1,
@@ -25,7 +25,8 @@ def make_stream(
 
     Args:
         job: the run.
-        domain: decides order, and which pictures-per-update field counts.
+        domain: "source" or "target"; decides the order, and which field says
+            how many pictures an update has.
         records: its pictures.
         pictures: reads them.
         labels_per_image: labels of a picture that are asked for at a time.

@@ -22,7 +22,7 @@ class HeldOutTags:
         tagged: held-out tagged pictures.
         negatives: held-out pictures known to hold no target category.
         scorer: from pictures to a function that gives the tagger's present
-            probabilities of them, float32 [pictures, C].
+            probabilities of them, float32 [pictures, C]; None scores nothing.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class HeldOutTags:
         split: Split,
         tagged: Sequence[Record],
         negatives: Sequence[Record],
-        scorer: Callable[[Sequence[Record]], Callable[[], np.ndarray]],
+        scorer: Callable[[Sequence[Record]], Callable[[], np.ndarray]] | None,
     ):
         self.records = (*tagged[:LIMIT], *negatives[:LIMIT])
         self._names = [split.name_of(i) for i in split.scored_ids]
         self._columns = np.array(split.scored_ids) - 1
         self._truth = self._table(lambda record: record.labels)
         self._known = self._truth | self._table(lambda record: record.absent)
-        self._score = scorer(self.records) if self.records else None
+        self._score = scorer(self.records) if scorer and self.records else None
 
     def _table(self, ids_of: Callable[[Record], Sequence[int]]) -> np.ndarray:
         """bool [pictures, scored categories], True for the ids of each."""

@@ -270,7 +270,7 @@ def _heldout_tags(job: Job, parts: Parts) -> HeldOutTags:
     Without target pictures nothing teaches the tagger what is scored.
     """
     data = job.data
-    watched = job.is_chief and data.target and parts.tag_scorer
+    watched = job.is_chief and data.target
     return HeldOutTags(
         data.split,
         data.heldout_tagged if watched else (),
@@ -336,7 +336,7 @@ def _loop(
 
 def _figures(job: Job, parts: Parts, workers: Workers, seconds: float) -> dict:
     """What results.json says beside the loop's own figures."""
-    streams = {name: s for name, s in parts.streams.items() if s and s.cache}
+    caches = {name: s.cache for name, s in parts.streams.items() if s}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "phase": job.phase.name,
@@ -344,7 +344,7 @@ def _figures(job: Job, parts: Parts, workers: Workers, seconds: float) -> dict:
         "split": job.data.split.name,
         "seed": job.config.train.seed,
         "data": job.data.counts,
-        "cache": {name: s.cache.results() for name, s in streams.items()},
+        "cache": {k: c.results() for k, c in caches.items() if c},
         "versions": library_versions(),
         "devices": job.strategy.num_replicas_in_sync,
         "workers": workers.count,

@@ -52,7 +52,7 @@ class PriorSteps(Steps):
             self.method = f"Prior (oracle: tags={config.prior.tags})"
         segment_grid(config.prior.test_size)
         self.crf = inference_crf(config)
-        self._pixels = net.base.pixels
+        self._base = net.base
         self.maker = MaskMaker(net, config)
         # Category id -> column of the logits; others -> background's.
         columns = [0] * (split.num_categories + 1)
@@ -103,7 +103,7 @@ class PriorSteps(Steps):
         size = self.config.prior.class_size
         small = CLASS_STRIDE * max(1, round(size * scale / CLASS_STRIDE))
         warped = preprocess.resize_image(image, small)
-        return tf.ensure_shape(self._encoder_input(warped), [small, small, 3])
+        return tf.ensure_shape(self._base.preprocess(warped), [small, small, 3])
 
     def tag_scores(self, features, scale: float = 1.0) -> tf.Tensor:
         """Probability of every category, float32 [C]; 0 for source ones."""
@@ -165,15 +165,12 @@ class PriorSteps(Steps):
             for name, mask in found.items()
         }
 
-    def _encoder_input(self, image):
-        return preprocess.to_encoder_input(image, self._pixels)
-
     def _square(self, image, size: int, mirror):
         """Network input of the padded square, and which cells show picture."""
-        colour = self._pixels.mean_colour
+        colour = self._base.pixels.mean_colour
         square = preprocess.square_image(image, size, colour)
         square = preprocess.mirror(square, mirror)
-        inputs = self._encoder_input(square)[None]
+        inputs = self._base.preprocess(square)[None]
         inputs = tf.ensure_shape(inputs, [1, size, size, 3])
         shape = tf.shape(image)
         valid = preprocess.whole_valid(shape[0], shape[1], size, SEGMENT_STRIDE)

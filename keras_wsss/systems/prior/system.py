@@ -56,7 +56,7 @@ class PriorSystem(System):
     def category_axes(self, config, split: Split) -> CategoryAxes:
         """Of the scores of both streams."""
         names = tuple(split.name_of(i) for i in split.target_ids)
-        scores = (Column.BACKGROUND, *names)
+        scores: tuple[str | Column, ...] = (Column.BACKGROUND, *names)
         return {
             "segmenter/segment_scores/kernel": CategoryAxis(3, scores),
             "segmenter/segment_scores/bias": CategoryAxis(0, scores),
@@ -74,11 +74,11 @@ class PriorSystem(System):
 
         return make_prior_optimizer(config)
 
-    def views(self, config) -> ViewSpec:
+    def views(self, config, **grid) -> ViewSpec:
         """Windows within the picture, on the grid of stream S."""
         from keras_wsss.systems.prior.network import SEGMENT_STRIDE
 
-        grid = {"stride": SEGMENT_STRIDE, "points": True, "inside": True}
+        grid |= {"stride": SEGMENT_STRIDE, "points": True, "inside": True}
         return super().views(config, **grid)
 
     def load_start(self, config, net, report) -> None:

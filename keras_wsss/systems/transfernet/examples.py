@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE, Split
+from keras_wsss.data import preprocess
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
@@ -66,7 +67,9 @@ class TransferExamples:
     def _encoded(self, record: Record, label: int, pictures: PictureStore):
         size = self.net.views.image_size
         square = pictures.image(record, size)
-        inputs = self.net.preprocess(tf.constant(square.image))[None]
+        inputs = preprocess.to_encoder_input(
+            tf.constant(square.image[None]), self.net.views.pixels
+        )
         features, *switches = self._encode(inputs)
         truth = None
         # A mask of a target picture would be a pseudo label, not truth.

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import keras
-import tensorflow as tf
 
-from keras_wsss.data import preprocess
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.encoder import Encoder
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
@@ -178,10 +176,6 @@ class TransferNet(Network):
         self.output_stride = output_stride
         self.fixed_size = attention == "dense"
         self.used_switches = pools
-
-    def preprocess(self, image: tf.Tensor) -> tf.Tensor:
-        """From RGB grey levels [..., 3] to float32 input of the encoder."""
-        return preprocess.to_encoder_input(image, self.views.pixels)
 
     def label_embeddings(self):
         """What the attention knows of every category, float32 [C, units]."""
