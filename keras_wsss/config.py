@@ -21,7 +21,6 @@ from keras_wsss.config_fields import (
     with_values,
 )
 from keras_wsss.errors import ConfigError
-from keras_wsss.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -681,6 +680,8 @@ def to_json(config: Group) -> dict[str, Any]:
 
 def save_config(path: Path, config: Config) -> None:
     """Writes a config as JSON, atomically."""
+    from keras_wsss.files import write_json  # who reads need not wait for it
+
     write_json(path, to_json(config))
 
 

@@ -1,7 +1,6 @@
 """What a tree of config groups is made of: fields, their types and ranges."""
 
 import dataclasses
-import difflib
 import math
 import numbers
 import os
@@ -266,6 +265,8 @@ def read_fields(
 
 def hint_at(fields: Iterable[str], unknown: Iterable[str]) -> str:
     """What names that there are not may mean, in brackets, or ""."""
+    import difflib  # half of the time of the import, and seldom needed
+
     last = {name.rpartition(".")[2]: name for name in fields}
     found = []
     for name in unknown:
