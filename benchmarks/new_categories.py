@@ -216,7 +216,7 @@ def _per_class(
         augment=False,
         refine=False,
         baselines=False,
-        report=lambda line: None,
+        log=lambda line: None,
     )
     return {
         row["tags"]: {n: v["iou"] for n, v in row["per_class"].items()}

@@ -87,7 +87,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path):
 
 def test_help_lists_the_config_alone():
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "--help"],
+        [sys.executable, "-m", "keras_wsss", "train", "--help"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
