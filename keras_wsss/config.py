@@ -178,6 +178,7 @@ class ModelConfig(Group):
         "Multiplier of the decoder's channel counts.",
         published=1.0,
         above=0,
+        at_most=1,
     )
     output_stride: int = field(
         2,

@@ -279,7 +279,15 @@ def _read_yaml(path: Path) -> Any:
     import yaml  # other commands need not wait for it
 
     class Loader(yaml.SafeLoader):
-        """Takes 1e-3 for a number, and no key twice."""
+        """Takes 1e-3 for a number, no key twice, and nothing by reference.
+
+        References to references can stand for more than any memory holds.
+        """
+
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError(f"*{self.peek_event().anchor}: write it out")
+            return super().compose_node(parent, index)
 
         def construct_mapping(self, node, deep=False):
             keys = [key.value for key, _ in node.value]

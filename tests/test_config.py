@@ -375,6 +375,7 @@ def test_a_file_of_ones_own(tmp_path):
         ("a.yaml", "split: {source: [yes]}\n", "split.source is True, not a t"),
         ("a.yaml", "train: [1\n", "a.yaml: not valid YAML"),
         ("a.yaml", "train: {seed: 1, seed: 2}\n", "seed stands there twice"),
+        ("a.yaml", "a: &a [1]\nb: *a\n", r"\*a: write it out"),
         ("a.yaml", "- train\n", "a.yaml: holds no fields"),
         ("a.yaml", "base: minni60\n", "minni60: there is no such file, and no"),
         ("a.yaml", "base: 3\n", "base is 3, not a text"),

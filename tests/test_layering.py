@@ -69,13 +69,3 @@ def test_nothing_imports_back_up(path):
     own = FLOOR[room_of(path)]
     above = {room for room in imported_rooms(path) if FLOOR.get(room, 0) > own}
     assert not above
-
-
-@pytest.mark.parametrize(
-    "room", ["training", "inference", "evaluation", "serving"]
-)
-def test_rooms_above_the_systems_know_none_by_name(room):
-    for path in (PACKAGE / room).rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        for name in ("systems.transfernet", "systems.prior"):
-            assert name not in text, f"{path} names {name}"

@@ -78,6 +78,13 @@ def _wrong_path(error: OSError) -> str:
     )
 
 
+def define_workdir() -> flags.FlagHolder:
+    """The flag of every command that needs a run."""
+    return flags.DEFINE_string(
+        "workdir", None, "Run folder of a training.", required=True
+    )
+
+
 def define_max_pixels() -> flags.FlagHolder:
     """The flag of every command that opens pictures for a run."""
     return flags.DEFINE_integer(

@@ -15,6 +15,7 @@ from keras_wsss.commands.cli import (
     define_checkpoint,
     define_max_pixels,
     define_quality,
+    define_workdir,
     no_arguments,
     say,
     start_computing,
@@ -23,9 +24,7 @@ from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config_files import load_run_config
 from keras_wsss.errors import ConfigError
 
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run folder of a training.", required=True
-)
+WORKDIR = define_workdir()
 CONFIG = define_config(
     "Config whose group `inference` replaces the run's; its fields alone can "
     "be overridden: --config.inference.tag_threshold=0.5."
@@ -73,9 +72,6 @@ QUALITY = define_quality()
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, tables out; user errors are raised."""
-    start_computing()
-    from keras_wsss.evaluation.run import evaluate_run
-
     no_arguments(argv)
     others = [n for n in CONFIG.overrides() if not n.startswith("inference.")]
     if others:
@@ -86,6 +82,9 @@ def run(argv: list[str]) -> int:
     config = None
     if CONFIG.given:
         config = CONFIG.load(load_run_config(Path(WORKDIR.value)))
+    start_computing()
+    from keras_wsss.evaluation.run import evaluate_run
+
     evaluate_run(
         WORKDIR.value,
         out=OUT.value,

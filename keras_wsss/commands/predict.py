@@ -12,12 +12,12 @@ from keras_wsss.commands.cli import (
     define_checkpoint,
     define_max_pixels,
     define_quality,
+    define_workdir,
     start_computing,
 )
+from keras_wsss.errors import ConfigError
 
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run folder of a training.", required=True
-)
+WORKDIR = define_workdir()
 OUT = flags.DEFINE_string(
     "out", None, "Folder that masks and overlays go to.", required=True
 )
@@ -36,8 +36,9 @@ QUALITY = define_quality()
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, files out; user errors are raised."""
+    if len(argv) < 2:
+        raise ConfigError("Name pictures or folders to segment; see --help.")
     start_computing()
-    from keras_wsss.errors import ConfigError
     from keras_wsss.inference.predict_files import (
         find_pictures,
         predict_files,
@@ -46,8 +47,6 @@ def run(argv: list[str]) -> int:
     from keras_wsss.progress import progress
     from keras_wsss.systems.quality import choose_quality
 
-    if len(argv) < 2:
-        raise ConfigError("Name pictures or folders to segment; see --help.")
     pictures, passed = find_pictures(argv[1:], OUT.value)
     if passed:
         print(f"{passed} files in the folders are no JPEG or PNG by name.")

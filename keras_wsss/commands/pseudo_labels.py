@@ -12,14 +12,13 @@ from keras_wsss.commands.cli import (
     define_checkpoint,
     define_max_pixels,
     define_quality,
+    define_workdir,
     no_arguments,
     say,
     start_computing,
 )
 
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run folder of a training.", required=True
-)
+WORKDIR = define_workdir()
 OUT = flags.DEFINE_string(
     "out", None, "Folder that the masks go to.", required=True
 )
@@ -36,10 +35,10 @@ QUALITY = define_quality()
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, masks out; user errors are raised."""
+    no_arguments(argv)
     start_computing()
     from keras_wsss.inference.pseudo_labels import pseudo_labels
 
-    no_arguments(argv)
     manifest = pseudo_labels(
         WORKDIR.value,
         OUT.value,

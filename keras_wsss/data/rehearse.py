@@ -18,8 +18,8 @@ import numpy as np
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.config import Config, split_of
 from keras_wsss.config_files import load_config, yaml_text
-from keras_wsss.data.formats.coco import read_coco
-from keras_wsss.data.formats.tags import HEADER, UNKNOWN, read_tags
+from keras_wsss.data import formats
+from keras_wsss.data.formats.tags import HEADER, UNKNOWN
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import Record
@@ -72,18 +72,10 @@ def write_rehearsal(
             f"--play {','.join(wrong) or '(nothing)'}: give source categories "
             f"of split '{split.name}': {', '.join(split.source)}."
         )
-    source = read_coco(
-        data.source_annotations,
-        data.source_images,
-        split,
-        max_pixels=data.max_pixels,
-    )
-    target = read_tags(
-        data.target_tags,
-        data.target_images,
-        split,
-        complete=data.tags_complete,
-    )
+    # Pictures with true targets too: their masks show the played categories.
+    data = data.replace({"min_pixels": 1, "exclude_images_with_target": False})
+    source = formats.read(data, split, "source")
+    target = formats.read(data, split, "target")
     counts = dict.fromkeys((split.name_of(i) for i in ids), 0)
     rows, names = [], []
     with atomic_folder(out) as folder:

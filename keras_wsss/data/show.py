@@ -10,9 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_wsss.categories import IGNORE, Split, palette
 from keras_wsss.config import DataConfig
-from keras_wsss.data.formats.coco import read_coco
-from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
+from keras_wsss.data import formats
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
@@ -139,29 +137,17 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _read(data: DataConfig, split: Split) -> list[tuple[str, Sequence[Record]]]:
-    found = []
-    if data.source_annotations:
-        dataset = read_coco(
-            data.source_annotations,
-            data.source_images,
-            split,
-            min_pixels=0,
-            max_pixels=data.max_pixels,
-        )
-        found.append(("source (masks)", dataset.records))
-    if data.target_tags:
-        dataset = read_tags(data.target_tags, data.target_images, split)
-        found.append(("target (tags only)", dataset.records))
-    if data.eval_root:
-        dataset = read_voc(
-            data.eval_root,
-            data.eval_set,
-            split,
-            masks=data.eval_masks,
-            max_pixels=data.max_pixels,
-        )
-        found.append((f"evaluation ({data.eval_set})", dataset.records))
-    return found
+    data = data.replace({"min_pixels": 0, "exclude_images_with_target": False})
+    parts = (
+        ("source", data.source_annotations, "source (masks)"),
+        ("target", data.target_tags, "target (tags only)"),
+        ("evaluation", data.eval_root, f"evaluation ({data.eval_set})"),
+    )
+    return [
+        (heading, formats.read(data, split, part).records)
+        for part, given, heading in parts
+        if given
+    ]
 
 
 def _chosen(

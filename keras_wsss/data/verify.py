@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.config import DataConfig
+from keras_wsss.data import formats
 from keras_wsss.data.formats import coco, tags, voc
 from keras_wsss.data.formats.coco_json import (
     CocoFile,
@@ -51,13 +53,14 @@ def verify(data: DataConfig, split: Split) -> Findings:
     train: dict[str, list[Path]] = {}
     validation: list[Path] = []
     parts = (
-        ("source", data.source_annotations, _verify_source),
-        ("target", data.target_tags, _verify_target),
-        ("evaluation", data.eval_root, _verify_evaluation),
+        ("source", data.source_annotations, data.source_format),
+        ("target", data.target_tags, data.tags_format),
+        ("evaluation", data.eval_root, data.eval_format),
     )
-    for name, given, check in parts:
+    for name, given, kind in parts:
         if not given:
             continue
+        check = _CHECKS.get((name, kind)) or functools.partial(_verify, name)
         counts = findings.counts[name] = Counts()
         found: list[Problem] = []
         try:
@@ -97,6 +100,52 @@ def _limited(problems: list[Problem]) -> Report:
         problems.append(problem)
 
     return report
+
+
+def _verify(
+    part: str, data: DataConfig, split: Split, counts: Counts, report: Report
+) -> list[Path]:
+    """A part of any format: all that its reader gives, picture by picture.
+
+    What only the format itself knows, such as names of categories that the
+    split lacks, is not told.
+    """
+    dataset = formats.read(data, split, part)
+    checked = _in_threads(
+        lambda record: _check_record(record, data),
+        dataset.records,
+        f"checking {part} pictures",
+    )
+    good, pixels = [], _no_pixels()
+    for record, (histogram, problem) in zip(
+        dataset.records, checked, strict=True
+    ):
+        if problem is None:
+            good.append(record.image_path)
+            pixels += histogram
+        else:
+            report(problem)
+    _count(counts, _with(good, dataset), split)
+    _name_pixels(counts, pixels, split)
+    return good
+
+
+def _check_record(
+    record: Record, data: DataConfig
+) -> tuple[np.ndarray, Problem | None]:
+    """Pixels of each id, and what is wrong with picture or mask."""
+    histogram = _no_pixels()
+    path, what = record.image_path, "unreadable image"
+    try:
+        size = read_image(path, data.max_pixels).shape[1::-1]
+        if record.mask is None:
+            return histogram, None
+        what = "unreadable mask"
+        mask = record.mask.read()
+    except DataError as error:
+        return histogram, _unreadable(what, error)
+    wrong = _size_problem(path, size, "its mask has", mask.shape[::-1])
+    return _histogram(mask), wrong
 
 
 def _verify_source(
@@ -264,6 +313,14 @@ def _verify_evaluation(
             f"background: {', '.join(unknown)}"
         )
     return images
+
+
+# Formats of which more is told than `_verify` can.
+_CHECKS = {
+    ("source", "coco"): _verify_source,
+    ("target", "csv"): _verify_target,
+    ("evaluation", "voc"): _verify_evaluation,
+}
 
 
 def _check_pair(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.config import to_json
-from keras_wsss.data.formats import read_evaluation
+from keras_wsss.data import formats
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.report.page import run_report, write_report
@@ -96,7 +96,7 @@ def evaluate_run(
     places = {"eval_root": eval_root, "eval_set": eval_set}
     data = data.replace({k: str(v) for k, v in places.items() if v})
     if data.eval_root:
-        dataset = read_evaluation(data, predictor.split)
+        dataset = formats.read(data, predictor.split, "evaluation")
         results = evaluate(
             predictor,
             dataset.records[:limit],

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_wsss.config import Config, split_of
 from keras_wsss.config_fields import range_problems
+from keras_wsss.encoders import get_encoder
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems import get_system
 from keras_wsss.systems.system import Phase
@@ -47,6 +48,29 @@ def raise_problems(found: list[str]) -> None:
         raise ConfigError(
             f"{len(found)} things cannot be: {' '.join(numbered)}"
         )
+
+
+# --- For the systems' own checks.
+
+
+def encoder_problems(config: Config) -> list[str]:
+    """A sentence about an encoder that there is not."""
+    try:
+        get_encoder(config.model.encoder)
+    except ConfigError as error:
+        return [f"config.model.encoder: {error}"]
+    return []
+
+
+def resize_problems(config: Config) -> list[str]:
+    """A sentence about windows that are larger than the picture."""
+    image = config.image
+    if image.resize >= image.size:
+        return []
+    return [
+        f"config.image.resize is {image.resize}; it must be at least "
+        f"config.image.size, {image.size}."
+    ]
 
 
 # --- Updates that teach masks, see `keras_wsss.mask_updates`.

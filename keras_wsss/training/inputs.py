@@ -8,7 +8,7 @@ import keras
 
 from keras_wsss.categories import Split
 from keras_wsss.config import split_of
-from keras_wsss.data.formats import read_source, read_target
+from keras_wsss.data import formats
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pseudo_masks import unknown_categories, with_pseudo_masks
 from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
@@ -37,7 +37,7 @@ def read_training_data(
     data = config.data
     source = Dataset(())
     if with_source:
-        source = _readable(read_source(data, split), data)
+        source = _readable(formats.read(data, split, "source"), data)
     target = Dataset(())
     if with_target:
         target = read_target_records(config, split)
@@ -142,7 +142,7 @@ def read_target_records(config, split: Split) -> Dataset:
         DataError: a file that cannot be used.
         ConfigError: a missing location.
     """
-    return _readable(read_target(config.data, split), config.data)
+    return _readable(formats.read(config.data, split, "target"), config.data)
 
 
 def _readable(dataset: Dataset, data) -> Dataset:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tiny import SIZE, tiny_config
+from tiny_prior import tiny_prior_config
 from toy_encoder import ToyEncoder
 
 from keras_wsss.config import split_of
@@ -19,6 +20,7 @@ from keras_wsss.serving.build import export_model
 from keras_wsss.serving.signatures import ServingOptions
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.problems import validate
 from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.training.run import train
 
@@ -137,8 +139,19 @@ def test_a_decoder_says_when_it_misses_switches():
 
 
 def test_the_prior_system_needs_blocks(encoder):
-    with pytest.raises(ConfigError, match="needs an encoder with 5 blocks"):
+    with pytest.raises(ValueError, match="needs an encoder with 5 blocks"):
         Prior(3, encoder.name)
+
+
+def test_both_are_said_before_anything_is_read(encoder, tmp_path):
+    config = tiny_config(tmp_path / "nowhere")
+    config = config.replace({"model.encoder": variant(pools=())})
+    with pytest.raises(ConfigError, match="'variant' gives none"):
+        validate(config, "decoder")
+    config = tiny_prior_config(tmp_path / "nowhere")
+    config = config.replace({"model.encoder": encoder.name})
+    with pytest.raises(ConfigError, match="needs an encoder with 5 blocks"):
+        validate(config, "joint")
 
 
 def test_sizes_that_its_stride_does_not_divide_are_refused(encoder):

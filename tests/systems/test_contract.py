@@ -23,15 +23,6 @@ def imports(path):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("room", ["layers", "systems"])
-def test_nothing_is_imported_from_above(room):
-    above = tuple(f"keras_wsss.{name}" for name in NEVER)
-    files = list((PACKAGE / room).rglob("*.py"))
-    assert files
-    for path in files:
-        assert not [m for m in imports(path) if m.startswith(above)], path
-
-
 def test_the_contract_and_those_who_ask_it_name_no_system():
     files = [
         *(PACKAGE / "systems").glob("*.py"),

@@ -8,8 +8,15 @@ from keras_wsss.data.records import Dataset
 from keras_wsss.errors import ConfigError
 from keras_wsss.registry import Registry
 
+# Fields of `config.data` that a part needs: its format, then its places.
+_FIELDS = {
+    "source": ("source_format", "source_annotations", "source_images"),
+    "target": ("tags_format", "target_tags", "target_images"),
+    "evaluation": ("eval_format", "eval_root"),
+}
+
 _FORMATS: Registry[Format] = Registry(
-    "config.data: format",
+    "format",
     {
         "coco": "keras_wsss.data.formats.coco:COCO",
         "csv": "keras_wsss.data.formats.tags:CSV",
@@ -33,43 +40,42 @@ def register_format(found: Format) -> Format:
     return _FORMATS.register(found)
 
 
-def read_source(data: Any, split: Split) -> Dataset:
-    """Pictures with masks to train on; see `Format.read_source`.
+def problems(data: Any, part: str) -> list[str]:
+    """Sentences about why a part of the data cannot be read.
+
+    Args:
+        data: group `data` of a config.
+        part: "source", "target" or "evaluation".
+    """
+    format_field, *places = _FIELDS[part]
+    found = [
+        f"config.data.{field} is empty; set it in the config file or with "
+        f"--config.data.{field}=PATH."
+        for field in places
+        if not getattr(data, field)
+    ]
+    try:
+        get_format(getattr(data, format_field))
+    except ConfigError as error:
+        found.append(f"config.data.{format_field}: {error}")
+    return found
+
+
+def read(data: Any, split: Split, part: str) -> Dataset:
+    """The pictures of a part, by its format; see `Format`.
+
+    Args:
+        data: group `data` of a config.
+        split: categories to use.
+        part: "source", "target" or "evaluation".
 
     Raises:
-        ConfigError: no such format, or a location is missing.
+        ConfigError: no such format, one without such a reader, or a location
+            is missing.
         DataError: a file that cannot be used.
     """
-    _require(data, "source_annotations", "source_images")
-    return get_format(data.source_format).read_source(data, split)
-
-
-def read_target(data: Any, split: Split) -> Dataset:
-    """Pictures with tags to train on; see `Format.read_target`.
-
-    Raises:
-        ConfigError: no such format, or a location is missing.
-        DataError: a file that cannot be used.
-    """
-    _require(data, "target_tags", "target_images")
-    return get_format(data.tags_format).read_target(data, split)
-
-
-def read_evaluation(data: Any, split: Split) -> Dataset:
-    """Pictures with masks to score on; see `Format.read_evaluation`.
-
-    Raises:
-        ConfigError: no such format, or a location is missing.
-        DataError: a file that cannot be used.
-    """
-    _require(data, "eval_root")
-    return get_format(data.eval_format).read_evaluation(data, split)
-
-
-def _require(data: Any, *fields: str) -> None:
-    for field in fields:
-        if not getattr(data, field):
-            raise ConfigError(
-                f"config.data.{field} is empty; set it in the config file or "
-                f"with --config.data.{field}=PATH."
-            )
+    if found := problems(data, part):
+        raise ConfigError(" ".join(found))
+    format_field = _FIELDS[part][0]
+    reader = getattr(get_format(getattr(data, format_field)), f"read_{part}")
+    return reader(data, split)

@@ -12,7 +12,8 @@ from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
 from keras_wsss.systems.examples import Pair
 from keras_wsss.systems.prior.mask_maker import MaskMaker
-from keras_wsss.systems.prior.network import SEGMENT_STRIDE, Prior
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.prior.problems import SEGMENT_STRIDE
 
 
 class PriorExamples:

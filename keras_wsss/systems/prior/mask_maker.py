@@ -6,19 +6,10 @@ Training learns from these masks, TensorBoard and the evaluation show them.
 import tensorflow as tf
 
 from keras_wsss.data.hide_and_seek import hide
-from keras_wsss.errors import ConfigError
 from keras_wsss.layers.mean_field import MeanFieldCrf
-from keras_wsss.systems.prior.masks import (
-    Masks,
-    build_masks,
-    check_mask_options,
-)
-from keras_wsss.systems.prior.network import (
-    SEGMENT_STRIDE,
-    Prior,
-    class_grid,
-    segment_grid,
-)
+from keras_wsss.systems.prior.masks import Masks, build_masks
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.prior.problems import SEGMENT_STRIDE
 
 Outputs = dict[str, dict[str, tf.Tensor]]
 
@@ -34,18 +25,15 @@ def inference_crf(config) -> MeanFieldCrf:
 
 
 def _crf(prior, prefix: str, stride: float) -> MeanFieldCrf:
-    try:
-        return MeanFieldCrf(
-            getattr(prior, f"{prefix}_smoothness_xy") / stride,
-            getattr(prior, f"{prefix}_smoothness_weight"),
-            getattr(prior, f"{prefix}_appearance_xy") / stride,
-            getattr(prior, f"{prefix}_appearance_rgb"),
-            getattr(prior, f"{prefix}_appearance_weight"),
-            getattr(prior, f"{prefix}_iterations"),
-            name=f"{prefix}_mean_field",
-        )
-    except ValueError as error:
-        raise ConfigError(f"config.prior.{prefix}_{error}.") from error
+    return MeanFieldCrf(
+        prior[f"{prefix}_smoothness_xy"] / stride,
+        prior[f"{prefix}_smoothness_weight"],
+        prior[f"{prefix}_appearance_xy"] / stride,
+        prior[f"{prefix}_appearance_rgb"],
+        prior[f"{prefix}_appearance_weight"],
+        prior[f"{prefix}_iterations"],
+        name=f"{prefix}_mean_field",
+    )
 
 
 class MaskMaker:
@@ -60,24 +48,8 @@ class MaskMaker:
         self.net = net
         self.class_size = config.prior.class_size
         self.hidden_stream = config.prior.hidden_stream
-        check_mask_options(config.prior)
         self.options = config.prior
         self.crf = training_crf(config)
-        cells, grid = segment_grid(config.image.size), config.prior.hide_grid
-        side = class_grid(self.class_size)
-        block = -(-cells // side)
-        if block * side - cells >= block:
-            raise ConfigError(
-                f"config.image.size {config.image.size} gives {cells} cells "
-                f"and config.prior.class_size {self.class_size} gives {side}, "
-                "which blocks of whole cells cannot join; use a ratio near "
-                "that of 321 and 224, for example 161 and 112."
-            )
-        if self.class_size % grid:
-            raise ConfigError(
-                f"config.prior.class_size is {self.class_size}, which "
-                f"config.prior.hide_grid {grid} does not divide."
-            )
 
     def classify(
         self, image: tf.Tensor, hidden: tf.Tensor | None, training: bool

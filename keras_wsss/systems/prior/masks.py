@@ -20,34 +20,6 @@ from keras_wsss.layers.resampling import resize_align_corners
 _SMALLEST_RANGE = 1e-8
 # Instead of minus infinity, which softmax cannot take in all places.
 _NEVER = -1e9
-_CHOICES = {
-    "cam_source": ("clean", "hidden", "mean"),
-    "fusion": ("conv5", "fc7"),
-    "background": ("foreground", "threshold"),
-    "crf_scores": ("log", "raw"),
-}
-STREAMS = ("clean", "segment", "hidden")
-
-
-def check_mask_options(options) -> None:
-    """Raises `ConfigError` for a choice that no mask is made by.
-
-    Args:
-        options: the config's group `prior`.
-    """
-    for field, choices in _CHOICES.items():
-        value = getattr(options, field)
-        if value not in choices:
-            raise ConfigError(
-                f"config.prior.{field} is '{value}'; use one of "
-                f"{', '.join(choices)}."
-            )
-    unknown = set(options.fusion_streams) - set(STREAMS)
-    if unknown or not options.fusion_streams:
-        raise ConfigError(
-            f"config.prior.fusion_streams is {tuple(options.fusion_streams)}; "
-            f"name one or more of {', '.join(STREAMS)}."
-        )
 
 
 @dataclasses.dataclass(frozen=True)

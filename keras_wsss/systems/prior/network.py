@@ -8,15 +8,11 @@ from keras import layers
 
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.encoder import Block, Encoder
-from keras_wsss.errors import ConfigError
 from keras_wsss.layers.class_activation import ClassActivationHead
 from keras_wsss.layers.dropout import FixedNameDropout
 from keras_wsss.layers.resampling import CaffeAveragePooling
 from keras_wsss.systems.network import Network, arguments_of
-
-SEGMENT_STRIDE = 8  # of stream S: three pools of stride 2
-CLASS_STRIDE = 16  # of streams A and H: four of them
-TRUNK_BLOCKS = 4  # shared by the streams
+from keras_wsss.systems.prior.problems import TRUNK_BLOCKS, blocks_problem
 
 
 @keras.saving.register_keras_serializable("keras_wsss")
@@ -50,8 +46,8 @@ class Prior(Network):
         base: the encoder whose blocks the streams have.
 
     Raises:
-        ValueError: a number out of range.
-        ConfigError: unknown encoder, or one without such blocks.
+        ValueError: a number out of range, or an encoder without such blocks.
+        ConfigError: unknown encoder.
 
     Reference:
         Redondo-Cabrera et al., TIP 2019, reconstructed from the released
@@ -73,13 +69,8 @@ class Prior(Network):
         arguments = arguments_of(locals())
         given = SimpleNamespace(**arguments)
         entry = get_encoder(encoder)
-        if len(entry.blocks) != TRUNK_BLOCKS + 1:
-            raise ConfigError(
-                f"The prior system needs an encoder with {TRUNK_BLOCKS + 1} "
-                f"blocks of plain convolutions, and '{encoder}' has "
-                f"{len(entry.blocks) or 'none'}; use vgg16 or vgg_small "
-                "(config.model.encoder)."
-            )
+        if text := blocks_problem(entry):
+            raise ValueError(text)
         if not 0 <= frozen_blocks <= TRUNK_BLOCKS:
             raise ValueError(
                 f"frozen_blocks is {frozen_blocks}; it must be 0 to "
@@ -109,36 +100,6 @@ class Prior(Network):
         self.segmenter = segmenter
         self.classifier = classifier
         self.base = entry
-
-
-def segment_grid(image_size: int) -> int:
-    """Cells along a side of stream S.
-
-    Raises:
-        ConfigError: a size at which Caffe's and TensorFlow's pools differ.
-    """
-    if image_size < 17 or image_size % SEGMENT_STRIDE != 1:
-        below = max(2, image_size // SEGMENT_STRIDE) * SEGMENT_STRIDE + 1
-        raise ConfigError(
-            f"The segmenting stream's input is {image_size} pixels; it must "
-            f"be a multiple of 8 plus 1, for example {below}."
-        )
-    return image_size // SEGMENT_STRIDE + 1
-
-
-def class_grid(image_size: int) -> int:
-    """Cells along a side of streams A and H.
-
-    Raises:
-        ConfigError: a size that the pools or the 4 x 4 hidden cells do not
-            divide.
-    """
-    if image_size < CLASS_STRIDE or image_size % CLASS_STRIDE:
-        raise ConfigError(
-            f"The classifying stream's input is {image_size} pixels; it must "
-            f"be a positive multiple of {CLASS_STRIDE}."
-        )
-    return image_size // CLASS_STRIDE
 
 
 def _convolution(filters: int, name: str, **options) -> layers.Conv2D:

@@ -13,7 +13,6 @@ from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record
-from keras_wsss.errors import ConfigError
 from keras_wsss.systems.examples import preferred_ids, tagged_examples
 from keras_wsss.systems.prior.examples import PriorExamples
 from keras_wsss.systems.prior.network import Prior
@@ -30,7 +29,6 @@ def assemble(job: Job) -> Parts:
     """The parts of the loop.
 
     Raises:
-        ConfigError: a field of `config.prior` that does not fit.
         DataError: a picture that cannot be read.
     """
     config, data = job.config, job.data
@@ -46,14 +44,8 @@ def assemble(job: Job) -> Parts:
             job.net, data.split, job.optimizer, config, segment, job.strategy
         )
 
-    start = config.prior.segment_start
-    if start not in ("file", "classifier"):
-        raise ConfigError(
-            f"config.prior.segment_start is '{start}'; use file or classifier."
-        )
-
     def after_warmup() -> None:
-        if start == "classifier":
+        if config.prior.segment_start == "classifier":
             start_from_classifier(job.net)
 
     return Parts(
@@ -75,11 +67,6 @@ def _tagged(config, records: Sequence[Record], split: Split):
     prior = config.prior
     if prior.tags == "image":
         return records
-    if prior.tags != "crop_gt" or not prior.target_masks:
-        raise ConfigError(
-            f"config.prior.tags is '{prior.tags}'; use 'image', or 'crop_gt' "
-            "with config.prior.target_masks, the folder of the true masks."
-        )
     return with_true_masks(
         records, Path(prior.target_masks), split, config.data.max_pixels
     )

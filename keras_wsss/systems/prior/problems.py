@@ -1,14 +1,14 @@
 """What the prior system cannot do with a config, without building anything."""
 
 from keras_wsss.config import Config
-from keras_wsss.systems.transfernet.problems import (
-    encoder_problems,
-    missing_data,
-    resize_problems,
-)
+from keras_wsss.data import formats
+from keras_wsss.encoders import get_encoder
+from keras_wsss.encoders.encoder import Encoder
+from keras_wsss.systems.problems import encoder_problems, resize_problems
 
-CLASS_STRIDE = 16  # of streams A and H, pixels
-SEGMENT_STRIDE = 8  # of stream S
+SEGMENT_STRIDE = 8  # of stream S, pixels: three pools of stride 2
+CLASS_STRIDE = 16  # of streams A and H: four of them
+TRUNK_BLOCKS = 4  # shared by the streams
 
 
 def problems(config: Config, phase: str) -> list[str]:
@@ -21,7 +21,11 @@ def problems(config: Config, phase: str) -> list[str]:
         phase: "joint".
     """
     group, data = config.phases[phase], config.data
-    found = encoder_problems(config) + resize_problems(config)
+    found = encoder_problems(config)
+    if not found:
+        text = blocks_problem(get_encoder(config.model.encoder))
+        found += [f"config.model.encoder: {text}."] if text else []
+    found += resize_problems(config)
     found += _size_problems(config) + _stream_problems(config)
     if group.source_pictures:
         found.append(
@@ -44,7 +48,18 @@ def problems(config: Config, phase: str) -> list[str]:
             "config.prior.tags is 'crop_gt'; use 'image', or give "
             "config.prior.target_masks, the folder of the true masks."
         )
-    return found + missing_data(config, "target")
+    return found + formats.problems(data, "target")
+
+
+def blocks_problem(encoder: Encoder) -> str:
+    """Why the streams cannot be made of an encoder, or "" if they can."""
+    if len(encoder.blocks) == TRUNK_BLOCKS + 1:
+        return ""
+    return (
+        f"the prior system needs an encoder with {TRUNK_BLOCKS + 1} blocks of "
+        f"plain convolutions, and '{encoder.name}' has "
+        f"{len(encoder.blocks) or 'none'}; use vgg16 or vgg_small"
+    )
 
 
 def _size_problems(config: Config) -> list[str]:

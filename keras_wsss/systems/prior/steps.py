@@ -4,16 +4,11 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.data import preprocess
-from keras_wsss.errors import ConfigError
 from keras_wsss.layers.resampling import resize_align_corners
 from keras_wsss.systems.prior.mask_maker import MaskMaker, inference_crf
 from keras_wsss.systems.prior.masks import min_max
-from keras_wsss.systems.prior.network import (
-    CLASS_STRIDE,
-    SEGMENT_STRIDE,
-    Prior,
-    segment_grid,
-)
+from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.prior.problems import CLASS_STRIDE, SEGMENT_STRIDE
 from keras_wsss.systems.steps import Steps
 from keras_wsss.tagging import TagRule
 
@@ -42,15 +37,9 @@ class PriorSteps(Steps):
         self, net: Prior, split: Split, config, rule: TagRule | None = None
     ):
         super().__init__(net, split, config, rule)
-        if config.prior.gate_value not in _GATES:
-            raise ConfigError(
-                f"config.prior.gate_value is '{config.prior.gate_value}'; use "
-                f"one of {', '.join(_GATES)}."
-            )
         if config.prior.tags != "image":
             # In every table: it has seen more than tags of images.
             self.method = f"Prior (oracle: tags={config.prior.tags})"
-        segment_grid(config.prior.test_size)
         self.crf = inference_crf(config)
         self._base = net.base
         self.maker = MaskMaker(net, config)

@@ -8,7 +8,7 @@ from keras_wsss.systems.category_axes import (
     CategoryAxis,
     Column,
 )
-from keras_wsss.systems.prior.problems import problems
+from keras_wsss.systems.prior.problems import SEGMENT_STRIDE, problems
 from keras_wsss.systems.system import Phase, System
 
 
@@ -76,8 +76,6 @@ class PriorSystem(System):
 
     def views(self, config, **grid) -> ViewSpec:
         """Windows within the picture, on the grid of stream S."""
-        from keras_wsss.systems.prior.network import SEGMENT_STRIDE
-
         grid |= {"stride": SEGMENT_STRIDE, "points": True, "inside": True}
         return super().views(config, **grid)
 

@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.oracle_tags import window_tags
-from keras_wsss.errors import ConfigError
 from keras_wsss.systems.optimizer import MultiplierSgd
 from keras_wsss.systems.prior.losses import class_loss, segment_loss
 from keras_wsss.systems.prior.mask_maker import MaskMaker, Outputs
@@ -56,11 +55,6 @@ class PriorUpdate(ReplicatedUpdate):
         self.maker = MaskMaker(net, config)
         self.prior = config.prior
         self.segment = segment
-        if self.prior.mask_forward not in ("train", "eval"):
-            raise ConfigError(
-                "config.prior.mask_forward is "
-                f"'{self.prior.mask_forward}'; use train or eval."
-            )
         self._target_ids = split.target_ids
         self._columns = tf.constant(split.target_ids, tf.int32) - 1
         self._class_variables = list(net.classifier.trainable_variables)

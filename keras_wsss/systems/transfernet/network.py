@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import keras
 
 from keras_wsss.encoders import get_encoder
-from keras_wsss.encoders.encoder import Encoder
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
 from keras_wsss.layers.densify import AttendedFeature, DensifiedAttention
 from keras_wsss.layers.guide import AppendFeatures, GuideMaps, StackMaps
@@ -16,6 +15,7 @@ from keras_wsss.systems.transfernet.decoder import (
     build_decoder,
     unpooled_levels,
 )
+from keras_wsss.systems.transfernet.problems import pools_problem
 from keras_wsss.systems.transfernet.tagger import build_tagger, tagger_evidence
 
 
@@ -128,7 +128,8 @@ class TransferNet(Network):
                 f"num_categories is {num_categories}; it must be 1 or more"
             )
         entry = get_encoder(encoder)
-        _check_pools(entry)
+        if text := pools_problem(entry):
+            raise ValueError(text)
         pools = unpooled_levels(len(entry.pools), output_stride)
 
         # === Parts ===
@@ -185,22 +186,6 @@ class TransferNet(Network):
     def select_switches(self, switches):
         """From the switches of all pools, what `masks` takes."""
         return [switches[pool - 1] for pool in self.used_switches]
-
-
-def _check_pools(encoder: Encoder) -> None:
-    """Raises `ValueError` unless a decoder can undo the encoder's pools."""
-    if not encoder.pools:
-        raise ValueError(
-            "the decoder unpools by the switches of the encoder's pools, and "
-            f"the encoder '{encoder.name}' gives none; use one that does, "
-            "such as vgg16"
-        )
-    if 2 ** len(encoder.pools) != encoder.stride:
-        raise ValueError(
-            f"the {len(encoder.pools)} pools of the encoder '{encoder.name}' "
-            f"do not lead to its stride of {encoder.stride}, so the decoder "
-            "cannot undo them; use another one, such as vgg16"
-        )
 
 
 def _build_attention(

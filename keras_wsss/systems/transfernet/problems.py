@@ -1,8 +1,10 @@
 """What TransferNet cannot do with a config, without building anything."""
 
 from keras_wsss.config import Config
+from keras_wsss.data import formats
 from keras_wsss.encoders import get_encoder
-from keras_wsss.errors import ConfigError
+from keras_wsss.encoders.encoder import Encoder
+from keras_wsss.systems.problems import encoder_problems, resize_problems
 from keras_wsss.systems.system import Phase
 
 
@@ -16,7 +18,7 @@ def problems(config: Config, phase: Phase) -> list[str]:
         phase: a phase of it.
     """
     group = config.phases[phase.name]
-    found = image_problems(config)
+    found = _image_problems(config)
     if config.model.judge == "tagger" and config.train.absent_per_image:
         found.append(
             "config.train.absent_per_image asks for absent labels, which only "
@@ -38,50 +40,39 @@ def problems(config: Config, phase: Phase) -> list[str]:
                 f"--phase {phase.name} learns from {learns}; give it a "
                 "positive number."
             )
-        found += missing_data(config, domain)
+        found += formats.problems(config.data, domain)
     return found
 
 
-def image_problems(config: Config) -> list[str]:
-    """Sentences about an encoder and sizes that do not fit each other."""
-    found, size = encoder_problems(config), config.image.size
-    if not found and size % (
-        stride := get_encoder(config.model.encoder).stride
-    ):
-        near = max(stride, round(size / stride) * stride)
-        found.append(
-            f"config.image.size is {size}, which is no multiple of {stride}, "
-            f"the stride of {config.model.encoder}; use {near}."
-        )
+def _image_problems(config: Config) -> list[str]:
+    """Sentences about an encoder, sizes and a decoder that do not fit."""
+    found = encoder_problems(config)
+    if not found:
+        encoder, size = get_encoder(config.model.encoder), config.image.size
+        stride = encoder.stride
+        if size % stride:
+            near = max(stride, round(size / stride) * stride)
+            found.append(
+                f"config.image.size is {size}, which is no multiple of "
+                f"{stride}, the stride of {encoder.name}; use {near}."
+            )
+        if text := pools_problem(encoder):
+            found.append(f"config.model.encoder: {text}.")
     return found + resize_problems(config)
 
 
-def encoder_problems(config: Config) -> list[str]:
-    """A sentence about an encoder that there is not."""
-    try:
-        get_encoder(config.model.encoder)
-    except ConfigError as error:
-        return [f"config.model.encoder: {error}"]
-    return []
-
-
-def resize_problems(config: Config) -> list[str]:
-    """A sentence about windows that are larger than the picture."""
-    image = config.image
-    if image.resize >= image.size:
-        return []
-    return [
-        f"config.image.resize is {image.resize}; it must be at least "
-        f"config.image.size, {image.size}."
-    ]
-
-
-def missing_data(config: Config, domain: str) -> list[str]:
-    """Sentences about locations of a domain's pictures that nobody gave."""
-    files = {"source": "source_annotations", "target": "target_tags"}
-    return [
-        f"config.data.{name} is empty; set it in the config file or with "
-        f"--config.data.{name}=PATH."
-        for name in (files[domain], f"{domain}_images")
-        if not config.data[name]
-    ]
+def pools_problem(encoder: Encoder) -> str:
+    """Why a decoder cannot undo an encoder's pools, or "" if it can."""
+    if not encoder.pools:
+        return (
+            "the decoder unpools by the switches of the encoder's pools, and "
+            f"the encoder '{encoder.name}' gives none; use one that does, "
+            "such as vgg16"
+        )
+    if 2 ** len(encoder.pools) != encoder.stride:
+        return (
+            f"the {len(encoder.pools)} pools of the encoder '{encoder.name}' "
+            f"do not lead to its stride of {encoder.stride}, so the decoder "
+            "cannot undo them; use another one, such as vgg16"
+        )
+    return ""

@@ -1,49 +1,65 @@
 """Formats by name: what has a reader, and one of one's own."""
 
+import dataclasses
 import json
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from tiny import tiny_config
 
-from keras_wsss.categories import get_split
+from keras_wsss.config import DataConfig, split_of
 from keras_wsss.data import formats
 from keras_wsss.data.formats.format import Format
 from keras_wsss.data.records import Dataset, Record
-from keras_wsss.errors import ConfigError
+from keras_wsss.data.show import write_contact_sheet
+from keras_wsss.data.verify import verify
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.training.inputs import read_training_data
+from keras_wsss.training.run import train
 
-SPLIT = get_split("own", source=["disc"], target=["fish", "star"])
+
+@dataclasses.dataclass(frozen=True)
+class ArrayMask:
+    path: Path
+
+    def read(self):
+        try:
+            return np.load(self.path)
+        except (EOFError, OSError) as error:
+            raise DataError(f"{self.path}: cannot be read.") from error
 
 
 class Listed(Format):
-    """Tags as JSON: picture -> names."""
+    """A list in JSON, picture -> names; masks are arrays beside it."""
 
     name = "listed"
 
+    def read_source(self, data, split):
+        return self.read(data.source_annotations, data, split, "source")
+
     def read_target(self, data, split):
-        with open(data.target_tags, encoding="utf-8") as file:
-            tags = json.load(file)
-        return Dataset(
-            tuple(
+        return self.read(data.target_tags, data, split, "target")
+
+    def read(self, path, data, split, domain):
+        folder, records = Path(path).parent, []
+        ids = split.source_ids if domain == "source" else split.target_ids
+        for picture, names in json.loads(Path(path).read_text()).items():
+            name = Path(picture).stem
+            mask = ArrayMask(folder / f"{name}.npy")
+            labels = tuple(sorted(map(split.id_of, names)))
+            records.append(
                 Record(
                     name,
-                    data.target_images / name,
-                    "target",
-                    tuple(sorted(split.id_of(tag) for tag in found)),
-                    annotated=split.target_ids,
+                    Path(picture),
+                    domain,
+                    labels,
+                    mask if domain == "source" else None,
+                    annotated=ids,
                 )
-                for name, found in tags.items()
             )
-        )
-
-
-class Data:
-    """What a reader sees of a config."""
-
-    source_format = tags_format = eval_format = "listed"
-    source_annotations = source_images = eval_root = "somewhere"
-
-    def __init__(self, folder):
-        self.target_tags = folder / "tags.json"
-        self.target_images = folder
+        return Dataset(tuple(records))
 
 
 @pytest.fixture
@@ -52,31 +68,90 @@ def listed(monkeypatch):
     return formats.register_format(Listed())
 
 
-def test_a_format_of_ones_own_is_read_by_its_name(listed, tmp_path):
-    (tmp_path / "tags.json").write_text('{"a.png": ["star"], "b.png": []}')
-    first, second = formats.read_target(Data(tmp_path), SPLIT).records
-    assert [SPLIT.name_of(i) for i in first.labels] == ["star"]
-    assert set(second.absent) == set(SPLIT.target_ids)
-    assert "listed" in formats.format_names()
+@pytest.fixture
+def config(listed, shapes_dir, tmp_path):
+    """The tiny data once more, in the format of one's own."""
+    config = tiny_config(shapes_dir)
+    split, changes = split_of(config), {}
+    for part, field in (
+        ("source", "source_annotations"),
+        ("target", "target_tags"),
+    ):
+        pictures = {}
+        (tmp_path / part).mkdir()
+        for record in formats.read(config.data, split, part).records:
+            names = [split.name_of(i) for i in record.labels]
+            pictures[str(record.image_path)] = names
+            if record.mask is not None:
+                path = tmp_path / part / f"{record.image_path.stem}.npy"
+                np.save(path, record.mask.read())
+        (tmp_path / part / "list.json").write_text(json.dumps(pictures))
+        changes[f"data.{field}"] = tmp_path / part / "list.json"
+    return config.replace(
+        {
+            **changes,
+            "data.source_format": "listed",
+            "data.tags_format": "listed",
+            "phases.decoder.steps": 2,
+            "phases.decoder.warmup_steps": 1,
+        }
+    )
 
 
-@pytest.mark.parametrize(
-    ("read", "field"),
-    [
-        (formats.read_source, "source_format"),
-        (formats.read_evaluation, "eval_format"),
-    ],
-)
-def test_what_a_format_lacks_is_said(listed, tmp_path, read, field):
-    with pytest.raises(ConfigError, match=f"{field} is 'listed'"):
-        read(Data(tmp_path), SPLIT)
+def test_a_format_of_ones_own_is_trained_on(config, shapes_dir, tmp_path):
+    own = read_training_data(config, with_target=True).counts
+    usual = read_training_data(tiny_config(shapes_dir), with_target=True).counts
+    for count in ("target_pictures", "target_pairs", "source_pairs"):
+        assert own[count] == usual[count] > 0
+    results = train(config, "decoder", tmp_path / "run", report=lambda line: 0)
+    assert results["mask_updates"] == 1
 
 
-def test_unknown_formats_and_missing_places_are_said(tmp_path):
-    data = Data(tmp_path)
-    data.tags_format = "xml"
-    with pytest.raises(ConfigError, match="'xml'; use one of coco, csv, voc"):
-        formats.read_target(data, SPLIT)
-    data.target_images = ""
-    with pytest.raises(ConfigError, match=r"config\.data\.target_images is em"):
-        formats.read_target(data, SPLIT)
+def test_it_is_verified_and_shown(config, shapes_dir, tmp_path):
+    usual = verify(tiny_config(shapes_dir).data, split_of(config)).counts
+    findings = verify(config.data, split_of(config))
+    assert not findings.problems
+    for part in ("source", "target"):
+        assert findings.counts[part].pictures == usual[part].pictures
+    assert findings.counts["source"].pixels == usual["source"].pixels
+    sheet = tmp_path / "sheet.png"
+    write_contact_sheet(sheet, config.data, split_of(config), count=2)
+    assert cv2.imread(str(sheet)) is not None
+
+
+def test_what_is_wrong_with_its_files_is_listed(config, tmp_path):
+    first, second, third = sorted((tmp_path / "source").glob("*.npy"))[:3]
+    first.unlink()
+    np.save(second, np.load(second)[1:])
+    third.write_bytes(b"")
+    findings = verify(config.data, split_of(config))
+    told = {(p.kind, Path(p.path).stem) for p in findings.problems}
+    assert told == {
+        ("unreadable mask", first.stem),
+        ("size mismatch", second.stem),
+        ("unreadable mask", third.stem),
+    }
+
+
+@pytest.mark.parametrize("part", ["source", "target", "evaluation"])
+def test_what_a_format_lacks_is_said(part, tmp_path):
+    wrong = {"source": "csv", "target": "voc", "evaluation": "coco"}[part]
+    data = DataConfig().replace(
+        {name: "here" for name in formats._FIELDS[part]}
+        | {formats._FIELDS[part][0]: wrong}
+    )
+    with pytest.raises(ConfigError, match=f"_format is '{wrong}', a format"):
+        formats.read(data, split_of(tiny_config(tmp_path)), part)
+
+
+def test_all_that_keeps_a_part_from_being_read_is_said():
+    data = DataConfig().replace({"tags_format": "xml", "target_tags": "a.csv"})
+    place, kind = formats.problems(data, "target")
+    assert place.startswith("config.data.target_images is empty")
+    assert kind == (
+        "config.data.tags_format: Unknown format 'xml'; use one of coco, csv, "
+        "voc."
+    )
+    assert formats.problems(data.replace({"tags_format": "csv"}), "target") == [
+        place
+    ]

@@ -8,8 +8,6 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.systems.network import named_variables
 from keras_wsss.systems.prior.network import (
     Prior,
-    class_grid,
-    segment_grid,
 )
 
 
@@ -60,14 +58,12 @@ def test_grids_of_the_release(full):
         outputs = full.segmenter.compute_output_shape((None, size, size, 3))
         assert outputs["logits"] == (None, grid, grid, 21)
         assert outputs["conv4"][1:] == outputs["conv5"][1:] == (grid, grid, 512)
-        assert segment_grid(size) == grid
     outputs = full.classifier.compute_output_shape((None, 224, 224, 3))
     assert outputs["tag_logits"] == (None, 20)
     assert outputs["class_maps"] == (None, 14, 14, 20)
     assert outputs["conv4"] == (None, 28, 28, 512)
     assert outputs["conv5"] == (None, 14, 14, 512)
     assert outputs["fc7"] == (None, 14, 14, 1024)
-    assert class_grid(224) == 14
 
 
 def test_dilations_and_strides(full):
@@ -117,15 +113,7 @@ def test_frozen_blocks_are_left_out_of_training():
     assert any(p.startswith("block3") for p in paths)
 
 
-@pytest.mark.parametrize("size", [320, 9, 324])
-def test_sizes_at_which_pools_differ_are_refused(size):
-    with pytest.raises(ConfigError, match="multiple of 8 plus 1"):
-        segment_grid(size)
-
-
 def test_impossible_numbers_are_refused():
-    with pytest.raises(ConfigError, match="multiple of 16"):
-        class_grid(100)
     with pytest.raises(ValueError, match="frozen_blocks"):
         Prior(3, "vgg_small", frozen_blocks=5)
     with pytest.raises(ValueError, match="dropout"):

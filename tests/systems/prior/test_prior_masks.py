@@ -12,7 +12,6 @@ from keras_wsss.layers.mean_field import MeanFieldCrf
 from keras_wsss.systems.prior.masks import (
     block_mean,
     build_masks,
-    check_mask_options,
     foreground_map,
     ignore_ring,
     mask_scores,
@@ -240,14 +239,6 @@ def test_no_gradient_passes():
         masks = build(out, tags([1, 0, 1], [0, 1, 0]), MeanFieldCrf())
         total = tf.reduce_sum(masks.scores) + tf.reduce_sum(masks.foreground)
     assert tape.gradient(total, variables) == [None, None, None]
-
-
-def test_unknown_choices_are_refused():
-    for field in ("cam_source", "fusion", "background", "crf_scores"):
-        with pytest.raises(ConfigError, match=field):
-            check_mask_options(mask_options(**{field: "other"}))
-    with pytest.raises(ConfigError, match="fusion_streams"):
-        check_mask_options(mask_options(fusion_streams=()))
 
 
 def test_colours_outside_the_picture_say_nothing_to_the_crf():

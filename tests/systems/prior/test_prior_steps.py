@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data.formats.voc import read_voc
-from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
@@ -122,13 +121,6 @@ def test_maps_and_training_masks(predictor, image):
 def test_an_oracle_is_marked_in_every_table(predictor):
     assert changed(predictor).method == "Prior"
     assert "oracle" in changed(predictor, tags="crop_gt").method
-
-
-def test_wrong_fields_are_refused(predictor):
-    with pytest.raises(ConfigError, match="gate_value"):
-        changed(predictor, gate_value="one")
-    with pytest.raises(ConfigError, match="multiple of 8 plus 1"):
-        changed(predictor, test_size=64)
 
 
 def test_evaluation_has_rows_for_gate_crf_and_masks(predictor, prior_data):
