@@ -81,15 +81,15 @@ def save_checkpoint(
     path = folder / f"step_{checkpoint.step:09d}.npz"
     meta = json.dumps({**checkpoint.meta, "step": checkpoint.step})
     digest = _digest(checkpoint.arrays, meta)
+    arrays: dict[str, Any] = {
+        **{f"array/{key}": a for key, a in checkpoint.arrays.items()},
+        **{_META: np.array(meta), _DIGEST: np.array(digest)},
+    }
     for left in folder.glob(".step_*.npz.*"):
         left.unlink(missing_ok=True)
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                **{f"array/{key}": a for key, a in checkpoint.arrays.items()},
-                **{_META: np.array(meta), _DIGEST: np.array(digest)},
-            )
+            np.savez(file, **arrays)
     except OSError as error:
         raise DataError(
             f"{path}: the checkpoint could not be written "

@@ -72,7 +72,7 @@ def fields_of(
     kind: type[Group], prefix: str = ""
 ) -> dict[str, dataclasses.Field]:
     """Every field of a tree by its dotted name, groups before their own."""
-    found = {}
+    found: dict[str, dataclasses.Field] = {}
     for own in dataclasses.fields(kind):
         found[prefix + own.name] = own
         if is_group(own.type):
@@ -80,14 +80,14 @@ def fields_of(
     return found
 
 
-def is_group(kind: Any) -> bool:
+def is_group(kind: Any) -> typing.TypeGuard[type[Group]]:
     """Whether the type of a field is a group."""
     return isinstance(kind, type) and issubclass(kind, Group)
 
 
 def flat(group: Group, prefix: str = "") -> dict[str, Any]:
     """All values of a tree by dotted names, in the order of the fields."""
-    values = {}
+    values: dict[str, Any] = {}
     for own in dataclasses.fields(group):
         value = getattr(group, own.name)
         if isinstance(value, Group):
@@ -99,7 +99,7 @@ def flat(group: Group, prefix: str = "") -> dict[str, Any]:
 
 def noted(kind: type[Group], note: str) -> dict[str, Any]:
     """Values that the fields of a tree have as a note, by dotted names."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, own in fields_of(kind).items():
         value = own.metadata.get(note)
         if isinstance(value, Group):
@@ -341,12 +341,12 @@ def range_text(own: dataclasses.Field) -> str:
     if "choices" in notes:
         words = ", ".join(map(str, notes["choices"]))
         return f"one{' or more' * bool(notes.get('some'))} of {words}"
-    words = {
+    texts = {
         "at_least": "{} or more",
         "above": "more than {}",
         "at_most": "at most {}",
         "below": "less than {}",
     }
-    bounds = [t.format(notes[key]) for key, t in words.items() if key in notes]
+    bounds = [t.format(notes[key]) for key, t in texts.items() if key in notes]
     text = " and ".join(bounds)
     return f"{text}, or None" * isinstance(kind, types.UnionType) or text

@@ -41,7 +41,7 @@ _OLD_ENDS = {
 # Fields of earlier versions that did nothing.
 _GONE = ("inference.batch_size",)
 # What a run did that is older than a field.
-_EARLIER: Mapping[str, Any] = PUBLISHED | noted(Config, "earlier")
+_EARLIER: Mapping[str, Any] = {**PUBLISHED, **noted(Config, "earlier")}
 
 
 def current_name(name: str) -> str:

@@ -187,7 +187,8 @@ def _tile(image: np.ndarray, side: int) -> np.ndarray:
 
 def _new_headings(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """The headings to draw above each row; empty where those above hold."""
-    headings, above = [], ()
+    headings: list[tuple[str, ...]] = []
+    above: tuple[str, ...] = ()
     for row in rows:
         texts = tuple(panel.heading for panel in row.panels)
         # A row may lack the last panels, such as a truth that is not known.

@@ -54,6 +54,7 @@ def _filtered(level: str) -> Iterator[None]:
     except OSError:  # no process to be had: all may be heard
         yield
         return
+    assert process.stdin is not None  # a pipe was asked for
     stderr = os.dup(2)
     os.dup2(process.stdin.fileno(), 2)
     try:
@@ -77,7 +78,9 @@ def loud_lines(lines: Iterable[str], level: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
-    for loud in loud_lines(sys.stdin, int(sys.argv[1])):
-        print(loud, end="", flush=True)
+    with (
+        open(0, encoding="utf-8", errors="replace") as said,
+        open(1, "w", encoding="utf-8", errors="replace") as heard,
+    ):
+        for loud in loud_lines(said, int(sys.argv[1])):
+            print(loud, end="", file=heard, flush=True)

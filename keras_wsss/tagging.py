@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,10 +51,11 @@ class TagRule:
         Returns:
             bool [pictures, categories].
         """
+        highest = scores.max(axis=1, keepdims=True)
         best = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
         sure = scores >= self.tag_threshold
-        chosen = np.where(sure.any(axis=1)[:, None], sure, best)
-        return chosen & (scores.max(axis=1) >= self.none_threshold)[:, None]
+        chosen = np.where(highest >= self.tag_threshold, sure, best)
+        return chosen & (highest >= self.none_threshold)
 
 
 def rule_of(inference, stored: TagRule | None = None) -> TagRule:
@@ -282,7 +284,8 @@ def tag_scores(
     truth = truth & known
     predicted = rule.choose(probabilities) & known
     hits = np.sum(truth & predicted, axis=0)
-    per_category, curves = {}, {}
+    per_category: dict[str, dict[str, Any]] = {}
+    curves = {}
     for column, name in enumerate(names):
         rows = known[:, column]
         own, ranked = truth[rows, column], probabilities[rows, column]

@@ -60,11 +60,12 @@ def parse(
     parser: argparse.ArgumentParser, arguments: list[str]
 ) -> argparse.Namespace:
     """Parses a command line that may have `--config.FIELD=VALUE`."""
-    given = [each for each in arguments if _OVERRIDE.fullmatch(each)]
+    found = [match for match in map(_OVERRIDE.fullmatch, arguments) if match]
+    given = [match[0] for match in found]
     flags = parser.parse_args([a for a in arguments if a not in given])
     if given and not hasattr(flags, "overrides"):
         parser.error(f"unrecognized arguments: {' '.join(given)}")
-    flags.overrides = [_OVERRIDE.fullmatch(each).groups() for each in given]
+    flags.overrides = [match.groups() for match in found]
     return flags
 
 

@@ -55,7 +55,7 @@ def run_command(command: str, name: str, argv: list[str]) -> NoReturn:
     _own(module, name)
     # absl shows the docstring of __main__ above the flags.
     typed = f"python {name}" if name.endswith(".py") else name
-    text = module.__doc__.replace(f"{NAME} {command}", typed)
+    text = (module.__doc__ or "").replace(f"{NAME} {command}", typed)
     sys.modules["__main__"].__doc__ = text
     run_app(module.run)
 

@@ -34,20 +34,27 @@ class Encoding:
 
 
 class Encodings(Protocol):
-    """Encoder outputs of every picture under a fixed number of views.
+    """Encoder outputs of every picture under a fixed number of views."""
 
-    Attributes:
-        views: how the views are made; gives the input size.
-        num_views: views per picture. With mirroring, view 2c is window c and
-            view 2c + 1 its mirror image; window 0 is the whole picture.
-        features_shape: [g, g, D].
-        switch_shapes: [side, side, channels] of each pool that is kept.
-    """
+    @property
+    def views(self) -> ViewSpec:
+        """How the views are made; gives the input size."""
 
-    views: ViewSpec
-    num_views: int
-    features_shape: tuple[int, ...]
-    switch_shapes: tuple[tuple[int, ...], ...]
+    @property
+    def num_views(self) -> int:
+        """Views per picture.
+
+        With mirroring, view 2c is window c and view 2c + 1 its mirror image;
+        window 0 is the whole picture.
+        """
+
+    @property
+    def features_shape(self) -> tuple[int, ...]:
+        """[g, g, D]."""
+
+    @property
+    def switch_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """[side, side, channels] of each pool that is kept."""
 
     def read(self, record: Record, view: int) -> Encoding:
         """The outputs for view number `view` of a record; thread-safe."""

@@ -102,7 +102,7 @@ class PictureStore:
         """
 
         def read() -> np.ndarray:
-            mask = record.mask.read()
+            mask = record.read_mask()
             if mask.shape != (height, width):
                 raise DataError(
                     f"The mask of '{record.image_id}' is {mask.shape[1]} x "

@@ -64,7 +64,7 @@ class Stream:
         """float32 [C], 1 for what a picture's tags say something about."""
         ids = (*record.labels, *record.absent)
         if self.taught is not None:
-            ids = [i for i in ids if i in self.taught]
+            ids = tuple(i for i in ids if i in self.taught)
         known = np.zeros(self.num_categories, np.float32)
         known[np.array(ids, int) - 1] = 1
         return known

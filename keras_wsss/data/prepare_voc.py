@@ -86,7 +86,7 @@ def prepare_voc(
     path = out / f"{name}_tags.csv"
     write_text(path, "\n".join(lines) + "\n")
     yield f"{path}: tags of {len(train)} pictures"
-    if convert_masks:
+    if convert_masks and sbd is not None:
         yield _convert_masks(voc, sbd, out, [*train, *val])
 
 

@@ -89,22 +89,21 @@ class ViewReader:
         """What `read` gives, with nothing in it, for unused slots."""
         shown = [
             np.zeros(shape, kind.as_numpy_dtype)
-            for kind, shape in self.signature()[:-2]
+            for kind, shape in self._shown()
         ]
         side = view.base if self.with_mask else 0
         mask = np.full((side, side), 255, np.uint8)
         return [*shown, mask, _geometry(1, 1, view)]
 
-    def signature(self) -> list[tuple[tf.DType, list[int | None]]]:
+    def signature(self) -> failures.Signature:
         """Types and shapes of what `read` gives."""
+        return [*self._shown(), (tf.uint8, [None, None]), (tf.int32, [7])]
+
+    def _shown(self) -> list[tuple[tf.DType, Sequence[int]]]:
         if self.cache is None:
-            shown = [(tf.uint8, [self.base_size, self.base_size, 3])]
-        else:
-            shown = [(tf.float16, list(self.cache.features_shape))]
-            shown += [
-                (tf.uint8, list(shape)) for shape in self.cache.switch_shapes
-            ]
-        return [*shown, (tf.uint8, [None, None]), (tf.int32, [7])]
+            return [(tf.uint8, (self.base_size, self.base_size, 3))]
+        features = (tf.float16, self.cache.features_shape)
+        return [features, *((tf.uint8, s) for s in self.cache.switch_shapes)]
 
     def assemble(
         self,
@@ -125,7 +124,10 @@ class ViewReader:
             "image" (or "features" and "switches"), "mask" if read, "valid",
             and the entries by name.
         """
-        signature = [*self.signature(), *entries.values()]
+        signature: failures.Signature = [
+            *self.signature(),
+            *entries.values(),
+        ]
         values = failures.call_numpy(load, [number], signature)
         element = dict(
             zip(entries, values[len(values) - len(entries) :], strict=True)

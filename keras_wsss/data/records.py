@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from keras_wsss.errors import DataError
+
 Domain = Literal["source", "target"]
 
 # Reasons in `Dataset.skipped` that mean a file is at fault.
@@ -53,6 +55,19 @@ class Record:
     mask: MaskReader | None = None
     uncertain: tuple[int, ...] = ()
     annotated: tuple[int, ...] = ()
+
+    def read_mask(self) -> np.ndarray:
+        """The index mask, uint8 [height, width].
+
+        Raises:
+            DataError: it cannot be read, or the record has none.
+        """
+        if self.mask is None:
+            raise DataError(
+                f"{self.image_path}: the picture has no mask; use a data set "
+                "with masks."
+            )
+        return self.mask.read()
 
     @property
     def absent(self) -> tuple[int, ...]:

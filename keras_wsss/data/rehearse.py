@@ -63,7 +63,7 @@ def write_rehearsal(
     if out.exists():
         raise ConfigError(f"{out} exists already; give another --out.")
     unknown = [name for name in played if split.find(name) is None]
-    ids = tuple(split.find(name) for name in played if split.find(name))
+    ids = tuple(found for found in map(split.find, played) if found)
     wrong = unknown or [
         split.name_of(i) for i in ids if i not in split.source_ids
     ]
@@ -111,7 +111,7 @@ def _played_mask(
     record: Record, ids: Sequence[int]
 ) -> tuple[np.ndarray, list[int]]:
     """Mask with index 1, 2, ... for `ids`, and those that show enough."""
-    mask = record.mask.read()
+    mask = record.read_mask()
     table = np.zeros(256, np.uint8)
     table[IGNORE] = IGNORE
     table[list(ids)] = np.arange(1, len(ids) + 1)

@@ -193,11 +193,12 @@ class PairSampler:
         labels[: len(present)] = present
         first = self.pairs_per_image
         labels[first : first + len(absent)] = absent
+        asked = np.arange(self.queries) < len(present)
         return PairBatch(
             record=np.array([record], np.int32),
             labels=labels[None],
             weights=(labels > 0).astype(np.float32)[None],
-            present=np.float32(np.arange(self.queries) < len(present))[None],
+            present=asked.astype(np.float32)[None],
             seed=self._words(1, _AUGMENTATION, number).view(np.int64)
             & _NON_NEGATIVE,
         )

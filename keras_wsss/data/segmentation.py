@@ -207,7 +207,8 @@ def paint(mask: np.ndarray, region: Region, value: int) -> None:
         return
     # A small object in a large picture: visiting all pixels would take 100
     # times longer.
-    runs = expand_counts(region.code["counts"].decode())
+    # Never None: pycocotools wrote the text.
+    runs = expand_counts(region.code["counts"].decode()) or []
     ends = np.cumsum(runs + [0] * (len(runs) % 2))
     starts, lengths = ends[0::2], ends[1::2] - ends[0::2]
     before = np.cumsum(lengths) - lengths

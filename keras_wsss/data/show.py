@@ -177,7 +177,7 @@ def _draw_record(
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     labels: Sequence[int] = record.labels
     if record.mask is not None:
-        mask = record.mask.read()
+        mask = record.read_mask()
         if mask.shape != (height, width):
             raise DataError(
                 f"{record.image_path}: the picture is {width} x {height} but "

@@ -141,7 +141,7 @@ def _check_record(
         if record.mask is None:
             return histogram, None
         what = "unreadable mask"
-        mask = record.mask.read()
+        mask = record.read_mask()
     except DataError as error:
         return histogram, _unreadable(what, error)
     wrong = _size_problem(path, size, "its mask has", mask.shape[::-1])
@@ -195,7 +195,7 @@ def _verify_source(
             "them out unless config.data.exclude_images_with_target is False"
         )
     histograms = _in_threads(
-        lambda record: _histogram(record.mask.read()),
+        lambda record: _histogram(record.read_mask()),
         dataset.records,
         "painting masks",
     )
@@ -295,7 +295,7 @@ def _verify_evaluation(
             report(problem)
         if image is not None:
             images.append(image)
-        if problems:
+        if problems or image is None:
             continue
         pixels += histogram
         labels = tuple(label for label in split.target_ids if histogram[label])

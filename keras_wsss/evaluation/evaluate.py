@@ -91,7 +91,8 @@ class _Scores:
             metric.update(truth, mask, name)
 
     def result(self, pictures: int) -> dict[str, Any]:
-        result, per_class = {**self.row}, {}
+        result = {**self.row}
+        per_class: dict[str, dict[str, Any]] = {}
         for metric in self.metrics:
             figures = metric.result(self.split)
             for name, scores in figures.pop("per_class", {}).items():
@@ -224,7 +225,7 @@ class _Evaluation:
         with self.clock("read"):
             limit = predictor.config.data.max_pixels
             image = read_image(record.image_path, limit)
-            truth = scored_view(record.mask.read(), self.split, name)
+            truth = scored_view(record.read_mask(), self.split, name)
         if truth.shape != image.shape[:2]:
             raise DataError(
                 f"{name}: the picture has {image.shape[:2]} rows and columns, "

@@ -72,7 +72,7 @@ def choose_rows(
         count: how many pictures, if there are as many.
     """
     held = [
-        set(np.unique(record.mask.read()).tolist()) & set(ids)
+        set(np.unique(record.read_mask()).tolist()) & set(ids)
         for record in records
     ]
     chosen: list[int] = []
@@ -115,7 +115,7 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     """A picture with the ids that its mask asks for."""
     limit = predictor.config.data.max_pixels
     image = read_image(Path(record.image_path), limit)
-    truth = record.mask.read()
+    truth = record.read_mask()
     scored = predictor.split.scored_ids
     ids = tuple(i for i in scored if np.any(truth == i))
     picture = OnePicture(predictor, image)

@@ -85,7 +85,7 @@ def evaluate_run(
         warn(predictor.warning)
     data = predictor.config.data
     quality = {"augment": augment, "refine": refine, "own_crf": own_crf}
-    folder = negatives or data.eval_negatives
+    folder: str | Path | None = negatives or data.eval_negatives
     if folder and not negatives and not Path(folder).is_dir():
         log(f"config.data.eval_negatives: there is no folder {folder}.")
         folder = None

@@ -80,7 +80,7 @@ def score_negatives(
 
 
 def known_negatives(
-    run: Path, folder: str | None, log: Callable[[str], None] = print
+    run: Path, folder: str | Path | None, log: Callable[[str], None] = print
 ) -> dict[str, list[Path]]:
     """The pictures that are known to hold no scored category.
 

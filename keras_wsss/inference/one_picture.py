@@ -1,6 +1,7 @@
 """One picture before a network: its prediction in any quality."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -166,9 +167,7 @@ class OnePicture:
             scores.append(
                 self._once(
                     ("tag", view),
-                    lambda steps=steps, features=features: steps.tag_scores(
-                        features
-                    ).numpy(),
+                    functools.partial(_tag_scores, steps, features),
                 )
             )
         return np.mean(scores, axis=0)
@@ -202,8 +201,8 @@ class OnePicture:
             if ids:
                 square = self._once(
                     (stage, ids, view),
-                    lambda view=view, encoded=encoded: self._square(
-                        view, encoded, ids, own_crf
+                    functools.partial(
+                        self._square, view, encoded, ids, own_crf
                     ),
                 )
                 squares.append(square)
@@ -299,3 +298,7 @@ class OnePicture:
             self._seconds[key] = time.perf_counter() - start
         self._used.add(key)
         return self._parts[key]
+
+
+def _tag_scores(steps: Any, features: tf.Tensor) -> np.ndarray:
+    return steps.tag_scores(features).numpy()

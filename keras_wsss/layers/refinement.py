@@ -1,6 +1,7 @@
 """The default refiner: masks follow the picture's colours and edges."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -89,7 +90,7 @@ class ImageGuidedRefinement(keras.layers.Layer):
         # Half precision is too coarse for the kernels, and probabilities
         # must not lose digits on the way in.
         super().__init__(autocast=False, **kwargs)
-        self.options = {
+        self.options: dict[str, Any] = {
             "appearance_grid": int(appearance_grid),
             "appearance_position": float(appearance_position),
             "appearance_rgb": float(appearance_rgb),

@@ -108,8 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     channel, options.model, [path.read_bytes()], tags
                 )[0]
             except (OSError, grpc.RpcError) as error:
-                rpc = isinstance(error, grpc.RpcError)
-                text = error.details() if rpc else error
+                text = str(error)
+                if isinstance(error, grpc.RpcError):
+                    text = error.details()
                 print(f"error: {path}: {text}", file=sys.stderr)
                 return 1
             image = Image.fromarray(np.ascontiguousarray(found["mask"]))

@@ -11,6 +11,7 @@ exported model has to work without it.
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def answer(signatures, folder: Path) -> None:
         except tf.errors.InvalidArgumentError as error:
             (folder / f"{number}.error").write_text(str(error))
             continue
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, value in outputs.items():
             if name == "mask_bytes":
                 for index, data in enumerate(value.numpy()):

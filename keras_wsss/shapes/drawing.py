@@ -169,7 +169,7 @@ def crowd_of(rng: np.random.Generator, outline: Outline) -> Outline:
     holes: list[np.ndarray] = []
     for _ in range(rng.integers(5, 9)):
         centre = rng.normal(0, 0.55, 2).clip(-0.8, 0.8)
-        copy = varied(rng, outline).moved(lambda p, c=centre: 0.3 * p + c)
+        copy = _placed(varied(rng, outline), 0.3, centre)
         parts.extend(copy.parts)
         holes.extend(copy.holes)
     return Outline(tuple(parts), tuple(holes))
@@ -186,7 +186,7 @@ def _place(
     margin = 0.6 * thing.radius
     for _ in range(12):
         centre = rng.uniform(margin, size - margin, 2)
-        placed = outline.moved(lambda p, c=centre: p * thing.radius + c)
+        placed = _placed(outline, thing.radius, centre)
         points = np.concatenate(placed.parts)
         within = ((points >= 0) & (points <= size)).all(axis=1).mean()
         if within < _SMALLEST_INSIDE:
@@ -233,11 +233,15 @@ def _paint(
 
 def _box(drawn: np.ndarray, margin: int) -> tuple[slice, slice]:
     """Rows and columns of the True pixels and a margin around them."""
-    bounds = []
-    for axis in (1, 0):
-        used = np.flatnonzero(drawn.any(axis=axis))
-        bounds.append(slice(max(0, used[0] - margin), used[-1] + margin + 1))
-    return tuple(bounds)
+    used = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (
+        slice(max(0, each[0] - margin), each[-1] + margin + 1) for each in used
+    )
+    return rows, columns
+
+
+def _placed(outline: Outline, factor: float, centre: np.ndarray) -> Outline:
+    return outline.moved(lambda points: factor * points + centre)
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -281,8 +285,8 @@ def _colours(
         (value % 180, rng.uniform(*saturation), rng.uniform(70, 250))
         for value in hues
     ]
-    pixels = np.array([pixels]).astype(np.uint8)
-    return cv2.cvtColor(pixels, cv2.COLOR_HSV2RGB)[0].astype(np.float32)
+    hsv = np.array([pixels]).astype(np.uint8)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0].astype(np.float32)
 
 
 def _texture(

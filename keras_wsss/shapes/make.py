@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -289,7 +290,8 @@ def _write_source(root: Path, seed: int, size: ShapesSize) -> None:
         for number, name in enumerate((*split.source, *split.target), start=1)
     ]
     ids = {entry["name"]: entry["id"] for entry in categories}
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for index in range(size.source):
         picture, instances = _scene(
             seed, _SOURCE, index, size.image_size, split.source
@@ -328,6 +330,7 @@ def _annotation(instance: Instance) -> dict:
     """Area, box and segmentation, in the form that COCO uses for each."""
     visible = np.asfortranarray(instance.visible.astype(np.uint8))
     encoded = coco_mask.encode(visible)
+    segmentation: Any
     if instance.crowd:
         segmentation = {"size": list(visible.shape), "counts": _runs(visible)}
     elif instance.whole and not instance.outline.holes:
@@ -378,7 +381,7 @@ def _write_target(root: Path, seed: int, size: ShapesSize) -> None:
             lists[name].append(image_id)
             _write_picture(root / "JPEGImages" / f"{image_id}.jpg", picture)
             if name == "train":
-                tags = sorted({instance.name for instance in instances})
+                tags = sorted({each.name for each in instances if each.name})
                 lines.append(f"{image_id}.jpg,{';'.join(tags)}")
             else:
                 path = root / "SegmentationClass" / f"{image_id}.png"

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,6 +25,8 @@ class LayerMultipliers:
             match are multiplied.
         **kwargs: arguments of the optimizer.
     """
+
+    _get_variable_index: Callable[[Any], int]  # the optimizer's own
 
     def __init__(self, multipliers: Multipliers = (), **kwargs):
         super().__init__(**kwargs)

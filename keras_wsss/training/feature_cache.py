@@ -31,6 +31,8 @@ from keras_wsss.training.cache_entry import (
 )
 from keras_wsss.training.cache_index import CacheIndex
 
+_Item = tuple[Record, int, Square]  # picture, number of the view, square
+
 
 class CacheStatistics:
     """Counts what a cache does; threads may add at the same time."""
@@ -348,7 +350,7 @@ class FeatureCache:
         for future in waiting:
             yield from future.result()
 
-    def _encode(self, batch) -> list[tuple[tuple, list[np.ndarray]]]:
+    def _encode(self, batch) -> list[tuple[_Item, list[np.ndarray]]]:
         images = np.stack([image for _, image in batch])
         outputs = [output.numpy() for output in self._run(tf.constant(images))]
         return [

@@ -52,7 +52,7 @@ def read_training_data(
                 "see exclude_images_with_target and min_pixels of config.data."
             )
     _check_disjoint(source, target, split)
-    unknown: dict[str, int] = {}
+    unknown: dict[str, int | None] = {}
     if with_target and data.target_masks:
         folder = Path(data.target_masks)
         target = with_pseudo_masks(target, folder, split, data.max_pixels)

@@ -52,9 +52,8 @@ def learning_rate(settings: PhaseConfig, step: int) -> float:
     """
     if step < settings.warmup_steps:
         return settings.warmup_learning_rate
-    done = step - settings.warmup_steps
     total = max(1, settings.steps - settings.warmup_steps)
-    done = min(1.0, done / total)
+    done = min(1.0, (step - settings.warmup_steps) / total)
     if settings.decay == "poly":
         share = (1 - done) ** _POWER
     else:
@@ -168,7 +167,8 @@ class Loop:
         progress = _Progress(self, first)
         batches = iterate(
             make_batches(
-                **self.parts.streams,
+                self.parts.streams.get("source"),
+                self.parts.streams.get("target"),
                 first_step=first,
                 num_steps=self.settings.steps - first,
                 shard=self.workers.shard,
@@ -380,7 +380,7 @@ class _Progress:
                 text = "  ".join(f"{k} {v:.3f}" for k, v in values.items())
                 loop.report(f"step {step}  held-out {kind}: {text}")
         folders = [loop.folder]
-        if loop.keep_if_best(step, scores):
+        if loop.best is not None and loop.keep_if_best(step, scores):
             folders.append(loop.best)
         for folder in folders:
             if tags:
@@ -404,7 +404,9 @@ class _Progress:
     def _not_finite(self, step: int, name: str, batch) -> str:
         pairs = []
         for domain, part in batch.items():
-            records = self._loop.parts.streams[domain].sampler.records
+            stream = self._loop.parts.streams[domain]
+            assert stream is not None  # the batch came of it
+            records = stream.sampler.records
             for row, index in enumerate(np.asarray(part["record"])):
                 labels = [int(v) for v in np.asarray(part["labels"][row]) if v]
                 pairs.append(f"{records[index].image_path} {labels}")

@@ -195,12 +195,13 @@ class Workers:
             watch.join()
 
     def _watch(self, closed: threading.Event) -> None:
-        silent_since = None
+        silent_since: float | None = None
         while not closed.wait(_POLL_SECONDS):
             now = time.monotonic()
             lost, silent = self._lost()
             silent_since = (silent_since or now) if silent else None
-            if silent and now - silent_since > self._patience:
+            waited = now - silent_since if silent_since is not None else 0.0
+            if waited > self._patience:
                 lost = 0
             # Time for the main thread to notice by itself and clean up.
             if lost is not None and not closed.wait(_GRACE_SECONDS):

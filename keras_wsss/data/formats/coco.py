@@ -209,7 +209,7 @@ def coco_records(
                 )
             continue
         hidden_labels += len(labels) - len(visible)
-        named = found & (source | target)
+        named = (source | target) & found
         records.append(
             Record(
                 image_id=record_id,

@@ -106,9 +106,12 @@ def read_coco_file(
     seen: set[int] = set()
     for index, entry in enumerate(document["annotations"]):
         record = f"annotations[{index}]"
-        found = _instance(entry, record, images, categories, seen, tell)
-        if found is not None:
-            instances.setdefault(found[0], []).append(found[1])
+        try:
+            key, instance = _instance(entry, record, images, categories, seen)
+        except _Wrong as wrong:
+            tell(*wrong.args)
+        else:
+            instances.setdefault(key, []).append(instance)
     return CocoFile(
         path=path,
         images=tuple(images[key] for key in sorted(images)),
@@ -121,6 +124,12 @@ def read_coco_file(
 
 
 _Tell = Callable[[str, str, str], None]
+
+
+class _Wrong(Exception):
+    """An annotation cannot be used: kind, record and text for `_Tell`."""
+
+
 _WRONG_ENTRY = "wrong entry"
 _SMALL = 16_000_000  # characters; less text cannot take much memory
 _TEXT_PER_BRACKET = 8  # characters; real files have 30 and more
@@ -281,23 +290,22 @@ def _instance(
     images: dict[int, CocoImage],
     categories: dict[int, str],
     seen: set[int],
-    tell: _Tell,
-) -> tuple[int, CocoInstance] | None:
-    """(image id, instance) of a valid annotation; else tells and gives None."""
+) -> tuple[int, CocoInstance]:
+    """(image id, instance) of a valid annotation. Raises `_Wrong`."""
     if text := _entry_problem(entry, _INSTANCE_FIELDS):
-        return tell(_WRONG_ENTRY, record, text)
+        raise _Wrong(_WRONG_ENTRY, record, text)
     number = entry["id"]
     if "bbox" in entry and (text := _field(entry, "bbox", *_BOX)):
-        return tell(_WRONG_ENTRY, f"annotation {number}", text)
+        raise _Wrong(_WRONG_ENTRY, f"annotation {number}", text)
     record = f"annotation {number}"
     if number in seen:
-        return tell(
+        raise _Wrong(
             _WRONG_ENTRY, record, "its id is taken twice; ids must be unique"
         )
     seen.add(number)
     image = images.get(entry["image_id"])
     if image is None:
-        return tell(
+        raise _Wrong(
             "missing image",
             record,
             f"its image_id {entry['image_id']} is not a valid entry of images",
@@ -307,17 +315,18 @@ def _instance(
     if category not in categories:
         text = f"its category_id {category} is not in categories; "
         text += "0 is the background" if category == 0 else "add or correct it"
-        return tell("unknown category", record, text)
+        raise _Wrong("unknown category", record, text)
     crowd = entry.get("iscrowd", 0)
     if crowd not in (0, 1) or isinstance(crowd, float):
-        return tell(
+        raise _Wrong(
             _WRONG_ENTRY,
             record,
             f"iscrowd is {shown(crowd)}; it must be 0 or 1",
         )
     segmentation = entry["segmentation"]
     size = (image.height, image.width)
-    polygons, runs = (), None
+    polygons: tuple[np.ndarray, ...] = ()
+    runs: np.ndarray | None = None
     if isinstance(segmentation, list):
         kind = "bad polygon"
         polygons, text = checked_polygons(segmentation, *size)
@@ -325,6 +334,6 @@ def _instance(
         kind = "bad RLE"
         runs, text = checked_runs(segmentation, *size)
     if text:
-        return tell(kind, record, text)
+        raise _Wrong(kind, record, text)
     instance = CocoInstance(number, category, bool(crowd), polygons, runs)
     return image.id, instance

@@ -202,9 +202,9 @@ def _line(
 ) -> list[Shape]:
     name = class_of_colour(index)
     if len(places) == 1:
-        x, y = (f"{value:.1f}" for value in places[0])
-        place = {"class": f"dot {name}", "cx": x, "cy": y, "r": 3}
-        return [Shape("circle", place)]
+        ((x, y),) = places
+        place = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": 3}
+        return [Shape("circle", {"class": f"dot {name}", **place})]
     path = ""
     for x, y in places:
         if not path:

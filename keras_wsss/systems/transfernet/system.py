@@ -7,6 +7,7 @@ from keras_wsss.systems.category_axes import (
     CategoryAxis,
     Column,
 )
+from keras_wsss.systems.problems import phase_of
 from keras_wsss.systems.system import Phase, System
 from keras_wsss.systems.transfernet.problems import problems
 
@@ -45,7 +46,7 @@ class TransferNetSystem(System):
 
     def problems(self, config, phase: str) -> list[str]:
         """See `keras_wsss.systems.transfernet.problems`."""
-        return problems(config, self.find_phase(phase))
+        return problems(config, phase_of(config, phase))
 
     def build(self, config, split: Split):
         """Builds a `TransferNet`; see `System.build`."""
