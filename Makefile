@@ -2,7 +2,7 @@
 # make test: all tests, on up to 4 cores.
 # make test-others: part of them on every other Python that is here.
 # make fuzz: random bytes through the readers, 60 s.
-# make lint: ruff.  make clean: removes .venv and demo.
+# make lint: ruff and mypy.  make clean: removes .venv and demo.
 #
 # Needs Python 3.11, 3.12 or 3.13 and a package index, nothing else.
 
@@ -50,6 +50,7 @@ fuzz: $(VENV)/.tests
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
 	rm -rf .venv .venv-* demo

@@ -181,7 +181,9 @@ def _in_id_order(
     return tuple(name for name in categories if name in wanted)
 
 
-def _coco_split(name: str, target: Iterable[str], scored: Iterable[str]):
+def _coco_split(
+    name: str, target: Iterable[str], scored: Iterable[str]
+) -> Split:
     target = _in_id_order(_VOC_AND_COCO, target)
     return Split(
         name=name,

@@ -70,9 +70,9 @@ class Group:
 
 def fields_of(
     kind: type[Group], prefix: str = ""
-) -> dict[str, dataclasses.Field]:
+) -> dict[str, dataclasses.Field[Any]]:
     """Every field of a tree by its dotted name, groups before their own."""
-    found: dict[str, dataclasses.Field] = {}
+    found: dict[str, dataclasses.Field[Any]] = {}
     for own in dataclasses.fields(kind):
         found[prefix + own.name] = own
         if is_group(own.type):
@@ -239,7 +239,7 @@ def read_fields(
     unknown: list[str] = []
     wrong: list[str] = []
 
-    def read(given: Mapping, prefix: str) -> None:
+    def read(given: Mapping[str, Any], prefix: str) -> None:
         for key, value in given.items():
             name = current(f"{prefix}{key}")
             if name not in fields:
@@ -315,7 +315,7 @@ def range_problems(group: Group, prefix: str = "config.") -> list[str]:
     return found
 
 
-def _notes(own: dataclasses.Field) -> Mapping[str, Any]:
+def _notes(own: dataclasses.Field[Any]) -> Mapping[str, Any]:
     """The notes of a field; numbers are 0 or more if nothing else is said."""
     numeric = {int, float} & {own.type, *typing.get_args(own.type)}
     if not numeric or {"at_least", "above", "choices"} & own.metadata.keys():
@@ -335,7 +335,7 @@ def _fits(item: Any, notes: Mapping[str, Any]) -> bool:
     )
 
 
-def range_text(own: dataclasses.Field) -> str:
+def range_text(own: dataclasses.Field[Any]) -> str:
     """What a field may be, in words; "" where its type says all."""
     notes, kind = _notes(own), own.type
     if "choices" in notes:

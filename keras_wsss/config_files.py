@@ -284,12 +284,12 @@ def _read_yaml(path: Path) -> Any:
         References to references can stand for more than any memory holds.
         """
 
-        def compose_node(self, parent, index):
+        def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise ValueError(f"*{self.peek_event().anchor}: write it out")
             return super().compose_node(parent, index)
 
-        def construct_mapping(self, node, deep=False):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [key.value for key, _ in node.value]
             for key in keys:
                 if keys.count(key) > 1:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 from tiny import REPOSITORY
@@ -39,6 +40,18 @@ def test_every_name_is_there():
         for name in module.__all__:
             assert getattr(module, name).__doc__, name
     assert not hasattr(kw, "something")
+
+
+def test_its_types_are_checked_strictly():
+    """What stands behind the face is in the list for mypy."""
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    (strict,) = (
+        set(each["module"])
+        for each in tomllib.loads(text)["tool"]["mypy"]["overrides"]
+        if each.get("disallow_untyped_defs")
+    )
+    face = {getattr(kw, name).__module__ for name in kw.__all__}
+    assert face <= strict
 
 
 def test_the_lines_of_the_readme(tmp_path, monkeypatch):

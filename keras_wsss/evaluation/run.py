@@ -1,6 +1,6 @@
 """Scores a trained run: tables and a page from a run folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,14 @@ def evaluate_run(
     return results
 
 
-def _by_tags(predictor, workdir: Path, limit, quality, album, log) -> dict:
+def _by_tags(
+    predictor: Predictor,
+    workdir: Path,
+    limit: int | None,
+    quality: Mapping[str, bool | None],
+    album: Album | None,
+    log: Callable[[str], None],
+) -> dict[str, Any]:
     tagged = read_heldout(workdir)["tagged"][:limit]
     if not tagged:
         raise ConfigError(

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_wsss.inference.predictor import Predictor
 
 
+_Key = tuple[Any, ...]  # a stage (text), and what else a part depends on
 _LARGE = ("enlarge", "refine", "merge")  # stages whose parts have H x W
 
 
@@ -88,10 +89,9 @@ class OnePicture:
         self._predictor = predictor
         self._steps = predictor.compiled
         self.image = image
-        # The first entry of a key is the stage that the part belongs to.
-        self._parts: dict[tuple, Any] = {}
-        self._seconds: dict[tuple, float] = {}
-        self._used: set[tuple] = set()
+        self._parts: dict[_Key, Any] = {}
+        self._seconds: dict[_Key, float] = {}
+        self._used: set[_Key] = set()
         for view, outputs in (encoded or {}).items():
             self._parts["encode", view] = outputs
             self._seconds["encode", view] = 0.0
@@ -287,7 +287,7 @@ class OnePicture:
             return self._steps.merge_known(ranks, decisive, labels).numpy()
         return self._steps.merge_chosen(ranks, decisive, labels, scores).numpy()
 
-    def _once(self, key: tuple[Hashable, ...], work: Callable[[], Any]) -> Any:
+    def _once(self, key: _Key, work: Callable[[], Any]) -> Any:
         """A part, which is computed the first time; and notes its use.
 
         `work` must not ask for other parts: they would be timed twice.

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -217,7 +218,7 @@ def _predict(
     picture: Picture,
     out: Path,
     predict: Callable[[np.ndarray], Prediction],
-) -> dict:
+) -> dict[str, Any]:
     """Writes the files of one picture; its entry in `predictions.json`."""
     image = read_image(picture.path, predictor.config.data.max_pixels)
     prediction = predict(image)

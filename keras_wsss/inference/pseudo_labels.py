@@ -144,7 +144,7 @@ def write_pseudo_labels(
     settings: PseudoLabelSettings,
     made_by: dict[str, Any],
     cache: Encodings | None = None,
-    watch: Callable[[Iterable], Iterable] = lambda items: items,
+    watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> dict[str, Any]:
     """Writes a palette PNG for every picture; goes on where it stopped.
 
@@ -218,7 +218,7 @@ def _in_threads(
     """Does the work for every picture, some at a time; returns how many."""
     done = 0
     with futures.ThreadPoolExecutor(THREADS) as pool:
-        waiting: collections.deque[futures.Future] = collections.deque()
+        waiting: collections.deque[futures.Future[None]] = collections.deque()
         for record in records:
             # The first one alone: it makes the network of every scale.
             if not done:

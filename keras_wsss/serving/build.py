@@ -5,6 +5,7 @@ import itertools
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from keras_wsss.data.images import IMAGE_SUFFIXES, open_regular
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.serving.check import check_export, sample_files
+from keras_wsss.serving.check import CheckResult, check_export, sample_files
 from keras_wsss.serving.manifest import verify_manifest, write_manifest
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
 from keras_wsss.serving.warmup import Request, write_warmup
@@ -30,7 +31,7 @@ def export_model(
     options: ServingOptions,
     check_images: Sequence[Path] = (),
     log: Callable[[str], None] = print,
-) -> dict:
+) -> dict[str, Any]:
     """Writes, checks and only then names a version of a served model.
 
     Everything happens in a hidden folder beside `out`, which is renamed at
@@ -94,7 +95,7 @@ def export_run(
     refine: bool | None = None,
     own_crf: bool | None = None,
     log: Callable[[str], None] = print,
-) -> dict:
+) -> dict[str, Any]:
     """`export_model` of a run folder.
 
     Args:
@@ -157,7 +158,9 @@ def warmup_requests(predictor: Predictor) -> list[Request]:
     ]
 
 
-def _about(predictor: Predictor, options: ServingOptions, result) -> dict:
+def _about(
+    predictor: Predictor, options: ServingOptions, result: CheckResult
+) -> dict[str, Any]:
     return {
         "config": predictor.config.name,
         "split": predictor.split.name,

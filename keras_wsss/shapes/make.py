@@ -326,7 +326,7 @@ def _write_source(root: Path, seed: int, size: ShapesSize) -> None:
     (root / "instances.json").write_text(text, encoding="utf-8")
 
 
-def _annotation(instance: Instance) -> dict:
+def _annotation(instance: Instance) -> dict[str, Any]:
     """Area, box and segmentation, in the form that COCO uses for each."""
     visible = np.asfortranarray(instance.visible.astype(np.uint8))
     encoded = coco_mask.encode(visible)

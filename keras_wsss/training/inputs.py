@@ -195,7 +195,7 @@ def build_cache(
     config,
     records: Sequence[Record],
     encoder: keras.Model,
-    switches: tuple[int, ...],
+    switches: Sequence[int],
     pictures: PictureStore,
     report,
     shard: tuple[int, int] = (0, 1),

@@ -2,8 +2,9 @@
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,7 +16,9 @@ from keras_wsss.checkpoints import (
     list_checkpoints,
     save_checkpoint,
 )
-from keras_wsss.config import Config, to_json
+from keras_wsss.config import Config, PhaseConfig, to_json
+from keras_wsss.data.pictures import PictureStore
+from keras_wsss.data.records import Record
 from keras_wsss.devices import announce_devices, computing_devices
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
@@ -52,6 +55,7 @@ from keras_wsss.training.claim import (
 )
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
 from keras_wsss.training.devices import check_divisible
+from keras_wsss.training.feature_cache import FeatureCache
 from keras_wsss.training.heldout_tags import HeldOutTags
 from keras_wsss.training.inputs import (
     build_cache,
@@ -69,6 +73,8 @@ from keras_wsss.training.workers import (
 )
 from keras_wsss.versions import library_versions
 
+_Report = Callable[[str], None]
+
 
 def train(
     config: Config,
@@ -78,7 +84,7 @@ def train(
     strategy_name: str = "auto",
     report: Callable[[str], None] = print,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
-) -> dict:
+) -> dict[str, Any]:
     """Trains one phase, or goes on where an interrupted run stopped.
 
     Args:
@@ -146,14 +152,14 @@ def _silent(_: str) -> None:
 
 
 def _prepare(
-    config,
+    config: Config,
     system: System,
     phase: Phase,
-    settings,
+    settings: PhaseConfig,
     workers: Workers,
-    workdir,
-    init_from,
-    report,
+    workdir: Path,
+    init_from: str | Path | None,
+    report: _Report,
 ) -> Job:
     """Records, and a network with the weights that it starts from."""
     data = read_training_data(
@@ -199,7 +205,12 @@ def _prepare(
     if not workers.is_chief:
         _load_first_weights(config, system, net, workdir, init_from, report)
 
-    def encodings(records, switches, pictures, shared=True):
+    def encodings(
+        records: Sequence[Record],
+        switches: Sequence[int],
+        pictures: PictureStore,
+        shared: bool = True,
+    ) -> FeatureCache:
         shard = workers.shard if shared else (0, 1)
         return build_cache(
             config, records, net.encoder, switches, pictures, report, shard
@@ -219,7 +230,9 @@ def _prepare(
     )
 
 
-def _report_ignored(config, data: TrainingData, report) -> None:
+def _report_ignored(
+    config: Config, data: TrainingData, report: _Report
+) -> None:
     """Pictures and masks that training does without."""
     if names := data.counts["never_absent"]:
         report(
@@ -243,7 +256,9 @@ def _report_ignored(config, data: TrainingData, report) -> None:
         )
 
 
-def _start(config, net, split: Split, run: Path, report) -> dict:
+def _start(
+    config: Config, net: Network, split: Split, run: Path, report: _Report
+) -> dict[str, Any]:
     """Trained weights of the run to start from; what about.json says of it."""
     categories = load_start(net, config, split, run)
     report(categories.sentence(run))
@@ -256,7 +271,7 @@ def _start(config, net, split: Split, run: Path, report) -> dict:
     return {"categories": categories.to_dict()}
 
 
-def _named(data: TrainingData) -> list:
+def _named(data: TrainingData) -> list[list[tuple[Any, ...]]]:
     """The pictures by what is the same wherever they lie."""
     return [
         [(r.image_id, r.labels, r.uncertain) for r in records]
@@ -285,7 +300,7 @@ def _loop(
     workdir: Path,
     workers: Workers,
     mask_updates: int,
-    report,
+    report: _Report,
 ) -> Loop:
     """The loop of a run; it writes events in the chief only.
 
@@ -334,7 +349,9 @@ def _loop(
     )
 
 
-def _figures(job: Job, parts: Parts, workers: Workers, seconds: float) -> dict:
+def _figures(
+    job: Job, parts: Parts, workers: Workers, seconds: float
+) -> dict[str, Any]:
     """What results.json says beside the loop's own figures."""
     caches = {name: s.cache for name, s in parts.streams.items() if s}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -354,7 +371,12 @@ def _figures(job: Job, parts: Parts, workers: Workers, seconds: float) -> dict:
 
 
 def _load_first_weights(
-    config, system: System, net: Network, workdir: Path, init_from, report
+    config: Config,
+    system: System,
+    net: Network,
+    workdir: Path,
+    init_from: str | Path | None,
+    report: _Report,
 ) -> None:
     """What training does not change, or begins with; frozen parts are kept."""
     # Before the folder is claimed, weights may be of another command that was

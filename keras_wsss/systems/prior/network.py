@@ -1,7 +1,8 @@
 """The two streams of the prior system: one segments, one classifies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 from keras import layers
@@ -13,6 +14,9 @@ from keras_wsss.layers.dropout import FixedNameDropout
 from keras_wsss.layers.resampling import CaffeAveragePooling
 from keras_wsss.systems.network import Network, arguments_of
 from keras_wsss.systems.prior.problems import TRUNK_BLOCKS, blocks_problem
+
+_Apply = Callable[[keras.KerasTensor], keras.KerasTensor]
+_Trunk = Sequence[Sequence[layers.Conv2D]]  # of each block
 
 
 @keras.saving.register_keras_serializable("keras_wsss")
@@ -64,8 +68,8 @@ class Prior(Network):
         dropout: float = 0.5,
         frozen_blocks: int = 0,
         fc6_dilation: int = 12,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         arguments = arguments_of(locals())
         given = SimpleNamespace(**arguments)
         entry = get_encoder(encoder)
@@ -102,7 +106,7 @@ class Prior(Network):
         self.base = entry
 
 
-def _convolution(filters: int, name: str, **options) -> layers.Conv2D:
+def _convolution(filters: int, name: str, **options: Any) -> layers.Conv2D:
     return layers.Conv2D(
         filters,
         3,
@@ -114,7 +118,7 @@ def _convolution(filters: int, name: str, **options) -> layers.Conv2D:
     )
 
 
-def _trunk(blocks: Sequence[Block], frozen: int) -> list[list[layers.Conv2D]]:
+def _trunk(blocks: Sequence[Block], frozen: int) -> _Trunk:
     """The layers of blocks 1 to 4; calling them twice shares weights."""
     trunk = []
     for number, block in enumerate(blocks[:TRUNK_BLOCKS], start=1):
@@ -131,7 +135,9 @@ def _trunk(blocks: Sequence[Block], frozen: int) -> list[list[layers.Conv2D]]:
     return trunk
 
 
-def _build_segmenter(given: SimpleNamespace, entry: Encoder, trunk):
+def _build_segmenter(
+    given: SimpleNamespace, entry: Encoder, trunk: _Trunk
+) -> keras.Model:
     image = keras.Input((None, None, 3), name="image")
     x = image
     for number, block in enumerate(trunk, start=1):
@@ -160,7 +166,9 @@ def _build_segmenter(given: SimpleNamespace, entry: Encoder, trunk):
     )
 
 
-def _build_classifier(given: SimpleNamespace, entry: Encoder, trunk):
+def _build_classifier(
+    given: SimpleNamespace, entry: Encoder, trunk: _Trunk
+) -> keras.Model:
     image = keras.Input((None, None, 3), name="image")
     x = image
     for number, block in enumerate(trunk, start=1):
@@ -198,7 +206,7 @@ def _build_classifier(given: SimpleNamespace, entry: Encoder, trunk):
     )
 
 
-def _block5(entry: Encoder, stream: str, dilation: int):
+def _block5(entry: Encoder, stream: str, dilation: int) -> _Apply:
     block = entry.blocks[TRUNK_BLOCKS]
     return _chain(
         _convolution(
@@ -212,7 +220,7 @@ def _block5(entry: Encoder, stream: str, dilation: int):
 
 def _fully_connected(
     entry: Encoder, dropout: float, stream: str, dilation: int
-):
+) -> _Apply:
     """fc6 and fc7 of one stream, as convolutions, with dropout."""
     units = entry.head_units
     return _chain(
@@ -231,10 +239,10 @@ def _fully_connected(
     )
 
 
-def _chain(parts):
-    parts = list(parts)
+def _chain(given: Iterable[layers.Layer]) -> _Apply:
+    parts = list(given)
 
-    def apply(x):
+    def apply(x: keras.KerasTensor) -> keras.KerasTensor:
         for part in parts:
             x = part(x)
         return x

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from keras_wsss.encoders import get_encoder
 from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
@@ -17,6 +20,8 @@ from keras_wsss.systems.transfernet.decoder import (
 )
 from keras_wsss.systems.transfernet.problems import pools_problem
 from keras_wsss.systems.transfernet.tagger import build_tagger, tagger_evidence
+
+Shape = Sequence[int | None]
 
 
 @keras.saving.register_keras_serializable("keras_wsss")
@@ -119,8 +124,8 @@ class TransferNet(Network):
         guide_maps: bool = False,
         guide_features: int = 0,
         tagger_units: int = 512,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         arguments = arguments_of(locals())
         given = SimpleNamespace(**arguments)
         if num_categories < 1:
@@ -178,18 +183,18 @@ class TransferNet(Network):
         self.fixed_size = attention == "dense"
         self.used_switches = pools
 
-    def label_embeddings(self):
+    def label_embeddings(self) -> np.ndarray:
         """What the attention knows of every category, float32 [C, units]."""
         kernel = self.attention.get_layer("att").cls_embed.kernel
         return keras.ops.convert_to_numpy(kernel)
 
-    def select_switches(self, switches):
+    def select_switches(self, switches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """From the switches of all pools, what `masks` takes."""
         return [switches[pool - 1] for pool in self.used_switches]
 
 
 def _build_attention(
-    given: SimpleNamespace, features_shape, tagger: keras.Model
+    given: SimpleNamespace, features_shape: Shape, tagger: keras.Model
 ) -> keras.Model:
     features = keras.Input(features_shape, name="features")
     labels = keras.Input((None,), dtype="int32", name="labels")
@@ -240,7 +245,9 @@ def _build_attention(
     )
 
 
-def _classifier(given: SimpleNamespace, attended):
+def _classifier(
+    given: SimpleNamespace, attended: keras.KerasTensor
+) -> keras.KerasTensor:
     scaled = keras.layers.Rescaling(given.classifier_gain, name="gain")(
         attended
     )
@@ -258,7 +265,7 @@ def _classifier(given: SimpleNamespace, attended):
 
 
 def _build_masks(
-    decoder: keras.Model, pools: Sequence[int], switch_shapes
+    decoder: keras.Model, pools: Sequence[int], switch_shapes: Sequence[Shape]
 ) -> keras.Model:
     guide = keras.Input((None, *decoder.inputs[0].shape[1:]), name="guide")
     labels = keras.Input((None,), dtype="int32", name="labels")
