@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "keras_wsss"
 # Floors from the ground; rooms of one floor may know each other.
 FLOORS = (
     ("errors", "files", "versions", "lazy", "quiet_start", "progress"),
-    ("registry", "devices", "drawing", "categories"),
+    ("registry", "devices", "drawing", "categories", "pages"),
     ("config_fields", "config", "config_docs", "config_files", "configs"),
     ("tagging", "checkpoints"),
     ("data",),
@@ -19,7 +19,7 @@ FLOORS = (
     ("systems",),
     ("run_folder", "mask_updates"),
     ("training", "inference"),
-    ("evaluation", "serving"),
+    ("evaluation", "serving", "suggest"),
     ("commands",),
 )
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}

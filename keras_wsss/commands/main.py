@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "score a run: tables and a page",
     "predict": "segment pictures with a run",
     "pseudo-labels": "write masks of a run's tagged pictures",
+    "suggest": "list pictures worth a look, and a page to correct tags",
     "export": "write a run as a SavedModel for TensorFlow Serving",
 }
 

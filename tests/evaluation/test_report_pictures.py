@@ -10,10 +10,10 @@ from small_data import CAT, DOG, SPLIT
 from keras_wsss.drawing import bright_palette
 from keras_wsss.evaluation.report.pictures import (
     MAP_SIDE,
-    SIDE,
     Album,
     picture_iou,
 )
+from keras_wsss.pages import SIDE
 
 
 def opened(data):

@@ -4,21 +4,18 @@ What the page says is computed here; how it looks stands in `templates`, which
 escape all that comes from data.
 """
 
-import base64
 import contextlib
 import dataclasses
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from keras_wsss import pages
 from keras_wsss.categories import Split
 from keras_wsss.config import to_json
-from keras_wsss.drawing import bright_palette
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.report.charts import (
     bar_chart,
@@ -41,6 +38,7 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.run_folder import read_phase, read_results
 from keras_wsss.versions import library_versions
 
+_PACKAGE = "keras_wsss.evaluation.report"
 # Charts of a training run: heading -> how their tags are recognised.
 _CHARTS = {
     "Losses": lambda tag: tag.startswith("train/") and tag.endswith("_loss"),
@@ -147,15 +145,9 @@ def write_report(path: str | Path, report: Report) -> None:
 
 def html_of(report: Report) -> str:
     """The page as text; all that comes from data is escaped."""
-    style = _read("report.css") + _chip_styles(report.split)
-    script = _read("report.js")
-    # Nothing may be loaded, and only our own style and script may run, even
-    # if a name of a picture should ever get past the escaping.
-    policy = (
-        "default-src 'none'; img-src data:; base-uri 'none'; "
-        f"form-action 'none'; style-src {_hash(style)}; "
-        f"script-src {_hash(script)}"
-    )
+    style = pages.read_part(_PACKAGE, "report.css")
+    style += pages.colour_rules(report.split.scored_ids)
+    script = pages.read_part(_PACKAGE, "report.js")
     shots = report.album.shots
     parts = {
         "results": _results(report.results),
@@ -180,7 +172,7 @@ def html_of(report: Report) -> str:
             report=report,
             style=style,
             script=script,
-            policy=policy,
+            policy=pages.policy(style, script),
             sections={k: k.capitalize() for k, part in parts.items() if part},
             figures=_figures(report.results),
             **parts,
@@ -190,14 +182,7 @@ def html_of(report: Report) -> str:
 
 def environment() -> jinja2.Environment:
     """Where the templates are found, and what they know."""
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("keras_wsss.evaluation.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    templates = pages.environment(_PACKAGE)
     templates.globals["class_of_colour"] = class_of_colour
     return templates
 
@@ -425,22 +410,3 @@ def _row_name(row: Mapping) -> str:
     if "threshold" in row or "inference" not in row:
         return row["method"]
     return row["inference"]
-
-
-def _chip_styles(split: Split) -> str:
-    """Style rules for the colours of the split's scored categories."""
-    rules = []
-    for number in split.scored_ids:
-        red, green, blue = (int(v) for v in bright_palette()[number])
-        rules.append(f".c{number}{{background:rgb({red},{green},{blue})}}")
-    return "\n".join(rules)
-
-
-def _read(name: str) -> str:
-    folder = resources.files("keras_wsss.evaluation.report") / "templates"
-    return (folder / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

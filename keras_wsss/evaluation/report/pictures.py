@@ -2,22 +2,18 @@
 
 import bisect
 import dataclasses
-import io
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from keras_wsss.categories import IGNORE, Split
-from keras_wsss.drawing import bright_palette, glow_layer, shares
+from keras_wsss.drawing import glow_layer, shares
+from keras_wsss.pages import mask_png, png, small_jpeg
 
-SIDE = 320  # pixels, longest side of a picture in the report
 MAP_SIDE = 40  # of a map, which is smooth
 # Base64 makes 4 bytes of 3; a report must stay below 15 MB.
 BUDGET = 10_000_000
-_QUALITY = 78
-_VOID = (200, 200, 200)
 # What the score of a picture may be.
 MEAN_IOU, TAGS_RIGHT = "mean IoU", "tags right"
 
@@ -41,7 +37,7 @@ class Shot:
 
     Attributes:
         name: of the picture.
-        picture: JPEG, longest side `SIDE`.
+        picture: JPEG, longest side `pages.SIDE`.
         size: its width and height.
         ids: categories in truth.
         truth: its mask, or None where only tags are known.
@@ -111,7 +107,7 @@ class Album:
                 decides the order.
             maps: heading -> ids and float [K, h, w] over the picture.
         """
-        picture, size = _small(image)
+        picture, size = small_jpeg(image)
         shot = Shot(
             name=name,
             picture=picture,
@@ -141,7 +137,7 @@ class Album:
             named: ids that the tagger names -> its probability.
             masks: way of predicting -> uint8 [H, W].
         """
-        picture, size = _small(image)
+        picture, size = small_jpeg(image)
         either = {*tags, *named}
         right = len({*tags} & {*named}) / len(either) if either else 1.0
         shot = Shot(
@@ -174,7 +170,7 @@ class Album:
             for i in np.flatnonzero(counts[:IGNORE])
             if i
         ]
-        return Layer(_mask_png(small), ", ".join(parts) if parts else "nothing")
+        return Layer(mask_png(small), ", ".join(parts) if parts else "nothing")
 
     def _map_layer(self, ids: Sequence[int], maps: np.ndarray) -> Layer:
         places = []
@@ -183,7 +179,7 @@ class Album:
             place = _place(row / one.shape[0], column / one.shape[1])
             places.append(f"{self.split.name_of(int(number))} {place}")
         text = f"strongest for {', '.join(places)}" if places else "nothing"
-        return Layer(_png(glow_layer(shares(maps), ids)), text)
+        return Layer(png(glow_layer(shares(maps), ids)), text)
 
 
 def picture_iou(truth: np.ndarray, mask: np.ndarray) -> float:
@@ -217,37 +213,3 @@ def _place(down: float, across: float) -> str:
         if row + column == "middlecentre"
         else (f"at the {row} {column}")
     )
-
-
-def _small(image: np.ndarray) -> tuple[bytes, tuple[int, int]]:
-    """A picture as a small JPEG, and its width and height."""
-    scale = min(1.0, SIDE / max(image.shape[:2]))
-    width, height = (max(1, round(scale * n)) for n in image.shape[1::-1])
-    small = cv2.resize(image, (width, height), None, 0, 0, cv2.INTER_AREA)
-    return _jpeg(small), (width, height)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return buffer.getvalue()
-
-
-def _png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _mask_png(mask: np.ndarray) -> bytes:
-    """A mask in colours, transparent where it is background."""
-    values, numbers = np.unique(mask, return_inverse=True)
-    colours = bright_palette()[values].round().astype(np.uint8)
-    colours[values == IGNORE] = _VOID
-    opacity = np.where(values == 0, 0, 255)
-    opacity[values == IGNORE] = 110
-    image = Image.fromarray(numbers.reshape(mask.shape).astype(np.uint8))
-    image.putpalette(colours.ravel().tolist())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", transparency=bytes(opacity.tolist()))
-    return buffer.getvalue()
