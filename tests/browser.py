@@ -122,6 +122,20 @@ class Browser:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def download(self, selector: str, folder: Path) -> Path:
+        """Clicks an element that gives a file; the file in `folder`."""
+        self._saved = None
+        self.call(
+            "Browser.setDownloadBehavior",
+            behavior="allow",
+            downloadPath=str(folder),
+            eventsEnabled=True,
+        )
+        self.run(f"document.querySelector({selector!r}).click()")
+        while self._saved is None:
+            self._receive()
+        return folder / self._saved
+
     def look(self, width: int, height: int, dark: bool = False) -> None:
         """Sets the size of the window in pixels, and light or dark."""
         self.call(
@@ -162,6 +176,11 @@ class Browser:
     def _note(self, method: str, values: dict) -> None:
         if method == "Page.loadEventFired":
             self._loaded = True
+        elif method == "Browser.downloadWillBegin":
+            self._name = values["suggestedFilename"]
+        elif method == "Browser.downloadProgress":
+            if values["state"] != "inProgress":
+                self._saved = self._name
         elif method == "Runtime.consoleAPICalled":
             if values["type"] in ("error", "warning", "assert"):
                 self.problems.append(f"console: {values['args']}")

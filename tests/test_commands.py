@@ -36,6 +36,7 @@ def assert_one_sentence(done, *texts):
             "baselines max_pixels",
         ),
         ("predict.py", "workdir out tags augment refine crf max_pixels"),
+        ("suggest.py", "workdir out tags_file images by count page augment"),
     ],
 )
 def test_help_lists_the_flags_without_tensorflow(script, names):

@@ -350,7 +350,8 @@ def _table(entries: Sequence[dict[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     lists = ("tags", "unknown", "predicted")
-    writer.writerow(["place", "image", *ORDERS, *lists, "reasons"])
+    columns = (f"by_{key}" for key in ORDERS)
+    writer.writerow(["place", "image", *columns, *lists, "reasons"])
     for found in entries:
         writer.writerow(
             [

@@ -127,13 +127,14 @@
 
   function chip(id, index) {
     const one = cards[state.at], key = index < KEYS ? index + 1 : "";
-    const notes = [];
-    if (data.given && one.tags.includes(id)) notes.push("given");
-    if (data.given && one.unknown.includes(id)) notes.push("unknown");
-    const note = element("span", { className: "note" }, notes.join(", "));
-    const score = Math.round(100 * one.scores[id]);
-    note.append(element("span", { className: "by" },
-      `${notes.length ? " · " : ""}tagger `), `${score} %`);
+    const note = element("span", { className: "note" });
+    const given = one.tags.includes(id) ? "given"
+      : one.unknown.includes(id) ? "unknown" : "";
+    if (data.given && given) {
+      note.append(element("span", { className: "given" }, given), " · ");
+    }
+    note.append(element("span", { className: "by" }, "tagger "),
+      `${Math.round(100 * one.scores[id])} %`);
     const tag = element("button", { type: "button", className: "tag" });
     if (key) {
       tag.append(element("kbd", { ariaHidden: "true" }, `${key}`));
@@ -244,7 +245,7 @@
     const changed = all.filter(isChanged).length;
     $("progress").value = done;
     $("count").textContent = `${done} of ${cards.length} checked, `
-      + `${changed} changed · tags.csv: ${given().length} pictures`;
+      + `${changed} changed · tags.csv has ${given().length}`;
     $("verdict").textContent = isChanged(at) ? "Changed" : "Right so";
     $("undo").disabled = !state.history.length;
   }
