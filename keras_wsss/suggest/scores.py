@@ -54,8 +54,7 @@ class Look:
             float [K] in [0, 1]: 1 minus the tagger's probability of a tag,
             the probability of what is no tag, and 0 of what is unknown.
         """
-        ids = np.array(ids, int)
-        scores = np.asarray(self.scores, float)[ids - 1]
+        scores = np.asarray(self.scores, float)[np.array(ids, int) - 1]
         doubts = np.where(np.isin(ids, self.tags), 1.0 - scores, scores)
         return np.where(np.isin(ids, self.unknown), 0.0, doubts)
 
