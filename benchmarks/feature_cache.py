@@ -108,12 +108,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         records = make_pictures(folder, given.pictures)
-        cache = FeatureCache(
-            folder / "cache", encoder, views, switches=(2, 3, 4)
-        )
+        cache = FeatureCache(folder / "cache", encoder, views, levels=(2, 3, 4))
         cache.build(records, report=lambda line: None)
         results = cache.results()
-        packing(cache.switch_shapes, repeats=20)
+        packing(cache.level_specs, repeats=20)
         print(f"entry                     {cache.entry_size / 1e6:8.2f} MB")
         build = 1 / results["built_per_second"]
         print(f"build                     {build * 1000:8.1f} ms a view")

@@ -175,13 +175,13 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
 
     def network(image: tf.Tensor) -> tf.Tensor:
         labels = tf.constant([[predictor.split.scored_ids[0]]], tf.int32)
-        features, *switches = encode(image)
+        features, *levels = encode(image)
         outputs = net.attention([features, labels], training=False)
         return net.masks(
             [
                 outputs["densified_attention"],
                 labels,
-                *net.select_switches(switches),
+                *net.select_levels(levels),
             ],
             training=False,
         )

@@ -94,7 +94,7 @@ def count(config) -> Counts:
     feature_shape = tuple(net.encoder.outputs[0].shape)[1:]
     layouts = [
         layout_of(encoding_function(net.encoder, size, pools))
-        for pools in (tuple(sorted(net.used_switches)), ())
+        for pools in (tuple(sorted(net.used_levels)), ())
     ]
     return Counts(
         gradient_bytes=sum(4 * math.prod(v.shape) for v in variables.values()),
@@ -118,7 +118,7 @@ def count(config) -> Counts:
 
 def unpacked(layout: Layout) -> int:
     """Bytes of an entry in memory: switches are uint8 there."""
-    return layout.features_size + sum(map(math.prod, layout.switch_shapes))
+    return layout.features_size + sum(map(math.prod, layout.level_specs))
 
 
 def show(name: str, counts: Counts, settings) -> None:

@@ -167,6 +167,12 @@ class ModelConfig(Group):
     classifier_units: int = field(
         512, "Width of the attention's classifier.", at_least=1
     )
+    ignore_padding: bool = field(
+        True,
+        "Whether attention and tagger leave out the cells that show padding "
+        "(an extension).",
+        published=False,
+    )
     normalization: str = field(
         "max",
         "What the densified attention is divided by: nothing, or its maximum.",
@@ -303,6 +309,12 @@ class TrainConfig(Group):
     )
     examples: int = field(
         6, "Pictures of each domain that TensorBoard shows at the same steps."
+    )
+    compute_dtype: str = field(
+        "float32",
+        "What layers compute in; bfloat16 is about twice as fast on CPUs with "
+        "AVX512-BF16 or AMX. Weights, losses and sums stay float32.",
+        choices=("float32", "bfloat16"),
     )
     deterministic: bool = field(
         False, "Whether a run gives the same weights again, at some cost."

@@ -15,13 +15,13 @@ class ToyEncoder(Encoder):
     stride = 8
     channels = 24
     pixels = PixelScale((127.5,) * 3, (127.5,) * 3)  # RGB, -1 to 1
-    pools = (Level(8, 2), Level(16, 4), Level(24, 8))
+    levels = (Level(8, 2), Level(16, 4), Level(24, 8))
 
     def build(self, image_size=None):
         self.check_size(image_size)
         x = image = keras.Input((image_size, image_size, 3), name="image")
         switches = []
-        for number, pool in enumerate(self.pools, start=1):
+        for number, pool in enumerate(self.levels, start=1):
             x = keras.layers.Conv2D(
                 pool.channels,
                 3,

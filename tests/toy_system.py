@@ -48,7 +48,7 @@ class ToySteps(Steps):
     def tag_scores(self, features, scale):
         return tf.sigmoid(tf.reduce_mean(features[0], (0, 1)))
 
-    def foreground(self, features, switches, ids, scale):
+    def foreground(self, features, mask_inputs, ids, scale):
         return tf.sigmoid(self.maps(features, ids)["class_maps"])
 
     def maps(self, features, ids):

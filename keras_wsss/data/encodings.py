@@ -14,20 +14,33 @@ from keras_wsss.data.views import View, ViewSpec
 
 
 @dataclasses.dataclass(frozen=True)
+class LevelSpec:
+    """What is kept of one level of an encoder.
+
+    Attributes:
+        shape: [side, side, channels].
+        dtype: "uint8", switches of a pool, 0 to 3; or "float16", a finer map.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Encoding:
     """The encoder's outputs for one view of one picture.
 
     Attributes:
         features: float16 [g, g, D], g = image size / stride.
-        switches: uint8 [side, side, channels] with values 0 to 3, one for
-            each pool that is kept, in the order of the pools.
+        levels: maps of the levels that are kept, the finest first, as
+            `LevelSpec` says.
         view: the window and mirroring.
         height: rows of the original picture.
         width: columns of the original picture.
     """
 
     features: np.ndarray
-    switches: tuple[np.ndarray, ...]
+    levels: tuple[np.ndarray, ...]
     view: View
     height: int
     width: int
@@ -53,8 +66,8 @@ class Encodings(Protocol):
         """[g, g, D]."""
 
     @property
-    def switch_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """[side, side, channels] of each pool that is kept."""
+    def level_specs(self) -> tuple[LevelSpec, ...]:
+        """Of each level that is kept."""
 
     def read(self, record: Record, view: int) -> Encoding:
         """The outputs for view number `view` of a record; thread-safe."""

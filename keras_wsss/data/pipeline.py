@@ -8,12 +8,13 @@ sentence.
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_wsss.data import preprocess
 from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.hide_and_seek import HideAndSeek
@@ -87,9 +88,9 @@ def make_batches(
     the input size, g = S / stride, K the queries per slot:
 
     * "image": float32 [B, S, S, 3], see `ViewSpec.pixels`; with a cache
-      instead "features": float16 [B, g, g, D] and "switches": a tuple of
-      uint8 [B, side, side, channels] with values 0 to 3, one for each pool
-      that the cache keeps.
+      instead "features": float16 [B, g, g, D] and "levels": a tuple,
+      one for each level that the cache keeps: uint8 [B, side, side, channels]
+      with values 0 to 3, or float16, see `LevelSpec`.
     * "labels": int32 [B, K], category ids, 0 padding.
     * "weights": float32 [B, K], 0 for padding. Where windows are smaller than
       the picture (`min_scale` below 1) and masks are read, also 0 for a
@@ -141,7 +142,7 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """All pictures once, whole, in the order of the records.
 
-    Each element is a dict: "image" (or "features" and "switches"), "labels",
+    Each element is a dict: "image" (or "features" and "levels"), "labels",
     "weights", "valid", "record" and "mask" as for `make_batches`, with all
     labels of a record in ascending order, and
 
@@ -208,6 +209,30 @@ def evaluation_batches(
         deterministic=True,
     )
     return _finish(dataset.batch(batch_size, drop_remainder=True), 2)
+
+
+def whole_inputs(
+    records: Sequence[Record],
+    views: ViewSpec,
+    pictures: PictureStore,
+    batch_size: int = 4,
+) -> Iterator[tf.Tensor]:
+    """A network's inputs of whole pictures, float32 [B, S, S, 3] at a time.
+
+    The last one has what is left. Nothing is read before it is asked for.
+
+    Args:
+        records: the pictures.
+        views: the network's input.
+        pictures: reads them.
+        batch_size: B.
+    """
+    for start in range(0, len(records), batch_size):
+        squares = [
+            pictures.image(record, views.image_size, keep=False).image
+            for record in records[start : start + batch_size]
+        ]
+        yield preprocess.to_encoder_input(np.stack(squares), views.pixels)
 
 
 def _stream_batches(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
-from keras_wsss.data.views import CAFFE, PixelScale
+from keras_wsss.data.views import CAFFE, PixelScale, ViewSpec
 
 # Raise this when a change below changes any value: caches depend on it.
 PREPROCESSING_VERSION = 1
@@ -266,12 +266,31 @@ def view_valid(
     return tf.ensure_shape(mirror(valid, flag), [cells, cells])
 
 
+def shown_only(
+    views: ViewSpec, features: tf.Tensor, valid: tf.Tensor
+) -> tf.Tensor:
+    """Features, 0 where they are of padding and the network wants that.
+
+    Args:
+        views: the network's input; `blank_padding` decides.
+        features: float [B, g, g, D].
+        valid: float32 [B, g, g], see `view_valid`.
+    """
+    if not views.blank_padding:
+        return features
+    return features * tf.cast(valid, features.dtype)[..., None]
+
+
 def whole_valid(
-    height: tf.Tensor, width: tf.Tensor, image_size: int, stride: int
+    height: tf.Tensor,
+    width: tf.Tensor,
+    image_size: int,
+    stride: int,
+    flag: bool | tf.Tensor = False,
 ) -> tf.Tensor:
     """`view_valid` of the evaluation view."""
     return view_valid(
-        height, width, image_size, 0, 0, image_size, False, image_size, stride
+        height, width, image_size, 0, 0, image_size, flag, image_size, stride
     )
 
 

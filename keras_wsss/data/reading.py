@@ -65,7 +65,7 @@ class ViewReader:
 
         Returns:
             Arrays of the types and shapes that `signature` tells: the square
-            (or features and switches), the square of the mask, and height,
+            (or features and levels), the square of the mask, and height,
             width, base, top, left, size, mirror.
 
         Raises:
@@ -74,7 +74,7 @@ class ViewReader:
         if self.cache is not None:
             entry = self.cache.read(record, cached_view)
             height, width, view = entry.height, entry.width, entry.view
-            shown = [entry.features, *entry.switches]
+            shown = [entry.features, *entry.levels]
         else:
             square = self.pictures.image(record, self.base_size)
             height, width = square.height, square.width
@@ -102,8 +102,13 @@ class ViewReader:
     def _shown(self) -> list[tuple[tf.DType, Sequence[int]]]:
         if self.cache is None:
             return [(tf.uint8, (self.base_size, self.base_size, 3))]
-        features = (tf.float16, self.cache.features_shape)
-        return [features, *((tf.uint8, s) for s in self.cache.switch_shapes)]
+        return [
+            (tf.float16, self.cache.features_shape),
+            *(
+                (tf.as_dtype(spec.dtype), spec.shape)
+                for spec in self.cache.level_specs
+            ),
+        ]
 
     def assemble(
         self,
@@ -121,7 +126,7 @@ class ViewReader:
             sizes: also give "height" and "width" of the original picture.
 
         Returns:
-            "image" (or "features" and "switches"), "mask" if read, "valid",
+            "image" (or "features" and "levels"), "mask" if read, "valid",
             and the entries by name.
         """
         signature: failures.Signature = [
@@ -141,7 +146,7 @@ class ViewReader:
             )
         else:
             element["features"] = shown[0]
-            element["switches"] = tuple(shown[1:])
+            element["levels"] = tuple(shown[1:])
         if self.with_mask:
             element["mask"] = preprocess.view_mask(mask, *window)
         element["valid"] = preprocess.view_valid(

@@ -79,6 +79,8 @@ class ViewSpec:
         inside: whether windows lie within the picture, not its padding,
             where it is large enough; always so for `min_scale` below 1.
         pixels: how grey levels become the network's input.
+        blank_padding: whether features of cells that show padding become 0,
+            by which attention and tagger know them and leave them out.
     """
 
     image_size: int
@@ -89,6 +91,7 @@ class ViewSpec:
     points: bool = False
     inside: bool = False
     pixels: PixelScale = CAFFE
+    blank_padding: bool = False
 
     def __post_init__(self) -> None:
         rest = int(self.points)

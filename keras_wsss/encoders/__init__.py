@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING
 
+from keras_wsss.errors import ConfigError
 from keras_wsss.registry import Registry
 
 if TYPE_CHECKING:
@@ -14,19 +15,50 @@ _ENCODERS: "Registry[Encoder]" = Registry(
     "encoder",
     {
         "vgg16": "keras_wsss.encoders.vgg:VGG16",
+        "efficientnet_lite0": (
+            "keras_wsss.encoders.efficientnet_lite:EFFICIENTNET_LITE0"
+        ),
         "vgg_small": "keras_wsss.encoders.vgg:VGG_SMALL",
     },
 )
 
 
 def encoder_names() -> tuple[str, ...]:
-    """What `config.model.encoder` may be."""
-    return _ENCODERS.names()
+    """What `config.model.encoder` may be, but for names of keras-hub."""
+    from keras_wsss.encoders.applications import APPLICATIONS
+
+    return tuple(dict.fromkeys((*_ENCODERS.names(), *APPLICATIONS)))
 
 
 def get_encoder(name: str) -> "Encoder":
-    """The encoder called `name`. Raises `ConfigError` if there is none."""
-    return _ENCODERS.get(name)
+    """The encoder called `name`.
+
+    Args:
+        name: of a registered encoder; of a model of `keras.applications`,
+            as resnet50 or convnext_tiny; "hub:" and a preset of keras-hub,
+            or its folder; or two of them, "FIRST+SECOND".
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from keras_wsss.encoders.applications import APPLICATIONS, application
+    from keras_wsss.encoders.hub import PREFIX, HubBackbone
+    from keras_wsss.encoders.two_encoders import TwoEncoders
+
+    if name in _ENCODERS.names():
+        return _ENCODERS.get(name)
+    if name.count("+") == 1:
+        first, second = name.split("+")
+        return TwoEncoders(get_encoder(first), get_encoder(second))
+    if name in APPLICATIONS:
+        return application(name)
+    if name.startswith(PREFIX):
+        return HubBackbone(name.removeprefix(PREFIX))
+    raise ConfigError(
+        f"Unknown encoder '{name}'; use one of {', '.join(encoder_names())}, "
+        f"'{PREFIX}' and an image backbone of keras-hub, or two of them as "
+        "FIRST+vgg16."
+    )
 
 
 def register_encoder(encoder: "Encoder") -> "Encoder":

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,18 +26,26 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """Maps of an encoder beside its features.
+    """What an encoder gives beside its features, of one finer resolution.
 
     Attributes:
         channels: of the maps.
         stride: pixels of the input per cell.
         convolutions: how many the encoder has at the pool's input, which is
             how many a decoder has after undoing it.
+        switches: whether the maps are the switches of a 2 x 2 pool, by which
+            a decoder unpools; otherwise they are features, which it sees.
     """
 
     channels: int
     stride: int
     convolutions: int = 1
+    switches: bool = True
+
+    @property
+    def undone(self) -> int:
+        """Stride of what a decoder has after using the level."""
+        return self.stride // 2 if self.switches else self.stride
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +74,9 @@ class Encoder(abc.ABC):
         stride: pixels of the input per cell of the features.
         channels: D, channels of the features.
         pixels: how grey levels become its input.
-        pools: the 2 x 2 pools whose switches it gives, the finest first; with
-            none, decoders that unpool are refused. They halve the input one
-            after the other down to the stride.
-        finer: finer maps that it gives besides, in their order.
+        levels: what it gives besides of finer resolutions, the finest first.
+            Pools halve the input one after the other down to the stride; maps
+            of features are of another stride each.
         blocks: where it is a plain chain of convolutions with a 2 x 2 pool
             after each block but the last, the blocks; layers are called
             block1_conv1, block1_conv2, ...
@@ -81,8 +89,7 @@ class Encoder(abc.ABC):
     stride: int
     channels: int
     pixels: PixelScale = CAFFE
-    pools: tuple[Level, ...] = ()
-    finer: tuple[Level, ...] = ()
+    levels: tuple[Level, ...] = ()
     blocks: tuple[Block, ...] = ()
     feature_scale: float = 1.0
     head_units: int = 1024
@@ -98,9 +105,9 @@ class Encoder(abc.ABC):
         Returns:
             A functional model with `trainable = False` from float32
             [B, S, S, 3], as `preprocess` makes them, to a list: features,
-            float32 [B, S / stride, S / stride, D], near [0, 1]; the switches
-            of the pools, uint8 [B, side, side, channels], 0 to 3; the finer
-            maps.
+            float32 [B, S / stride, S / stride, D], near [0, 1]; then of each
+            level the maps [B, side, side, channels]: switches, uint8, 0 to 3,
+            or features, float32.
 
         Raises:
             ConfigError: a size that does not fit.
@@ -120,6 +127,26 @@ class Encoder(abc.ABC):
             ConfigError: no file, or one that does not fit.
         """
 
+    def calibrate(
+        self, model: keras.Model, batches: Iterable[np.ndarray | tf.Tensor]
+    ) -> None:
+        """Brings features and finer maps to the scale that decoders expect.
+
+        Nothing changes unless the model has `FeatureScale` layers. Their
+        factors are rounded, so that workers of other machines get the same.
+
+        Args:
+            model: of `build`, with its weights.
+            batches: inputs, float32 [B, S, S, 3]; nothing of them is read
+                where there is nothing to bring to scale.
+
+        Raises:
+            ConfigError: features that are all 0 or not finite.
+        """
+        from keras_wsss.layers.feature_scale import calibrate
+
+        calibrate(model, batches)
+
     def head_weights(
         self, path: str | os.PathLike[str] | None = None
     ) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
@@ -134,9 +161,11 @@ class Encoder(abc.ABC):
         """
         return None
 
-    def views(self, image_size: int) -> ViewSpec:
-        """Its input, as views of pictures."""
-        return ViewSpec(image_size, stride=self.stride, pixels=self.pixels)
+    def views(self, image_size: int, **options: Any) -> ViewSpec:
+        """Its input, as views of pictures; options are further fields."""
+        return ViewSpec(
+            image_size, stride=self.stride, pixels=self.pixels, **options
+        )
 
     def preprocess(self, image: tf.Tensor) -> tf.Tensor:
         """From RGB grey levels [..., 3], 0 to 255, to float32 input."""
@@ -153,6 +182,32 @@ class Encoder(abc.ABC):
                 f"{stride}, which the stride of {self.name} needs; use "
                 f"{max(stride, round(image_size / stride) * stride)}."
             )
+
+
+def frozen_model(
+    image: keras.KerasTensor,
+    features: keras.KerasTensor,
+    maps: Sequence[keras.KerasTensor],
+    name: str,
+) -> keras.Model:
+    """The model of `Encoder.build`, where a run finds out the scales.
+
+    Args:
+        image: its input.
+        features: of any scale.
+        maps: features of the levels, of any scale.
+        name: of the model.
+    """
+    import keras
+
+    from keras_wsss.layers.feature_scale import FEATURES_RMS, FeatureScale
+
+    scaled = [FeatureScale(FEATURES_RMS, name="features")(features)]
+    for number, level in enumerate(maps, start=1):
+        scaled.append(FeatureScale(1.0, name=f"level{number}")(level))
+    model = keras.Model(image, scaled, name=name)
+    model.trainable = False
+    return model
 
 
 # These say nothing of what a layer computes.

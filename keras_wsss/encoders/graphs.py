@@ -10,19 +10,19 @@ ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 
 def encoding_function(
-    encoder: keras.Model, image_size: int, switches: Sequence[int]
+    encoder: keras.Model, image_size: int, levels: Sequence[int]
 ) -> ConcreteFunction:
     """A graph that computes what is kept and nothing else.
 
     Args:
         encoder: see `Encoder.build`.
         image_size: S.
-        switches: pools, from 1, whose switches are wanted.
+        levels: of the encoder, from 1, that are wanted.
 
     Returns:
         Function from float32 [B, S, S, 3] to a list: features as float16
-        [B, S/stride, S/stride, D], then switches as uint8
-        [B, side, side, channels].
+        [B, S/stride, S/stride, D], then the levels [B, side, side, channels],
+        switches as uint8 and finer maps as float16.
     """
 
     @tf.function(
@@ -33,10 +33,14 @@ def encoding_function(
     )
     def encode(images: tf.Tensor) -> list[tf.Tensor]:
         features, *maps = encoder(images, training=False)
-        kept = [tf.cast(maps[pool - 1], tf.uint8) for pool in switches]
+        kept = [_as_kept(maps[level - 1]) for level in levels]
         return [tf.cast(features, tf.float16), *kept]
 
     return encode.get_concrete_function()
+
+
+def _as_kept(maps: tf.Tensor) -> tf.Tensor:
+    return tf.cast(maps, tf.float16) if maps.dtype.is_floating else maps
 
 
 def with_constant_weights(

@@ -165,6 +165,8 @@ def assign_by_name(
 ) -> None:
     """Assigns weights to every layer of `model` that has weights.
 
+    A `FeatureScale` keeps its own, which no file has.
+
     Nothing is assigned unless everything fits.
 
     Args:
@@ -176,7 +178,11 @@ def assign_by_name(
     Raises:
         ConfigError: a layer is missing, or a shape or a value is wrong.
     """
-    layers = [layer for layer in model.layers if layer.weights]
+    layers = [
+        layer
+        for layer in model.layers
+        if layer.weights and not getattr(layer, "from_data", False)
+    ]
     for layer in layers:
         if layer.name not in weights:
             raise ConfigError(

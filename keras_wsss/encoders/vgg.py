@@ -57,7 +57,7 @@ class Vgg(Encoder):
         self.head_units = head_units
         self.channels = blocks[-1].filters
         self.stride = 2 ** (len(blocks) - 1)
-        self.pools = tuple(
+        self.levels = tuple(
             Level(block.filters, 2**number, block.convolutions)
             for number, block in enumerate(blocks[:-1], start=1)
         )

@@ -117,7 +117,7 @@ def pseudo_labels(
             config,
             records,
             predictor.net.encoder,
-            predictor.net.used_switches,
+            predictor.net.used_levels,
             PictureStore(config.data.max_pixels, config.data.memory_mb),
             log,
         )

@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 FORMS = ("dense", "conv")
+# A score that leaves nothing to a position unless all have it.
+_NOTHING = -1e9
 
 
 def fan_in_uniform(seed: int | None = None) -> keras.Initializer:
@@ -11,6 +13,11 @@ def fan_in_uniform(seed: int | None = None) -> keras.Initializer:
     return keras.initializers.VarianceScaling(
         scale=1.0, mode="fan_in", distribution="uniform", seed=seed
     )
+
+
+def shown_positions(features):
+    """Which positions of [batch, height, width, channels] are not all 0."""
+    return ops.any(ops.not_equal(features, 0), axis=-1)  # (B, H, W)
 
 
 @keras.saving.register_keras_serializable("keras_wsss")
@@ -89,6 +96,8 @@ class LabelAttention(keras.layers.Layer):
         feature_gain: for "conv", a constant factor on the features. One
             position has 1/400 of the dense layer's inputs, so the embedding
             would start that much weaker and learn slowly.
+        skip_empty: whether positions whose features are all 0 get nothing:
+            see `ViewSpec.blank_padding`.
 
     Call arguments:
         features: float [batch, height, width, channels], encoder output.
@@ -107,6 +116,7 @@ class LabelAttention(keras.layers.Layer):
         units: int = 1024,
         form: str = "dense",
         feature_gain: float = 1.0,
+        skip_empty: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -116,6 +126,7 @@ class LabelAttention(keras.layers.Layer):
         self.units = units
         self.form = form
         self.feature_gain = feature_gain
+        self.skip_empty = skip_empty
 
     def build(self, features_shape, labels_shape):
         """Makes the variables."""
@@ -177,7 +188,11 @@ class LabelAttention(keras.layers.Layer):
         scores = self.att_w(combined)
         if self.form == "conv":
             scores = ops.squeeze(scores, -1)  # (B, K, H*W)
-        attention = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        scores = ops.cast(scores, "float32")
+        if self.skip_empty:
+            shown = ops.reshape(shown_positions(features), (shape[0], 1, -1))
+            scores = ops.where(shown, scores, _NOTHING)
+        attention = ops.softmax(scores, axis=-1)
         return ops.reshape(attention, (shape[0], -1, height, width))
 
     def compute_output_spec(self, features, labels):
@@ -195,4 +210,5 @@ class LabelAttention(keras.layers.Layer):
             "units": self.units,
             "form": self.form,
             "feature_gain": self.feature_gain,
+            "skip_empty": self.skip_empty,
         }

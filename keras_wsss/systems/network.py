@@ -11,6 +11,9 @@ from keras_wsss.categories import Split
 from keras_wsss.errors import DataError
 from keras_wsss.systems import get_system
 
+# `config.train.compute_dtype` -> how layers compute.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
 
 class Network(keras.Model):
     """A functional model whose parts are attributes and share its variables.
@@ -26,13 +29,13 @@ class Network(keras.Model):
             have them.
         frozen_parts: names of the parts that it does not; a run folder keeps
             them once.
-        used_switches: the encoder's pools whose switches masks are made of,
-            in the order in which the network takes them.
+        used_levels: the encoder's levels that masks are made of, in the
+            order in which the network takes them.
     """
 
     trained_parts: ClassVar[tuple[str, ...]] = ()
     frozen_parts: ClassVar[tuple[str, ...]] = ("encoder",)
-    used_switches: tuple[int, ...] = ()
+    used_levels: tuple[int, ...] = ()
 
     def __init__(self, inputs, outputs, arguments: Mapping[str, Any], **kwargs):
         super().__init__(inputs, outputs, **kwargs)
@@ -75,10 +78,17 @@ def arguments_from(network: type[Network], group: Any) -> dict[str, Any]:
 def build_network(config, split: Split) -> Network:
     """Builds the network of a config, with random weights.
 
+    Its layers compute in `config.train.compute_dtype`; weights are float32.
+
     Raises:
         ConfigError: a field that no network can have.
     """
-    return get_system(config.system).build(config, split)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(POLICIES[config.train.compute_dtype])
+    try:
+        return get_system(config.system).build(config, split)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def named_variables(

@@ -131,7 +131,13 @@ class Steps(abc.ABC):
                 self._encoders[scale] = with_constant_weights(
                     net.encoder, (1, size, size, 3)
                 )
-        return self._encoders[scale](inputs)
+        features, *levels = self._encoders[scale](inputs)
+        shape = tf.shape(image)
+        valid = preprocess.whole_valid(
+            shape[0], shape[1], size, net.views.stride, mirror
+        )
+        shown = preprocess.shown_only(net.views, features, valid[None])
+        return [shown, *levels]
 
     def from_cache(self, encoding: Encoding) -> tuple[Any, Any]:
         """What `encode` gives, of an entry of the feature cache.
@@ -178,7 +184,7 @@ class Steps(abc.ABC):
     def foreground(
         self,
         features: Any,
-        switches: Sequence[tf.Tensor],
+        mask_inputs: Sequence[tf.Tensor],
         ids: tf.Tensor,
         scale: float,
     ) -> tf.Tensor:
@@ -186,7 +192,7 @@ class Steps(abc.ABC):
 
         Args:
             features: from `encode`.
-            switches: what else `encode` gave.
+            mask_inputs: what else `encode` gave.
             ids: int32 [K], K at least 1.
             scale: the view's.
 
@@ -195,7 +201,7 @@ class Steps(abc.ABC):
         """
 
     def crf_foreground(
-        self, switches: Sequence[tf.Tensor], ids: tf.Tensor
+        self, mask_inputs: Sequence[tf.Tensor], ids: tf.Tensor
     ) -> tf.Tensor:
         """As `foreground`, after the network's own CRF.
 
@@ -336,13 +342,13 @@ class Steps(abc.ABC):
         """The mask of at least one label, from the encoded views."""
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         total = []
-        for view, (features, switches) in zip(
+        for view, (features, mask_inputs) in zip(
             quality.views, encoded, strict=True
         ):
             if quality.own_crf:
-                square = self.crf_foreground(switches, ids)
+                square = self.crf_foreground(mask_inputs, ids)
             else:
-                square = self.foreground(features, switches, ids, view.scale)
+                square = self.foreground(features, mask_inputs, ids, view.scale)
             total.append(self.to_picture(square, height, width, view.mirror))
         probabilities = tf.add_n(total) / float(len(total))  # (K, H, W)
         refined = None

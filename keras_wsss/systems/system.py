@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from keras_wsss.systems.steps import Steps
 
 
+# Training pictures by which an encoder's features are brought to scale.
+CALIBRATION_PICTURES = 64
+
+
 @dataclasses.dataclass(frozen=True)
 class Phase:
     """One row of the phase table.
@@ -90,7 +94,7 @@ class MakeEncodings(Protocol):
     def __call__(
         self,
         records: Sequence[Record],
-        switches: tuple[int, ...],
+        levels: tuple[int, ...],
         pictures: PictureStore,
         shared: bool = True,
     ) -> Encodings:
@@ -98,7 +102,7 @@ class MakeEncodings(Protocol):
 
         Args:
             records: pictures.
-            switches: pools whose switches are kept, in any order.
+            levels: of the encoder that are kept, in any order.
             pictures: reads the pictures.
             shared: whether every process calls it, so that each computes its
                 share.
@@ -251,24 +255,44 @@ class System(abc.ABC):
             resize_size=config.image.resize,
             min_scale=config.image.min_scale,
             mirror=config.image.mirror,
+            blank_padding=config.model.ignore_padding,
             **{"stride": encoder.stride, "pixels": encoder.pixels, **grid},
         )
 
     def load_start(
-        self, config: Any, net: Any, report: Callable[[str], None]
+        self,
+        config: Any,
+        net: Any,
+        data: TrainingData,
+        report: Callable[[str], None],
     ) -> None:
         """Gives a new network the weights that nothing here has trained.
 
         Args:
             config: the run's config.
             net: of `build`.
+            data: pictures that tell the scale of an encoder's features.
             report: called with lines for the log.
 
         Raises:
             ConfigError: they cannot be found or do not fit.
+            DataError: a picture that cannot be read.
         """
-        get_encoder(config.model.encoder).load_weights(
-            net.encoder, config.model.encoder_weights or None
+        from keras_wsss.data.pictures import PictureStore
+        from keras_wsss.data.pipeline import whole_inputs
+
+        encoder = get_encoder(config.model.encoder)
+        weights = config.model.encoder_weights or None
+        encoder.load_weights(net.encoder, weights)
+        records = (*data.source, *data.target)
+        step = max(1, len(records) // CALIBRATION_PICTURES)
+        encoder.calibrate(
+            net.encoder,
+            whole_inputs(
+                records[::step][:CALIBRATION_PICTURES],
+                net.views,
+                PictureStore(config.data.max_pixels),
+            ),
         )
 
     @abc.abstractmethod

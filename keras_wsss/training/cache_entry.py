@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_wsss.data.encodings import LevelSpec
 from keras_wsss.files import atomic_path
 from keras_wsss.training import switch_packing
 
 SUFFIX = ".features"
 
 # magic, key, picture height and width, payload bytes; then the checksum of
-# all that and the payload: features (float16), then switches (2 bits each).
+# all that and the payload: features (float16), then levels: switches (2 bits
+# each) or finer maps (float16).
 _MAGIC = b"KWSSSFC1"
 _FIELDS = struct.Struct("<8s32sIIQ")
 _CHECKSUM = struct.Struct("<I")
@@ -32,11 +34,11 @@ class Layout:
 
     Attributes:
         features_shape: [g, g, D].
-        switch_shapes: [side, side, channels] for each pool that is kept.
+        level_specs: of each level that is kept.
     """
 
     features_shape: tuple[int, ...]
-    switch_shapes: tuple[tuple[int, ...], ...]
+    level_specs: tuple[LevelSpec, ...]
 
     @property
     def features_size(self) -> int:
@@ -45,11 +47,8 @@ class Layout:
 
     @property
     def payload_size(self) -> int:
-        """Bytes of features and packed switches."""
-        return self.features_size + sum(
-            switch_packing.packed_size(math.prod(shape))
-            for shape in self.switch_shapes
-        )
+        """Bytes of features and levels."""
+        return self.features_size + sum(map(_level_size, self.level_specs))
 
     @property
     def file_size(self) -> int:
@@ -63,13 +62,13 @@ class Entry:
 
     Attributes:
         features: float16, of the layout's shape.
-        switches: uint8 with values 0 to 3, of the layout's shapes.
+        levels: of the layout's shapes and types.
         height: rows of the original picture.
         width: columns of the original picture.
     """
 
     features: np.ndarray
-    switches: tuple[np.ndarray, ...]
+    levels: tuple[np.ndarray, ...]
     height: int
     width: int
 
@@ -87,14 +86,14 @@ def write_entry(path: Path, key: bytes, layout: Layout, entry: Entry) -> None:
         ValueError: arrays of other types or shapes than the layout's.
     """
     if entry.features.dtype != np.float16 or (
-        (entry.features.shape, *(s.shape for s in entry.switches))
-        != (layout.features_shape, *layout.switch_shapes)
+        (entry.features.shape, *(_spec_of(maps) for maps in entry.levels))
+        != (layout.features_shape, *layout.level_specs)
     ):
         raise ValueError("the entry is not of the cache's layout")
     payload = b"".join(
         (
             entry.features.astype("<f2", copy=False).tobytes(),
-            *(switch_packing.pack(s).tobytes() for s in entry.switches),
+            *map(_level_bytes, entry.levels),
         )
     )
     fields = _FIELDS.pack(_MAGIC, key, entry.height, entry.width, len(payload))
@@ -128,18 +127,41 @@ def read_entry(path: Path, key: bytes, layout: Layout) -> Entry:
     if zlib.crc32(payload, zlib.crc32(fields)) != checksum:
         raise DamagedEntryError(f"{path} has a wrong checksum")
     features = np.frombuffer(payload[: layout.features_size], "<f2")
-    switches, start = [], layout.features_size
-    for shape in layout.switch_shapes:
-        end = start + switch_packing.packed_size(math.prod(shape))
-        packed = np.frombuffer(payload[start:end], np.uint8)
-        switches.append(switch_packing.unpack(packed, shape))
+    levels, start = [], layout.features_size
+    for spec in layout.level_specs:
+        end = start + _level_size(spec)
+        levels.append(_level_maps(payload[start:end], spec))
         start = end
     return Entry(
         features=features.reshape(layout.features_shape),
-        switches=tuple(switches),
+        levels=tuple(levels),
         height=height,
         width=width,
     )
+
+
+def _spec_of(maps: np.ndarray) -> LevelSpec:
+    return LevelSpec(maps.shape, maps.dtype.name)
+
+
+def _level_size(spec: LevelSpec) -> int:
+    count = math.prod(spec.shape)
+    if spec.dtype == "uint8":
+        return switch_packing.packed_size(count)
+    return 2 * count
+
+
+def _level_bytes(maps: np.ndarray) -> bytes:
+    if maps.dtype == np.uint8:
+        return switch_packing.pack(maps).tobytes()
+    return maps.astype("<f2", copy=False).tobytes()
+
+
+def _level_maps(payload: memoryview, spec: LevelSpec) -> np.ndarray:
+    if spec.dtype == "uint8":
+        packed = np.frombuffer(payload, np.uint8)
+        return switch_packing.unpack(packed, spec.shape)
+    return np.frombuffer(payload, "<f2").reshape(spec.shape)
 
 
 def looks_complete(path: Path, key: bytes, layout: Layout) -> bool:

@@ -31,7 +31,7 @@ class CacheIndex:
         crops: windows per picture besides the whole.
         seed: decides the windows, with picture id and number.
         encoder: digest of the encoder.
-        switches: pools whose switches are kept.
+        levels: of the encoder that are kept.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CacheIndex:
         crops: int,
         seed: int,
         encoder: str,
-        switches: tuple[int, ...],
+        levels: tuple[int, ...],
     ):
         self.folder = folder
         self.num_views = (1 + crops) * (1 + views.mirror)
@@ -52,7 +52,7 @@ class CacheIndex:
             "preprocessing": preprocess.PREPROCESSING_VERSION,
             **_scale_settings(views.pixels),
             "image_size": views.image_size,
-            "switches": switches,
+            "switches": levels,  # the name of earlier entries
         }
         self._digests: dict[str, str] = {}
 

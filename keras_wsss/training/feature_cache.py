@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.data import preprocess
-from keras_wsss.data.encodings import Encoding
+from keras_wsss.data.encodings import Encoding, LevelSpec
 from keras_wsss.data.pictures import PictureStore, Square
 from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec
@@ -104,8 +104,8 @@ class FeatureCache:
         views: the encoder's input, mirroring, and how windows are drawn.
         crops: windows per picture besides the whole.
         seed: decides the windows.
-        switches: pools, from 1, whose switches are kept: none for pictures
-            that never reach the decoder; all by default.
+        levels: of the encoder, from 1, that are kept: none for pictures that
+            never reach the decoder; all by default.
         pictures: reads the pictures.
         encoder_batch: views that the encoder takes at a time.
 
@@ -121,28 +121,25 @@ class FeatureCache:
         *,
         crops: int = 0,
         seed: int = 0,
-        switches: Sequence[int] | None = None,
+        levels: Sequence[int] | None = None,
         pictures: PictureStore | None = None,
         encoder_batch: int = 8,
     ):
         if crops < 0:
             raise ConfigError(f"crops is {crops}; it must be 0 or more.")
-        pools = sum(output.dtype == "uint8" for output in encoder.outputs)
-        every = range(1, pools + 1)
-        self.switches = tuple(
-            sorted(set(every if switches is None else switches))
-        )
-        if not set(self.switches) <= set(every):
+        every = range(1, len(encoder.outputs))
+        self.levels = tuple(sorted(set(every if levels is None else levels)))
+        if not set(self.levels) <= set(every):
             raise ConfigError(
-                f"switches are {list(self.switches)}; pools 1 to {pools} "
-                "have some."
+                f"levels are {list(self.levels)}; the encoder has 1 to "
+                f"{len(every)}."
             )
         self.folder = Path(folder)
         self.views = views
         self.encoder_batch = encoder_batch
         self.statistics = CacheStatistics()
         self._pictures = pictures or PictureStore()
-        self._run = encoding_function(encoder, views.image_size, self.switches)
+        self._run = encoding_function(encoder, views.image_size, self.levels)
         self._layout = layout_of(self._run)
         self._index = CacheIndex(
             self.folder,
@@ -150,7 +147,7 @@ class FeatureCache:
             crops,
             seed,
             encoder_digest(encoder),
-            self.switches,
+            self.levels,
         )
         self._view_image = _view_function(views)
         self._rebuild_lock = threading.Lock()
@@ -166,9 +163,9 @@ class FeatureCache:
         return self._layout.features_shape
 
     @property
-    def switch_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the kept switches, [side, side, channels] each."""
-        return self._layout.switch_shapes
+    def level_specs(self) -> tuple[LevelSpec, ...]:
+        """Shapes and types of the kept levels."""
+        return self._layout.level_specs
 
     @property
     def entry_size(self) -> int:
@@ -196,7 +193,7 @@ class FeatureCache:
             )
         return Encoding(
             features=entry.features,
-            switches=entry.switches,
+            levels=entry.levels,
             view=self._index.view(record, view, entry.height, entry.width),
             height=entry.height,
             width=entry.width,
@@ -365,13 +362,13 @@ class FeatureCache:
         square: Square,
         outputs: list[np.ndarray],
     ) -> Entry:
-        features, *switches = outputs
+        features, *levels = outputs
         if not np.isfinite(features).all():
             raise DataError(
                 f"{record.image_path}: the encoder gives features that are "
                 "not finite in float16; check its weights and feature scale."
             )
-        entry = Entry(features, tuple(switches), square.height, square.width)
+        entry = Entry(features, tuple(levels), square.height, square.width)
         key = self._index.key(record, view)
         write_entry(self._index.path(key), key, self._layout, entry)
         return entry
@@ -400,10 +397,11 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
 
 def layout_of(function: ConcreteFunction) -> Layout:
     """The shapes, without the batch, of what an `encoding_function` gives."""
-    features, *switches = (
-        tuple(output.shape[1:]) for output in function.outputs
+    features, *levels = (
+        LevelSpec(tuple(output.shape[1:]), output.dtype.name)
+        for output in function.outputs
     )
-    return Layout(features, tuple(switches))
+    return Layout(features.shape, tuple(levels))
 
 
 def _view_function(views: ViewSpec) -> Callable[..., tf.Tensor]:

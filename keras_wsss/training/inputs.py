@@ -195,7 +195,7 @@ def build_cache(
     config,
     records: Sequence[Record],
     encoder: keras.Model,
-    switches: Sequence[int],
+    levels: Sequence[int],
     pictures: PictureStore,
     report,
     shard: tuple[int, int] = (0, 1),
@@ -208,7 +208,7 @@ def build_cache(
         config: `cache.folder` is set.
         records: pictures.
         encoder: see `FeatureCache`.
-        switches: pools whose switches are kept, in any order.
+        levels: of the encoder that are kept, in any order.
         pictures: reads the pictures.
         report: called with progress lines.
         shard: (index, count) of this worker, which builds its share.
@@ -219,7 +219,7 @@ def build_cache(
         get_system(config.system).views(config),
         crops=config.cache.windows - 1,
         seed=0,
-        switches=tuple(sorted(switches)),
+        levels=tuple(sorted(levels)),
         pictures=pictures,
     )
     index, count = shard

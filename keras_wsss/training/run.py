@@ -37,7 +37,12 @@ from keras_wsss.run_folder import (
     read_results,
 )
 from keras_wsss.systems import get_phase, get_system
-from keras_wsss.systems.network import Network, named_variables, read_arrays
+from keras_wsss.systems.network import (
+    Network,
+    build_network,
+    named_variables,
+    read_arrays,
+)
 from keras_wsss.systems.problems import own_mask_updates, validate
 from keras_wsss.systems.system import (
     Job,
@@ -179,7 +184,7 @@ def _prepare(
         "give all workers the same command, config and files",
     )
     with strategy.scope():
-        net = system.build(config, data.split)
+        net = build_network(config, data.split)
         optimizer = system.make_optimizer(config)
         optimizer.build(
             [
@@ -198,22 +203,26 @@ def _prepare(
         about |= _start(config, net, data.split, Path(init_from), report)
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
-        _load_first_weights(config, system, net, workdir, init_from, report)
+        _load_first_weights(
+            config, system, net, data, workdir, init_from, report
+        )
         claim_folder(config, phase, workdir, init_from, about)
         write_json(workdir / HELDOUT_FILE, heldout_lists(data))
     workers.meet()
     if not workers.is_chief:
-        _load_first_weights(config, system, net, workdir, init_from, report)
+        _load_first_weights(
+            config, system, net, data, workdir, init_from, report
+        )
 
     def encodings(
         records: Sequence[Record],
-        switches: Sequence[int],
+        levels: Sequence[int],
         pictures: PictureStore,
         shared: bool = True,
     ) -> FeatureCache:
         shard = workers.shard if shared else (0, 1)
         return build_cache(
-            config, records, net.encoder, switches, pictures, report, shard
+            config, records, net.encoder, levels, pictures, report, shard
         )
 
     return Job(
@@ -374,6 +383,7 @@ def _load_first_weights(
     config: Config,
     system: System,
     net: Network,
+    data: TrainingData,
     workdir: Path,
     init_from: str | Path | None,
     report: _Report,
@@ -390,7 +400,7 @@ def _load_first_weights(
     elif net.frozen_parts or not find_latest(
         workdir / CHECKPOINTS, lambda line: None
     ):
-        system.load_start(config, net, report)
+        system.load_start(config, net, data, report)
     if net.frozen_parts and not kept:
         arrays = read_arrays(named_variables(net, net.frozen_parts))
         save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))

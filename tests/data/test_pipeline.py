@@ -342,14 +342,14 @@ class ConstantEncodings:
     views = VIEWS
     num_views = 4
     features_shape = (2, 2, 5)
-    switch_shapes = ((4, 4, 3), (2, 2, 5))
+    level_specs = ((4, 4, 3), (2, 2, 5))
 
     def read(self, record, view):
         value = 10 * int(record.image_id) + view
         height, width = SIZES[int(record.image_id)]
         return Encoding(
             np.full(self.features_shape, value, np.float16),
-            tuple(np.full(s, view, np.uint8) for s in self.switch_shapes),
+            tuple(np.full(s, view, np.uint8) for s in self.level_specs),
             self.view(view, height, width),
             height,
             width,
@@ -371,7 +371,7 @@ def test_cached_encodings_replace_pictures(records):
         seeds = stream.sampler.batch(step, 4).seed
         assert "image" not in batch
         assert batch["features"].shape == (4, 2, 2, 5)
-        assert [s.shape for s in batch["switches"]] == [
+        assert [s.shape for s in batch["levels"]] == [
             (4, 4, 4, 3),
             (4, 2, 2, 5),
         ]
@@ -381,7 +381,7 @@ def test_cached_encodings_replace_pictures(records):
             view = int(seed) % 4
             seen.add(view)
             assert (batch["features"][row] == 10 * index + view).all()
-            assert (batch["switches"][0][row] == view).all()
+            assert (batch["levels"][0][row] == view).all()
             window = ConstantEncodings().view(view, *SIZES[index])
             mask = preprocess.square_mask(
                 records[index].mask.mask, window.base

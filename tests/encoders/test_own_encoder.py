@@ -76,7 +76,7 @@ def test_it_is_known_by_its_name(encoder):
 def test_a_network_on_it_has_its_shapes(config):
     net = build_network(config, split_of(config))
     assert net.grid == SIZE // 8
-    assert net.used_switches == (3,)
+    assert net.used_levels == (3,)
     image = tf.zeros((1, SIZE, SIZE, 3))
     outputs = net([image, tf.constant([[1, 2]])])
     assert outputs["attention"].shape == (1, 2, 8, 8)
@@ -133,9 +133,9 @@ def variant(**changes):
 
 def test_a_decoder_says_when_it_misses_switches():
     with pytest.raises(ValueError, match="'variant' gives none"):
-        TransferNet(3, variant(pools=()), image_size=SIZE)
-    with pytest.raises(ValueError, match="2 pools of the encoder 'variant'"):
-        TransferNet(3, variant(pools=ToyEncoder.pools[:2]), image_size=SIZE)
+        TransferNet(3, variant(levels=()), image_size=SIZE)
+    with pytest.raises(ValueError, match="the pools of the encoder 'variant'"):
+        TransferNet(3, variant(levels=ToyEncoder.levels[:2]), image_size=SIZE)
 
 
 def test_the_prior_system_needs_blocks(encoder):
@@ -145,7 +145,7 @@ def test_the_prior_system_needs_blocks(encoder):
 
 def test_both_are_said_before_anything_is_read(encoder, tmp_path):
     config = tiny_config(tmp_path / "nowhere")
-    config = config.replace({"model.encoder": variant(pools=())})
+    config = config.replace({"model.encoder": variant(levels=())})
     with pytest.raises(ConfigError, match="'variant' gives none"):
         validate(config, "decoder")
     config = tiny_prior_config(tmp_path / "nowhere")

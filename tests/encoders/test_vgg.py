@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_wsss.encoders import encoder_names, get_encoder
+from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.layer_weights import (
     read_layer_weights,
@@ -83,7 +83,7 @@ def test_equals_keras_applications(weights_path):
         assert np.mean(windows.argmax(-1) == found.numpy()) > 0.9999
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", ["vgg16", "vgg_small"])
 def test_is_frozen_and_can_be_summarised(name):
     model = get_encoder(name).build()
     assert model.trainable_variables == []
@@ -92,7 +92,7 @@ def test_is_frozen_and_can_be_summarised(name):
     assert "block4_pool" in "\n".join(lines)
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", ["vgg16", "vgg_small"])
 def test_any_multiple_of_16(name):
     features, *switches = get_encoder(name).build()(np.zeros((1, 32, 48, 3)))
     assert features.shape[:3] == (1, 2, 3)

@@ -59,15 +59,15 @@ def _expected(encoder, record, view):
 
 
 @pytest.mark.parametrize(
-    ("switches", "crops"), [((1, 2, 3, 4), 2), ((2, 3, 4), 0), ((), 1)]
+    ("levels", "crops"), [((1, 2, 3, 4), 2), ((2, 3, 4), 0), ((), 1)]
 )
 def test_entries_are_the_encoders_outputs(
-    make_cache, encoder, records, switches, crops
+    make_cache, encoder, records, levels, crops
 ):
-    cache = make_cache(switches=switches, crops=crops)
+    cache = make_cache(levels=levels, crops=crops)
     cache.build(records, report=_quiet)
     assert cache.num_views == 2 * (1 + crops)
-    again = make_cache(switches=switches, crops=crops)
+    again = make_cache(levels=levels, crops=crops)
     windows = set()
     for record in records:
         for number in range(cache.num_views):
@@ -83,7 +83,7 @@ def test_entries_are_the_encoders_outputs(
                 encoding.features, features, rtol=1e-3, atol=1e-4
             )
             assert features.max() > 0.01
-            for pool, kept in zip(switches, encoding.switches, strict=True):
+            for pool, kept in zip(levels, encoding.levels, strict=True):
                 np.testing.assert_array_equal(kept, maps[pool - 1])
             image = read_image(record.image_path)
             assert (encoding.height, encoding.width) == image.shape[:2]
@@ -116,9 +116,9 @@ def test_second_build_finds_everything(make_cache, records):
         {"encoder": make_encoder(seed=1)},
         {"encoder": make_encoder(scale=0.25)},
         {"views": ViewSpec(48, mirror=True)},
-        {"switches": (2, 3, 4)},
+        {"levels": (2, 3, 4)},
     ],
-    ids=["weights", "feature scale", "input size", "switches"],
+    ids=["weights", "feature scale", "input size", "levels"],
 )
 def test_what_the_entries_depend_on(make_cache, records, change):
     make_cache().build(records, report=_quiet)
@@ -217,7 +217,7 @@ def test_damage_is_seen_counted_and_repaired_when_read(make_cache, records):
     for place, one in zip(places, expected, strict=True):
         got = reader.read(*place)
         np.testing.assert_array_equal(got.features, one.features)
-        for maps, other in zip(got.switches, one.switches, strict=True):
+        for maps, other in zip(got.levels, one.levels, strict=True):
             np.testing.assert_array_equal(maps, other)
         assert (got.view, got.height) == (one.view, one.height)
     results = reader.results()
@@ -301,7 +301,7 @@ def test_a_full_disk_is_told_before_work_begins(
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
-    [({"switches": (0, 1)}, "pools 1 to 4"), ({"crops": -1}, "crops is -1")],
+    [({"levels": (0, 1)}, "pools 1 to 4"), ({"crops": -1}, "crops is -1")],
 )
 def test_bad_arguments_are_named(make_cache, arguments, problem):
     with pytest.raises(ConfigError, match=problem):
@@ -309,20 +309,20 @@ def test_bad_arguments_are_named(make_cache, arguments, problem):
 
 
 def test_batches_from_the_cache(make_cache, encoder, records):
-    cache = make_cache(crops=1, switches=(2, 3, 4))
+    cache = make_cache(crops=1, levels=(2, 3, 4))
     cache.build(records, report=_quiet)
     sampler = PairSampler(records, seed=3)
     stream = Stream(sampler, 4, VIEWS, num_categories=2, cache=cache)
     (batch,) = list(iterate(make_batches(target=stream, num_steps=1)))
     batch = batch["target"]
     assert batch["features"].shape == (4, 2, 2, 6)
-    assert [maps.shape[1] for maps in batch["switches"]] == [8, 4, 2]
+    assert [maps.shape[1] for maps in batch["levels"]] == [8, 4, 2]
     seeds = sampler.batch(0, 4).seed
     for row, index in enumerate(batch["record"].numpy()):
         encoding = cache.read(records[index], int(seeds[row] % 4))
         np.testing.assert_array_equal(batch["features"][row], encoding.features)
         for maps, expected in zip(
-            batch["switches"], encoding.switches, strict=True
+            batch["levels"], encoding.levels, strict=True
         ):
             np.testing.assert_array_equal(maps[row], expected)
 
@@ -336,11 +336,11 @@ def test_the_cache_changes_nothing_but_the_time(make_cache, encoder, records):
         (batch,) = list(iterate(make_batches(source=stream, num_steps=1)))
         batches.append(batch["source"])
     plain, cached = batches
-    features, *switches = encoder(plain.pop("image"), training=False)
+    features, *levels = encoder(plain.pop("image"), training=False)
     np.testing.assert_allclose(
         cached.pop("features"), features, rtol=1e-3, atol=1e-4
     )
-    for maps, expected in zip(cached.pop("switches"), switches, strict=True):
+    for maps, expected in zip(cached.pop("levels"), levels, strict=True):
         np.testing.assert_array_equal(maps, expected)
     assert plain.keys() == cached.keys()
     for name, value in plain.items():

@@ -51,7 +51,7 @@ def test_killed_builds_are_resumed(tmp_path):
             got = resumed.read(record, view)
             expected = unbroken.read(record, view)
             np.testing.assert_array_equal(got.features, expected.features)
-            for one, other in zip(got.switches, expected.switches, strict=True):
+            for one, other in zip(got.levels, expected.levels, strict=True):
                 np.testing.assert_array_equal(one, other)
     assert resumed.results()["rebuilt"] == 0
     assert resumed.results()["damaged"] == 0

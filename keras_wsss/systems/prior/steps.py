@@ -100,7 +100,7 @@ class PriorSteps(Steps):
         places = self._ids[1:, None] - 1
         return tf.scatter_nd(places, scores, [self.split.num_categories])
 
-    def foreground(self, features, switches, ids, scale) -> tf.Tensor:
+    def foreground(self, features, mask_inputs, ids, scale) -> tf.Tensor:
         """sigmoid(own logit - the largest rival's); above 0.5 a label wins.
 
         Rivals are the background and what is not asked for. Among the labels
@@ -110,13 +110,15 @@ class PriorSteps(Steps):
             float32 [K, S, S], on the padded square.
         """
         kept = self._kept(ids)
-        return self._against_rivals(self._gated(switches[0], kept), kept, ids)
+        return self._against_rivals(
+            self._gated(mask_inputs[0], kept), kept, ids
+        )
 
-    def crf_foreground(self, switches, ids) -> tf.Tensor:
+    def crf_foreground(self, mask_inputs, ids) -> tf.Tensor:
         """As `foreground`, of the logits after the CRF of the test."""
         kept = self._kept(ids)
-        gated = self._gated(switches[0], kept)
-        beliefs = self.crf(gated, switches[1], switches[2])
+        gated = self._gated(mask_inputs[0], kept)
+        beliefs = self.crf(gated, mask_inputs[1], mask_inputs[2])
         return self._against_rivals(beliefs, kept, ids)
 
     def maps(self, features, ids) -> dict[str, tf.Tensor]:

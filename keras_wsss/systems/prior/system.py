@@ -79,7 +79,7 @@ class PriorSystem(System):
         grid |= {"stride": SEGMENT_STRIDE, "points": True, "inside": True}
         return super().views(config, **grid)
 
-    def load_start(self, config, net, report) -> None:
+    def load_start(self, config, net, data, report) -> None:
         """First weights of all layers; see `initialise_prior`."""
         from keras_wsss.systems.prior.weights import initialise_prior
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_wsss.encoders.encoder import Level
 from keras_wsss.layers.pooling import UnpoolingWithSwitches
 
 OUTPUT_STRIDES = (1, 2, 4)
@@ -23,9 +24,9 @@ def _initializer(name: str, filled: float = 1.0) -> keras.Initializer:
 
 def build_decoder(
     grid: int | None,
-    switch_channels: Sequence[int],
+    stride: int,
+    levels: Sequence[Level],
     guide_channels: int = 1,
-    convolutions: Sequence[int] = (2, 2, 3, 3),
     width: float = 1.0,
     output_stride: int = 1,
     initializer: str = "he",
@@ -35,26 +36,29 @@ def build_decoder(
 
     In the published form the guide is the densified attention alone; from
     the encoder only the pooling switches are passed, no features: the decoder
-    learns shapes, not categories.
+    learns shapes, not categories. Where an encoder has no switches, its finer
+    maps take their place (an extension): what was made so far is enlarged
+    bilinearly, and the finer map, projected, is put beside it. Such maps are
+    of early layers, which tell edges and textures and name no category.
 
     Args:
         grid: side of the guide, or None for any size.
-        switch_channels: channels of the encoder's pools, from pool 1.
+        stride: of the guide, pixels of the input per cell.
+        levels: of the encoder, the finest first.
         guide_channels: M, maps of a guide; the first is the densified
             attention.
-        convolutions: convolutions of the decoder's blocks, as many.
-        width: multiplier of every channel count; the unpooling uses the
+        width: multiplier of every channel count; an unpooling uses the
             first `width` share of the encoder's switch channels.
-        output_stride: 1 (published), 2 or 4: pools above it are not undone,
-            and their switches are not inputs.
+        output_stride: 1 (published), 2 or 4: levels finer than that are not
+            used, and are no inputs.
         initializer: "published" or "he".
         shortcut: adds the enlarged densified attention, times a learnt
             factor, to the logits, so that the decoder corrects a first guess
             in place of making it (an extension).
 
     Returns:
-        Model from [guide float [pairs, grid, grid, M], switches of pool 4,
-        then 3, 2 and 1 as far as needed: uint8 [pairs, h, w, channels]] to
+        Model from [guide float [pairs, grid, grid, M], levels, the coarsest
+        first: [pairs, h, w, channels], uint8 switches or float features] to
         logits float32 [pairs, h, w, 2]: background, foreground.
     """
     if output_stride not in OUTPUT_STRIDES:
@@ -63,9 +67,8 @@ def build_decoder(
         raise ValueError(
             f"decoder_width is {width}; it must be above 0 and at most 1"
         )
-    channels = [max(8, round(width * count)) for count in switch_channels]
-    last = len(switch_channels)
-    pools = unpooled_levels(last, output_stride)
+    channels = [max(8, round(width * count)) for count in _widths(levels)]
+    last = len(levels)
 
     def deconvolution(inputs, filters, name, filled=1.0):
         # A transposed 3x3 convolution of stride 1 is an ordinary one with
@@ -81,23 +84,33 @@ def build_decoder(
 
     guide = keras.Input((grid, grid, guide_channels), name="guide")
     x = deconvolution(guide, channels[-1], f"deconv{last + 1}_1")
-    switches = []
-    for pool in pools:
-        side = None if grid is None else grid * 2 ** (last - pool)
-        switch = keras.Input(
-            (side, side, switch_channels[pool - 1]),
-            dtype="uint8",
-            name=f"switches{pool}",
+    inputs, reached = [], stride
+    for number in used_levels(levels, output_stride):
+        level, used = levels[number - 1], channels[number - 1]
+        side = None if grid is None else grid * stride // level.stride
+        maps = keras.Input(
+            (side, side, level.channels),
+            dtype="uint8" if level.switches else "float32",
+            name=f"{'switches' if level.switches else 'finer'}{number}",
         )
-        switches.append(switch)
-        used = channels[pool - 1]
-        x = UnpoolingWithSwitches(name=f"unpool{pool}")([x, switch[..., :used]])
-        count = convolutions[pool - 1]
-        following = channels[max(pool - 2, 0)]
-        for index in range(1, count + 1):
-            filters = used if index < count else following
-            filled = 0.25 if index == 1 else 1.0
-            x = deconvolution(x, filters, f"deconv{pool}_{index}", filled)
+        inputs.append(maps)
+        filled = 0.25 if level.switches else 1.0
+        if level.switches:
+            unpool = UnpoolingWithSwitches(name=f"unpool{number}")
+            x = unpool([x, maps[..., :used]])
+        else:
+            x = _beside(x, maps, reached // level.stride, used // 2, number)
+        reached = level.undone
+        # A pool's block ends with the channels of the next pool.
+        following = channels[max(number - 2, 0)] if level.switches else used
+        for index in range(1, level.convolutions + 1):
+            filters = used if index < level.convolutions else following
+            x = deconvolution(
+                x,
+                filters,
+                f"deconv{number}_{index}",
+                filled if index == 1 else 1.0,
+            )
     logits = keras.layers.Conv2D(
         2,
         1,
@@ -106,9 +119,16 @@ def build_decoder(
         dtype="float32",
         name="seg_score",
     )(x)
+    if reached > output_stride:
+        logits = keras.layers.UpSampling2D(
+            reached // output_stride,
+            interpolation="bilinear",
+            dtype="float32",
+            name="enlarged_score",
+        )(logits)
     if shortcut:
         enlarged = keras.layers.UpSampling2D(
-            2**last // output_stride,
+            stride // output_stride,
             interpolation="bilinear",
             name="enlarged_attention",
         )(guide[..., :1])
@@ -121,12 +141,42 @@ def build_decoder(
             dtype="float32",
             name="coarse_score",
         )(enlarged)
-        logits = keras.layers.Add(name="corrected_score")([logits, coarse])
-    return keras.Model([guide, *switches], logits, name="decoder")
+        logits = keras.layers.Add(dtype="float32", name="corrected_score")(
+            [logits, coarse]
+        )
+    return keras.Model([guide, *inputs], logits, name="decoder")
 
 
-def unpooled_levels(pools: int, output_stride: int) -> tuple[int, ...]:
-    """Which of `pools` pools a decoder undoes, the last one first."""
+def used_levels(levels: Sequence[Level], output_stride: int) -> tuple[int, ...]:
+    """Which levels a decoder uses, from 1, the coarsest first."""
     return tuple(
-        pool for pool in range(pools, 0, -1) if 2 ** (pool - 1) >= output_stride
+        number
+        for number in range(len(levels), 0, -1)
+        if levels[number - 1].undone >= output_stride
     )
+
+
+def _widths(levels: Sequence[Level]) -> list[int]:
+    """Full channel counts of a decoder's blocks, the finest first."""
+    coarsest = len(levels) - 1
+    return [
+        # Of finer maps every encoder has other channels; as VGG-16's then.
+        level.channels if level.switches else 512 >> (coarsest - index)
+        for index, level in enumerate(levels)
+    ]
+
+
+def _beside(x, maps, factor: int, units: int, number: int):
+    """Enlarges, and puts a finer map beside, projected to `units`."""
+    if factor > 1:
+        x = keras.layers.UpSampling2D(
+            factor, interpolation="bilinear", name=f"enlarge{number}"
+        )(x)
+    projected = keras.layers.Conv2D(
+        units,
+        1,
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=f"project{number}",
+    )(maps)
+    return keras.layers.Concatenate(name=f"beside{number}")([x, projected])

@@ -31,7 +31,7 @@ class TransferExamples:
         pairs: "source" and "target" -> pictures and the label to ask for.
         pictures: reads them.
         inference: the config's group of that name.
-        encode: `encoding_function` with the network's switches; made if None.
+        encode: `encoding_function` with the network's levels; made if None.
     """
 
     def __init__(
@@ -70,7 +70,11 @@ class TransferExamples:
         inputs = preprocess.to_encoder_input(
             tf.constant(square.image[None]), self.net.views.pixels
         )
-        features, *switches = self._encode(inputs)
+        features, *levels = self._encode(inputs)
+        valid = preprocess.whole_valid(
+            square.height, square.width, size, self.net.views.stride
+        )
+        features = preprocess.shown_only(self.net.views, features, valid[None])
         truth = None
         # A mask of a target picture would be a pseudo label, not truth.
         if record.domain == "source" and record.mask is not None:
@@ -82,7 +86,7 @@ class TransferExamples:
             "label": label,
             "truth": truth,
             "features": features,
-            "switches": switches,
+            "levels": levels,
         }
 
     def _rows(self, examples: Sequence[dict]) -> list[Row]:
@@ -91,13 +95,13 @@ class TransferExamples:
         outputs = self.net.attention(
             [tf.cast(features, tf.float32), labels], training=False
         )
-        switches = [
+        levels = [
             tf.concat(maps, 0)
-            for maps in zip(*(e["switches"] for e in examples), strict=True)
+            for maps in zip(*(e["levels"] for e in examples), strict=True)
         ]
         densified = outputs["densified_attention"]
         logits = self.net.masks(
-            [outputs["guide"], labels, *switches], training=False
+            [outputs["guide"], labels, *levels], training=False
         )
         probabilities = foreground_probability(
             logits, self.inference.background_factor, self.inference.relative

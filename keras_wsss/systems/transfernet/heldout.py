@@ -10,6 +10,7 @@ from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import evaluation_batches
+from keras_wsss.data.preprocess import shown_only
 from keras_wsss.data.records import Record
 from keras_wsss.encoders.graphs import ConcreteFunction, encoding_function
 from keras_wsss.systems.transfernet.losses import binary_masks
@@ -19,10 +20,8 @@ _BATCH = 4
 
 
 def encoding_of(net: TransferNet) -> ConcreteFunction:
-    """`encoding_function` with the switches that the network's masks take."""
-    return encoding_function(
-        net.encoder, net.views.image_size, net.used_switches
-    )
+    """`encoding_function` with the levels that the network's masks take."""
+    return encoding_function(net.encoder, net.views.image_size, net.used_levels)
 
 
 class HeldOut:
@@ -36,7 +35,7 @@ class HeldOut:
         records: held-out source pictures.
         pictures: reads them.
         limit: pictures that are used at most, the first ones.
-        encode: `encoding_function` with the network's switches; made if None.
+        encode: `encoding_function` with the network's levels; made if None.
     """
 
     def __init__(
@@ -62,11 +61,12 @@ class HeldOut:
         )
         encode = encode or encoding_of(net)
         for batch in iterate(batches):
-            features, *switches = encode(batch["image"])
+            features, *levels = encode(batch["image"])
+            features = shown_only(net.views, features, batch["valid"])
             self._encoded.append(
                 {
                     "features": features,
-                    "switches": switches,
+                    "levels": levels,
                     **{
                         key: batch[key]
                         for key in ("labels", "weights", "mask", "valid")
@@ -118,7 +118,7 @@ class HeldOut:
             [
                 outputs["guide"],
                 batch["labels"],
-                *batch["switches"],
+                *batch["levels"],
             ],
             training=False,
         )
@@ -173,9 +173,7 @@ def tag_scorer(
         Function that gives float32 [pictures, C].
     """
     features = [
-        _cached(records, cache, mirror)
-        if cache is not None
-        else _encoded(net, records, pictures, encode, mirror)
+        _features(net, records, pictures, encode, mirror, cache)
         for mirror in (False, True)
     ]
 
@@ -194,22 +192,23 @@ def tag_scorer(
     return score
 
 
-def _encoded(net, records, pictures, encode, mirror: bool) -> list[tf.Tensor]:
-    """Features of pictures in batches, float16 [B, g, g, D]; the last full."""
+def _features(
+    net, records, pictures, encode, mirror: bool, cache: Encodings | None
+) -> list[tf.Tensor]:
+    """Features of pictures in batches, [B, g, g, D]; the last is full."""
     batches = evaluation_batches(
         records,
         net.views,
         _BATCH,
         mirror=mirror,
         pictures=pictures,
+        cache=cache,
     )
-    return [encode(batch["image"])[0] for batch in iterate(batches)]
-
-
-def _cached(records, cache: Encodings, mirror: bool) -> list[tf.Tensor]:
-    """As `_encoded`, from a cache; the last batch has what is left."""
-    views = [cache.read(record, int(mirror)).features for record in records]
     return [
-        tf.constant(np.stack(views[start : start + _BATCH]))
-        for start in range(0, len(views), _BATCH)
+        shown_only(
+            net.views,
+            encode(batch["image"])[0] if cache is None else batch["features"],
+            batch["valid"],
+        )
+        for batch in iterate(batches)
     ]

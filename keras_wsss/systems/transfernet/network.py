@@ -16,9 +16,9 @@ from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
 from keras_wsss.systems.network import Network, arguments_of
 from keras_wsss.systems.transfernet.decoder import (
     build_decoder,
-    unpooled_levels,
+    used_levels,
 )
-from keras_wsss.systems.transfernet.problems import pools_problem
+from keras_wsss.systems.transfernet.problems import levels_problem
 from keras_wsss.systems.transfernet.tagger import build_tagger, tagger_evidence
 
 Shape = Sequence[int | None]
@@ -46,7 +46,7 @@ class TransferNet(Network):
 
     Args:
         num_categories: C, source and target categories together.
-        encoder: a name that `get_encoder` knows, of one with switches.
+        encoder: a name that `get_encoder` knows, of one with levels.
         image_size: input side S in pixels, a multiple of the stride s.
         attention: "dense" (published, fixed S) or "conv".
         attention_units: width of the attention's embeddings (1024).
@@ -73,6 +73,9 @@ class TransferNet(Network):
         guide_features: features of every position, projected to this many,
             that the decoder sees besides; 0 is published.
         tagger_units: width of the tagger's hidden layer.
+        ignore_padding: whether attention and tagger leave out positions whose
+            features are all 0, as those of padding are then made (an
+            extension).
         **kwargs: name of the model.
 
     Attributes:
@@ -82,17 +85,18 @@ class TransferNet(Network):
             "class_logits" [B, K, C (+ 1)], "densified_attention"
             [B, K, g, g] and "guide" [B, K, g, g, M], what the decoder sees:
             the densified attention, and more where the arguments say so.
-        decoder: [guide [P, g, g, M], switches 4, 3, ... [P, ...]] to
+        decoder: [guide [P, g, g, M], levels, the coarsest first [P, ...]] to
             mask logits [P, m, m, 2].
-        masks: [guide [B, K, g, g, M], labels, switches 4, 3, ...] to mask
-            logits [B, K, m, m, 2]; repeats the switches per label.
+        masks: [guide [B, K, g, g, M], labels, levels, the coarsest first] to
+            mask logits [B, K, m, m, 2]; repeats the levels per label.
         tagger: features to a dict of "tag_logits" [B, C] and "class_maps"
             [B, g, g, C].
         views: its input: size, stride and scale of pixels.
         grid: g.
         output_stride: see above.
         fixed_size: whether its weights fit this image size alone.
-        used_switches: pools whose switches the decoder takes, 4 first.
+        used_levels: of the encoder, that the decoder takes, the coarsest
+            first.
 
     Raises:
         ValueError: an argument that no network can have.
@@ -124,6 +128,7 @@ class TransferNet(Network):
         guide_maps: bool = False,
         guide_features: int = 0,
         tagger_units: int = 512,
+        ignore_padding: bool = False,
         **kwargs: Any,
     ) -> None:
         arguments = arguments_of(locals())
@@ -133,40 +138,43 @@ class TransferNet(Network):
                 f"num_categories is {num_categories}; it must be 1 or more"
             )
         entry = get_encoder(encoder)
-        if text := pools_problem(entry):
+        if text := levels_problem(entry):
             raise ValueError(text)
-        pools = unpooled_levels(len(entry.pools), output_stride)
+        used = used_levels(entry.levels, output_stride)
 
         # === Parts ===
         encode = entry.build(image_size)
-        shapes = [output.shape[1:] for output in encode.outputs]
-        features_shape, *switch_shapes = shapes
+        features_shape = encode.outputs[0].shape[1:]
         tagger = build_tagger(
-            features_shape, num_categories, tagger_units, classifier_gain
+            features_shape,
+            num_categories,
+            tagger_units,
+            classifier_gain,
+            ignore_padding,
         )
         attend = _build_attention(given, features_shape, tagger)
         decoder = build_decoder(
             image_size // entry.stride,
-            switch_channels=[level.channels for level in entry.pools],
+            entry.stride,
+            entry.levels,
             guide_channels=(4 if guide_maps else 1) + guide_features,
-            convolutions=[level.convolutions for level in entry.pools],
             width=decoder_width,
             output_stride=output_stride,
             initializer=initializer,
             shortcut=shortcut,
         )
-        masks = _build_masks(decoder, pools, switch_shapes)
+        masks = _build_masks(decoder)
 
         # === The whole ===
         image = keras.Input(encode.input_shape[1:], name="image")
         labels = keras.Input((None,), dtype="int32", name="labels")
-        features, *switches = encode(image, training=False)
+        features, *levels = encode(image, training=False)
         outputs = dict(attend([features, labels]))
         outputs["mask_logits"] = masks(
             [
                 outputs.pop("guide"),
                 labels,
-                *(switches[pool - 1] for pool in pools),
+                *(levels[number - 1] for number in used),
             ]
         )
         outputs["tag_logits"] = tagger(features)["tag_logits"]
@@ -177,20 +185,20 @@ class TransferNet(Network):
         self.decoder = decoder
         self.masks = masks
         self.tagger = tagger
-        self.views = entry.views(image_size)
+        self.views = entry.views(image_size, blank_padding=ignore_padding)
         self.grid = image_size // entry.stride
         self.output_stride = output_stride
         self.fixed_size = attention == "dense"
-        self.used_switches = pools
+        self.used_levels = used
 
     def label_embeddings(self) -> np.ndarray:
         """What the attention knows of every category, float32 [C, units]."""
         kernel = self.attention.get_layer("att").cls_embed.kernel
         return keras.ops.convert_to_numpy(kernel)
 
-    def select_switches(self, switches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """From the switches of all pools, what `masks` takes."""
-        return [switches[pool - 1] for pool in self.used_switches]
+    def select_levels(self, levels: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """From all levels of the encoder, what `masks` takes."""
+        return [levels[number - 1] for number in self.used_levels]
 
 
 def _build_attention(
@@ -203,6 +211,7 @@ def _build_attention(
         given.attention_units,
         given.attention,
         given.attention_gain,
+        given.ignore_padding,
         name="att",
     )(features, labels)  # (B, K, g, g)
     attended = AttendedFeature(name="attended_feature")(
@@ -264,22 +273,18 @@ def _classifier(
     )(hidden)
 
 
-def _build_masks(
-    decoder: keras.Model, pools: Sequence[int], switch_shapes: Sequence[Shape]
-) -> keras.Model:
+def _build_masks(decoder: keras.Model) -> keras.Model:
     guide = keras.Input((None, *decoder.inputs[0].shape[1:]), name="guide")
     labels = keras.Input((None,), dtype="int32", name="labels")
-    switches = [
-        keras.Input(
-            switch_shapes[pool - 1], dtype="uint8", name=f"switches{pool}"
-        )
-        for pool in pools
+    levels = [
+        keras.Input(part.shape[1:], dtype=part.dtype, name=part.name)
+        for part in decoder.inputs[1:]
     ]
     pairs = MergePairs(name="merge_pairs")(guide)
     repeated = [
-        RepeatForLabels(name=f"repeat{pool}")(switch, labels)
-        for pool, switch in zip(pools, switches, strict=True)
+        RepeatForLabels(name=f"repeat_{part.name}")(part, labels)
+        for part in levels
     ]
     logits = decoder([pairs, *repeated])
     split = SplitPairs(name="split_pairs")(logits, labels)
-    return keras.Model([guide, labels, *switches], split, name="masks")
+    return keras.Model([guide, labels, *levels], split, name="masks")

@@ -35,13 +35,13 @@ def assemble(job: Job) -> Parts:
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
     # With `cache.switches` all phases and the pseudo labels share entries.
     drawn = job.phase.mask_weight or config.cache.switches
-    switches = net.used_switches if drawn else ()
+    levels = net.used_levels if drawn else ()
     encode = encoding_of(net)
 
     def scorer(records: Sequence[Record]):
         cache = None
         if job.encodings and config.image.mirror:
-            cache = job.encodings(records, switches, pictures, shared=False)
+            cache = job.encodings(records, levels, pictures, shared=False)
         return tag_scorer(net, records, pictures, encode, cache)
 
     def update(mask_weight: float) -> Update:
@@ -57,7 +57,7 @@ def assemble(job: Job) -> Parts:
     return Parts(
         warmup=update(0.0),
         update=update(weight),
-        streams=_streams(job, build_caches(job, switches, pictures), pictures),
+        streams=_streams(job, build_caches(job, levels, pictures), pictures),
         heldout=HeldOut(
             net, data.split, job.watched, pictures, encode=encode
         ).scores,
@@ -68,7 +68,7 @@ def assemble(job: Job) -> Parts:
 
 
 def build_caches(
-    job: Job, switches: tuple[int, ...], pictures: PictureStore
+    job: Job, levels: tuple[int, ...], pictures: PictureStore
 ) -> dict[str, Encodings]:
     """What the cache has of both domains; empty if the config keeps none."""
     caches: dict[str, Encodings] = {}
@@ -79,7 +79,7 @@ def build_caches(
         if records:
             # Without masks, pictures never reach the decoder in training.
             drawn = has_masks(records) or job.config.cache.switches
-            kept = switches if drawn else ()
+            kept = levels if drawn else ()
             caches[domain] = job.encodings(records, kept, pictures)
     return caches
 

@@ -56,23 +56,33 @@ def _image_problems(config: Config) -> list[str]:
                 f"config.image.size is {size}, which is no multiple of "
                 f"{stride}, the stride of {encoder.name}; use {near}."
             )
-        if text := pools_problem(encoder):
+        if text := levels_problem(encoder):
             found.append(f"config.model.encoder: {text}.")
     return found + resize_problems(config)
 
 
-def pools_problem(encoder: Encoder) -> str:
-    """Why a decoder cannot undo an encoder's pools, or "" if it can."""
-    if not encoder.pools:
+def levels_problem(encoder: Encoder) -> str:
+    """Why a decoder cannot use an encoder's levels, or "" if it can."""
+    if not encoder.levels:
         return (
-            "the decoder unpools by the switches of the encoder's pools, and "
-            f"the encoder '{encoder.name}' gives none; use one that does, "
-            "such as vgg16"
+            "the decoder needs switches of pools or finer maps, and the "
+            f"encoder '{encoder.name}' gives none; use one that does, such as "
+            "vgg16"
         )
-    if 2 ** len(encoder.pools) != encoder.stride:
-        return (
-            f"the {len(encoder.pools)} pools of the encoder '{encoder.name}' "
-            f"do not lead to its stride of {encoder.stride}, so the decoder "
-            "cannot undo them; use another one, such as vgg16"
-        )
+    # Coarse to fine, what is doubled or enlarged has to meet the next level.
+    reached = encoder.stride
+    for level in reversed(encoder.levels):
+        if level.switches and level.stride != reached:
+            return (
+                f"the pools of the encoder '{encoder.name}' do not lead to "
+                f"its stride of {encoder.stride}, so the decoder cannot undo "
+                "them; use another one, such as vgg16"
+            )
+        if level.stride > reached or reached % level.stride:
+            return (
+                f"a level of the encoder '{encoder.name}' has the stride "
+                f"{level.stride}, which does not divide {reached}; use "
+                "another one, such as vgg16"
+            )
+        reached = level.undone
     return ""

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_wsss.data import preprocess
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.merge import foreground_probability
 from keras_wsss.systems.steps import Steps
@@ -37,15 +38,25 @@ class TransferSteps(Steps):
         """Runs the encoder on one view; see `Steps.encode`.
 
         Returns:
-            Features float32 [1, g, g, D], and the switches that `masks` takes.
+            Features float32 [1, g, g, D], and the levels that `masks` takes.
         """
-        features, *switches = self.encoder_outputs(image, scale, mirror)
-        return features, self.network(scale).select_switches(switches)
+        features, *levels = self.encoder_outputs(image, scale, mirror)
+        return features, self.network(scale).select_levels(levels)
 
     def from_cache(self, encoding):
-        """As `encode`; the cache has its pools in ascending order."""
-        features = tf.cast(encoding.features[None], tf.float32)
-        kept = encoding.switches[::-1]
+        """As `encode`; the cache has the finest level first."""
+        views = self.network(1.0).views
+        valid = preprocess.whole_valid(
+            encoding.height,
+            encoding.width,
+            views.image_size,
+            views.stride,
+            encoding.view.mirror,
+        )
+        features = preprocess.shown_only(
+            views, tf.cast(encoding.features[None], tf.float32), valid[None]
+        )
+        kept = encoding.levels[::-1]
         return features, [tf.constant(maps[None]) for maps in kept]
 
     def tag_scores(self, features, scale):
@@ -53,13 +64,13 @@ class TransferSteps(Steps):
         outputs = self.network(scale).tagger(features, training=False)
         return tf.sigmoid(outputs["tag_logits"][0])
 
-    def foreground(self, features, switches, ids, scale):
+    def foreground(self, features, levels, ids, scale):
         """From attention to masks; see `Steps.foreground`."""
         net = self.network(scale)
         labels = tf.cast(ids, tf.int32)[None]
         outputs = net.attention([features, labels], training=False)
         logits = net.masks(
-            [outputs["guide"], labels, *switches],
+            [outputs["guide"], labels, *levels],
             training=False,
         )
         return foreground_probability(

@@ -3,16 +3,29 @@
 import keras
 from keras import ops
 
+from keras_wsss.layers.attention import shown_positions
+
 
 @keras.saving.register_keras_serializable("keras_wsss")
 class MeanOverPositions(keras.layers.Layer):
-    """Mean of a map over its positions: [B, h, w, C] to [B, C], float32."""
+    """Mean of a map over its positions: [B, h, w, C] to [B, C], float32.
 
-    def call(self, maps):
+    Call arguments:
+        maps: float [B, h, w, C].
+        features: float [B, h, w, D]; positions where they are all 0 do not
+            count. None: all do.
+    """
+
+    def call(self, maps, features=None):
         """Averages; see the class."""
-        return ops.mean(ops.cast(maps, "float32"), axis=(1, 2))
+        maps = ops.cast(maps, "float32")
+        if features is None:
+            return ops.mean(maps, axis=(1, 2))
+        shown = ops.cast(shown_positions(features), "float32")[..., None]
+        count = ops.maximum(ops.sum(shown, axis=(1, 2)), 1.0)
+        return ops.sum(maps * shown, axis=(1, 2)) / count
 
-    def compute_output_spec(self, maps):
+    def compute_output_spec(self, maps, features=None):
         """Shape and dtype of what `call` returns."""
         return keras.KerasTensor((maps.shape[0], maps.shape[-1]), "float32")
 
@@ -22,6 +35,7 @@ def build_tagger(
     num_categories: int,
     units: int = 512,
     feature_gain: float = 1.0,
+    ignore_empty: bool = False,
 ) -> keras.Model:
     """Builds the multi-label head on the frozen encoder.
 
@@ -35,6 +49,7 @@ def build_tagger(
         num_categories: C.
         units: width of the hidden 1 x 1 layer; 0 leaves it out.
         feature_gain: constant factor on the features.
+        ignore_empty: whether positions whose features are all 0 do not count.
 
     Returns:
         Model from features float [B, g, g, D] to a dict of "tag_logits"
@@ -55,7 +70,8 @@ def build_tagger(
         )
     layers.append(keras.layers.Dense(num_categories, name="tagger_logits"))
     maps = _apply(layers, features)
-    logits = MeanOverPositions(name="tagger_mean")(maps)
+    counted = features if ignore_empty else None
+    logits = MeanOverPositions(name="tagger_mean")(maps, counted)
     return keras.Model(
         features, {"tag_logits": logits, "class_maps": maps}, name="tagger"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_wsss.data.preprocess import shown_only
 from keras_wsss.systems.optimizer import MultiplierAdam
 from keras_wsss.systems.replicated_update import Batch, ReplicatedUpdate
 from keras_wsss.systems.transfernet import losses
@@ -120,13 +121,13 @@ class Update(ReplicatedUpdate):
         columns = self.objective.present_labels
         masks = _join([batch[name]["mask"] for name in masked])
         labels = _join([batch[name]["labels"][:, :columns] for name in masked])
-        switches = [
+        levels = [
             _join(list(maps))
             for maps in zip(*(encoded[name][1] for name in masked), strict=True)
         ]
         rows = tf.shape(labels)[0]
         logits = self.net.masks(
-            [guide[:rows, :columns], labels, *switches], training=True
+            [guide[:rows, :columns], labels, *levels], training=True
         )
         weights = _join(
             [_mask_weights(batch[name], columns, name) for name in masked]
@@ -144,17 +145,15 @@ class Update(ReplicatedUpdate):
         return terms
 
     def _encode(self, part: Mapping[str, Any]) -> tuple[tf.Tensor, list]:
-        """Features and the decoder's switches, cached or computed."""
-        used = self.net.used_switches
+        """Features and the decoder's levels, cached or computed."""
         if "features" in part:
-            # A cache keeps its switches in ascending order of the pools.
-            kept = list(part["switches"])[::-1]
+            # A cache has the finest level first.
+            kept = list(part["levels"])[::-1]
             features = tf.cast(part["features"], tf.float32)
         else:
-            features, *switches = self.net.encoder(
-                part["image"], training=False
-            )
-            kept = [switches[pool - 1] for pool in used]
+            features, *levels = self.net.encoder(part["image"], training=False)
+            kept = self.net.select_levels(levels)
+        features = shown_only(self.net.views, features, part["valid"])
         if "kept" in part:
             features *= part["kept"][:, None, None]
         return features, kept

@@ -4,13 +4,25 @@ import keras
 import numpy as np
 import pytest
 
+from keras_wsss.encoders.encoder import Level
 from keras_wsss.layers.pooling import MaxPoolingWithSwitches
 from keras_wsss.systems.transfernet.decoder import (
     build_decoder,
-    unpooled_levels,
+    used_levels,
 )
 
 CHANNELS = (8, 8, 12, 16)
+
+
+def pools(channels=CHANNELS):
+    counts = (2, 2, 3, 3)
+    return [
+        Level(c, 2**n, count)
+        for n, (c, count) in enumerate(zip(channels, counts, strict=True), 1)
+    ]
+
+
+LEVELS = pools()
 GRID = 2
 
 
@@ -28,8 +40,8 @@ def switches_of(levels, grid=GRID):
     ("stride", "levels"), [(1, (4, 3, 2, 1)), (2, (4, 3, 2)), (4, (4, 3))]
 )
 def test_output_stride_decides_which_pools_are_undone(stride, levels):
-    assert unpooled_levels(4, stride) == levels
-    decoder = build_decoder(GRID, CHANNELS, output_stride=stride)
+    assert used_levels(LEVELS, stride) == levels
+    decoder = build_decoder(GRID, 16, LEVELS, output_stride=stride)
     names = [layer.name for layer in decoder.layers]
     assert [n for n in names if n.startswith("unpool")] == [
         f"unpool{pool}" for pool in levels
@@ -40,7 +52,7 @@ def test_output_stride_decides_which_pools_are_undone(stride, levels):
 
 
 def test_grid_may_be_open():
-    decoder = build_decoder(None, CHANNELS, output_stride=4)
+    decoder = build_decoder(None, 16, LEVELS, output_stride=4)
     for grid in (2, 3):
         logits = decoder(
             [np.ones((1, grid, grid, 1)), *switches_of((4, 3), grid)]
@@ -49,7 +61,9 @@ def test_grid_may_be_open():
 
 
 def test_width_scales_channels_and_uses_the_first_switches():
-    decoder = build_decoder(GRID, (32, 64, 64, 64), width=0.5, output_stride=4)
+    decoder = build_decoder(
+        GRID, 16, pools((32, 64, 64, 64)), width=0.5, output_stride=4
+    )
     assert decoder.get_layer("deconv5_1").filters == 32
     assert decoder.get_layer("deconv3_3").filters == 32
     rng = np.random.default_rng(0)
@@ -67,7 +81,7 @@ def test_shape_comes_from_the_switches():
     """With the picture's switches, the first map is unpooled in place."""
     values = np.random.default_rng(0).normal(size=(1, 4, 4, 16))
     _, switches = MaxPoolingWithSwitches()(values.astype(np.float32))
-    decoder = build_decoder(GRID, CHANNELS, output_stride=4)
+    decoder = build_decoder(GRID, 16, LEVELS, output_stride=4)
     until = keras.Model(decoder.inputs, decoder.get_layer("unpool4").output)
     third = keras.ops.convert_to_tensor(switches_of((3,))[0])
     densified = keras.ops.ones((1, GRID, GRID, 1))
@@ -82,11 +96,11 @@ def test_shape_comes_from_the_switches():
 
 def test_published_start_is_nearly_zero_and_he_is_not():
     """The mask loss is then ln 2 exactly; He starts with a real signal."""
-    levels = unpooled_levels(4, 1)
+    levels = used_levels(LEVELS, 1)
     largest = {}
     for name in ("published", "he"):
         keras.utils.set_random_seed(0)
-        decoder = build_decoder(GRID, CHANNELS, initializer=name)
+        decoder = build_decoder(GRID, 16, LEVELS, initializer=name)
         logits = decoder([np.ones((1, GRID, GRID, 1)), *switches_of(levels)])
         largest[name] = np.abs(logits).max()
     assert largest["published"] < 1e-6
@@ -95,6 +109,6 @@ def test_published_start_is_nearly_zero_and_he_is_not():
 
 def test_unknown_values_are_refused():
     with pytest.raises(ValueError, match="output_stride must be one of"):
-        build_decoder(GRID, CHANNELS, output_stride=3)
+        build_decoder(GRID, 16, LEVELS, output_stride=3)
     with pytest.raises(ValueError, match="initializer must be one of"):
-        build_decoder(GRID, CHANNELS, initializer="zeros")
+        build_decoder(GRID, 16, LEVELS, initializer="zeros")

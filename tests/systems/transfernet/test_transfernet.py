@@ -147,15 +147,13 @@ def test_losses_at_the_published_initialisation():
 def gradients(net, stop):
     """Largest gradient of the mask loss for each variable of attention."""
     part = random_part(0, SPLIT, "source")
-    features, *switches = net.encoder(part["image"])
+    features, *levels = net.encoder(part["image"])
     variables = net.attention.trainable_variables
     with tf.GradientTape() as tape:
         guide = net.attention([features, part["labels"]])["guide"]
         if stop:
             guide = tf.stop_gradient(guide)
-        logits = net.masks(
-            [guide, part["labels"], *net.select_switches(switches)]
-        )
+        logits = net.masks([guide, part["labels"], *net.select_levels(levels)])
         loss, _ = mask_loss(
             logits, part["mask"], part["labels"], part["weights"]
         )

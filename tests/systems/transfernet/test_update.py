@@ -227,11 +227,11 @@ def test_cached_features_give_the_same_update():
         batch = make_batch(config)
         if cached:
             for name, part in batch.items():
-                features, *switches = net.encoder(part.pop("image"))
+                features, *levels = net.encoder(part.pop("image"))
                 part["features"] = features
                 # A cache keeps ascending pools, and none for target pictures.
-                kept = net.select_switches(switches)[::-1]
-                part["switches"] = tuple(kept) if name == "source" else ()
+                kept = net.select_levels(levels)[::-1]
+                part["levels"] = tuple(kept) if name == "source" else ()
         results.append((update(batch, 1e-3), weights_of(net)))
     (first, one), (second, other) = results
     for name in first:

@@ -45,7 +45,7 @@ def make(strategy=None):
 def losses_by_hand(net, batch):
     """What attention and decoder minimise, and what the tagger does."""
     source, target = batch["source"], batch["target"]
-    features, *switches = net.encoder(
+    features, *levels = net.encoder(
         tf.concat([source["image"], target["image"]], 0)
     )
     labels = tf.concat([source["labels"], target["labels"]], 0)
@@ -61,7 +61,7 @@ def losses_by_hand(net, batch):
         [
             outputs["guide"][:first],
             source["labels"],
-            *(maps[:first] for maps in net.select_switches(switches)),
+            *(maps[:first] for maps in net.select_levels(levels)),
         ]
     )[:, 0]  # (B, h, w, 2)
     truth, counted = targets_by_hand(source)
