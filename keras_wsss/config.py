@@ -127,10 +127,10 @@ class ImageConfig(Group):
     """Views of pictures, see `keras_wsss.data.views`."""
 
     size: int = field(
-        224, "Side of the input, pixels.", published=320, at_least=1
+        448, "Side of the input, pixels.", published=320, at_least=1
     )
     resize: int = field(
-        224,
+        448,
         "Side that pictures are brought to; a random window of `size` is cut "
         "from it.",
         published=330,
@@ -150,7 +150,13 @@ class ImageConfig(Group):
 class ModelConfig(Group):
     """The network; all but the encoder are TransferNet's."""
 
-    encoder: str = field("vgg16", "Name of the encoder: vgg16 or vgg_small.")
+    encoder: str = field(
+        "efficientnet_lite0",
+        "Name of the encoder: vgg16, efficientnet_lite0, vgg_small, a model of "
+        "keras.applications (resnet50, convnext_tiny, ...), 'hub:' and a "
+        "backbone of keras-hub, or two as FIRST+vgg16 (docs/encoders.md).",
+        published="vgg16",
+    )
     encoder_weights: str = field(
         "", "File of its weights; the usual places if empty (README)."
     )
@@ -187,7 +193,7 @@ class ModelConfig(Group):
         at_most=1,
     )
     output_stride: int = field(
-        2,
+        4,
         "Pixels of the input for one of the logits.",
         published=1,
         choices=(1, 2, 4),

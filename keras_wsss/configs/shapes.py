@@ -52,6 +52,8 @@ def get_config() -> Config:
             "cache.folder": str(Path(root).parent / "cache"),
             "cache.switches": True,
             "model.encoder": "vgg_small",
+            "model.output_stride": 2,
+            "model.ignore_padding": False,
             "model.attention_units": 128,
             # The features of vgg_small have a root mean square of 0.22.
             "model.attention_gain": 36.0,

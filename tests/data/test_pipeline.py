@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data import preprocess
-from keras_wsss.data.encodings import Encoding
+from keras_wsss.data.encodings import Encoding, LevelSpec
 from keras_wsss.data.failures import iterate, user_errors
 from keras_wsss.data.hide_and_seek import HideAndSeek
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
@@ -342,14 +342,17 @@ class ConstantEncodings:
     views = VIEWS
     num_views = 4
     features_shape = (2, 2, 5)
-    level_specs = ((4, 4, 3), (2, 2, 5))
+    level_specs = (
+        LevelSpec((4, 4, 3), "uint8"),
+        LevelSpec((2, 2, 5), "uint8"),
+    )
 
     def read(self, record, view):
         value = 10 * int(record.image_id) + view
         height, width = SIZES[int(record.image_id)]
         return Encoding(
             np.full(self.features_shape, value, np.float16),
-            tuple(np.full(s, view, np.uint8) for s in self.level_specs),
+            tuple(np.full(s.shape, view, s.dtype) for s in self.level_specs),
             self.view(view, height, width),
             height,
             width,

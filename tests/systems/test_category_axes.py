@@ -82,6 +82,7 @@ OTHER = {
     "model.classifier_units": 8,
     "model.classifier_gain": 3.0,
     "model.normalization": "max",
+    "model.ignore_padding": True,
     "model.decoder_width": 0.3,
     "model.output_stride": 2,
     "model.initializer": "published",

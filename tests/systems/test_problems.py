@@ -47,7 +47,7 @@ def refused(config, phase, folder, init_from=None):
          "vgg_small; use 96."),
         ("decoder", {"image.resize": 48}, "must be at least config.image.size"),
         ("decoder", {"image.min_scale": 0.0}, "use 0.1 or more and at most 1"),
-        ("decoder", {"model.encoder": "vgg19"}, "use one of vgg16, vgg_small"),
+        ("decoder", {"model.encoder": "vgg24"}, "use one of vgg16"),
         ("decoder", {"model.attention": "sparse"}, "use one of dense, conv"),
         ("decoder", {"model.judge": "nobody"}, "one of classifier, tagger"),
         ("decoder", {"model.initializer": "zero"}, "use one of published, he"),

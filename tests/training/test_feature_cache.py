@@ -301,7 +301,7 @@ def test_a_full_disk_is_told_before_work_begins(
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
-    [({"levels": (0, 1)}, "pools 1 to 4"), ({"crops": -1}, "crops is -1")],
+    [({"levels": (0, 1)}, "has 1 to 4"), ({"crops": -1}, "crops is -1")],
 )
 def test_bad_arguments_are_named(make_cache, arguments, problem):
     with pytest.raises(ConfigError, match=problem):

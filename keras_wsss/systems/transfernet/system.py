@@ -104,7 +104,12 @@ class TransferNetSystem(System):
 
     def usage_fields(self, config) -> tuple[str, ...]:
         """Constant factors, which no shape tells."""
-        names = ("attention_gain", "classifier_gain", "normalization")
+        names = (
+            "attention_gain",
+            "classifier_gain",
+            "ignore_padding",
+            "normalization",
+        )
         return tuple(f"model.{name}" for name in names)
 
     def make_optimizer(self, config):
