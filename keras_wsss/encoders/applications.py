@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_wsss.data.views import CAFFE, PixelScale
+from keras_wsss.data.views import PixelScale
 from keras_wsss.encoders.encoder import Encoder, Level, frozen_model
 from keras_wsss.encoders.layer_weights import assign_by_name, read_layer_weights
 from keras_wsss.errors import ConfigError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # The network brings grey levels to its scale itself.
 _GREY = PixelScale()
+# As Keras has it; Caffe itself had slightly other means.
+_CAFFE = PixelScale((103.939, 116.779, 123.68), bgr=True)
 _UNIT = PixelScale((127.5,) * 3, (127.5,) * 3)  # -1 to 1
 _TORCH = PixelScale((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
@@ -30,7 +32,7 @@ _FAMILIES: dict[PixelScale, tuple[str, ...]] = {
         "MobileNetV3Large",
     ),
     _UNIT: ("MobileNet", "MobileNetV2", "ResNet50V2", "ResNet101V2"),
-    CAFFE: ("ResNet50", "ResNet101", "ResNet152", "VGG19"),
+    _CAFFE: ("ResNet50", "ResNet101", "ResNet152", "VGG19"),
     _TORCH: ("DenseNet121", "DenseNet169", "DenseNet201"),
 }
 _STRIDE = 32  # of all of these

@@ -64,9 +64,8 @@ class TwoEncoders(Encoder):
             second.input, second.outputs[1:], name=f"{self.second.name}_pools"
         )
         levels = outlines(_rescaled(self, first.input))
-        model = keras.Model(
-            first.input, [first.outputs[0], *levels], name=self.name
-        )
+        name = self.name.replace("+", "_and_")
+        model = keras.Model(first.input, [first.outputs[0], *levels], name=name)
         model.trainable = False
         return model
 

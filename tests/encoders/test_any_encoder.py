@@ -105,7 +105,7 @@ def test_from_training_to_a_served_model(case, shapes_dir, tmp_path):
 @pytest.mark.parametrize(
     ("name", "grey", "expected"),
     [
-        ("resnet50", [104.0, 117.0, 124.0], [1.325, 0.331, -0.008]),
+        ("resnet50", [104.0, 117.0, 124.0], [20.061, 0.221, -19.68]),
         ("mobilenetv2", [0.0, 127.5, 255.0], [-1, 0, 1]),
         ("efficientnetv2b0", [0.0, 127.5, 255.0], [0, 127.5, 255]),
         ("densenet121", [123.675, 116.28, 103.53], [0, 0, 0]),
