@@ -12,7 +12,6 @@ import stat
 import struct
 import threading
 import zlib
-from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 import cv2
@@ -23,7 +22,6 @@ from keras_wsss.errors import DataError
 Kind = Literal["jpeg", "png"]
 DEFAULT_MAX_PIXELS = 64_000_000  # 192 MB once decoded
 MAX_BYTES = 256_000_000  # of a file, which is read as a whole
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 # A picture is padded to a square before it is reduced, so a long strip costs
 # the memory of its square. That may be this many times `max_pixels`.
@@ -223,29 +221,6 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}).") from None
-
-
-def find_image(root: Path, name: str) -> Path | None:
-    """The picture `name` under `root`, with or without its file ending.
-
-    The ending may be in other case than the file's.
-
-    Returns:
-        The path of an existing file, or None.
-    """
-    path = root / name
-    if path.suffix in IMAGE_SUFFIXES and path.is_file():
-        return path
-    if path.suffix in IMAGE_SUFFIXES:  # written otherwise than the file is
-        for suffix in (path.suffix.lower(), path.suffix.upper()):
-            if path.with_suffix(suffix).is_file():
-                return path.with_suffix(suffix)
-    for suffix in IMAGE_SUFFIXES:
-        # Not with_suffix: a name such as "a.b" would lose its ".b".
-        path = root / (name + suffix)
-        if path.is_file():
-            return path
-    return None
 
 
 def _damaged(name: str, problem: str) -> DataError:

@@ -20,7 +20,8 @@ from keras_wsss.data.formats.coco_json import (
     CocoImage,
     read_coco_file,
 )
-from keras_wsss.data.images import find_image, read_image
+from keras_wsss.data.images import read_image
+from keras_wsss.data.lookup import find_image
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
 from keras_wsss.data.problems import Counts, Findings, Problem, Report, closest
 from keras_wsss.data.records import Dataset, Record
@@ -181,7 +182,7 @@ def _verify_source(
     good = []
     for image, problem in zip(file.images, problems, strict=True):
         if problem is None:
-            good.append(folder / image.file_name)
+            good.append(find_image(folder, image.file_name))
         else:
             report(problem)
     dataset = _with(good, dataset)
@@ -206,8 +207,8 @@ def _verify_source(
 def _coco_image_problem(
     file: CocoFile, folder: Path, image: CocoImage, data: DataConfig
 ) -> Problem | None:
-    path = folder / image.file_name
-    if not path.is_file():
+    path = find_image(folder, image.file_name)
+    if path is None:
         return coco.missing_image(file, folder, image)
     try:
         height, width = read_image(path, data.max_pixels).shape[:2]

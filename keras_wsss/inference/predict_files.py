@@ -14,7 +14,8 @@ from keras_wsss.data.formats.voc import (
     read_classes,
     write_classes,
 )
-from keras_wsss.data.images import IMAGE_SUFFIXES, read_image
+from keras_wsss.data.images import read_image
+from keras_wsss.data.lookup import is_image_name
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
@@ -69,7 +70,7 @@ def find_pictures(
             raise ConfigError(f"{given}: no such file or folder.")
         if given.is_dir():
             found = list(_walk(given, _real(out)))
-            files = [p for p in found if p.suffix.lower() in _SUFFIXES]
+            files = [p for p in found if is_image_name(p)]
             passed += len(found) - len(files)
             names = [p.relative_to(given).with_suffix("") for p in files]
         else:
@@ -84,9 +85,6 @@ def find_pictures(
             f"There is no JPEG or PNG file in {', '.join(map(str, inputs))}."
         )
     return pictures, passed
-
-
-_SUFFIXES = {suffix.lower() for suffix in IMAGE_SUFFIXES}
 
 
 def _real(path: str | Path) -> Path:

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss import __version__
-from keras_wsss.data.images import IMAGE_SUFFIXES, open_regular
+from keras_wsss.data.images import open_regular
+from keras_wsss.data.lookup import is_image_name
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json
 from keras_wsss.inference.predictor import Predictor
@@ -182,7 +183,7 @@ def _known(predictor: Predictor) -> list[Path]:
     folder = Path(predictor.config.data.target_images)
     if not predictor.config.data.target_images or not folder.is_dir():
         return []
-    pictures = (p for p in folder.iterdir() if p.suffix in IMAGE_SUFFIXES)
+    pictures = (p for p in folder.iterdir() if is_image_name(p))
     return sorted(itertools.islice(pictures, CHECKED_PICTURES))
 
 

@@ -12,7 +12,6 @@ from PIL import Image
 from keras_wsss.data.images import (
     check_image,
     decode_image,
-    find_image,
     largest_side,
     read_image,
 )
@@ -175,13 +174,3 @@ def test_what_is_no_file_is_named(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")  # opening it would wait for ever
     with pytest.raises(DataError, match="not a file"):
         read_image(tmp_path / "pipe.jpg")
-
-
-def test_find_image_with_and_without_ending(tmp_path):
-    for name in ("a.jpg", "b.v2.png", "c.JPEG"):
-        (tmp_path / name).touch()
-    assert find_image(tmp_path, "a") == tmp_path / "a.jpg"
-    assert find_image(tmp_path, "a.jpg") == tmp_path / "a.jpg"
-    assert find_image(tmp_path, "b.v2") == tmp_path / "b.v2.png"
-    assert find_image(tmp_path, "c") == tmp_path / "c.JPEG"
-    assert find_image(tmp_path, "d") is None

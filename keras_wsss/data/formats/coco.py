@@ -15,6 +15,7 @@ from keras_wsss.data.formats.coco_json import (
 )
 from keras_wsss.data.formats.format import Format
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
+from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import Problem, Report, closest, raise_problem
 from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.data.segmentation import Region, encode, paint
@@ -186,12 +187,13 @@ def coco_records(
     for image, record_id in _named(file, report):
         instances = file.instances.get(image.id, ())
         found = {ids[instance.category] for instance in instances}
+        path = find_image(images, image.file_name)
         reason = None
         if not found & source:
             reason = NO_SOURCE
         elif exclude_images_with_target and found & target:
             reason = WITH_TARGET
-        elif not (images / image.file_name).is_file():
+        elif path is None:
             reason = MISSING
             if not skip_missing:
                 report(missing_image(file, images, image))
@@ -202,8 +204,7 @@ def coco_records(
                 reason = HIDDEN
         if reason is not None:
             skipped.setdefault(reason, []).append(record_id)
-            path = images / image.file_name
-            if lacking_all and not found & target and path.is_file():
+            if lacking_all and not found & target and path is not None:
                 without.append(
                     Record(record_id, path, "source", (), annotated=annotated)
                 )
@@ -213,7 +214,7 @@ def coco_records(
         records.append(
             Record(
                 image_id=record_id,
-                image_path=images / image.file_name,
+                image_path=path,
                 domain="source",
                 labels=visible,
                 mask=mask,
@@ -284,8 +285,9 @@ def missing_image(file: CocoFile, images: Path, image: CocoImage) -> Problem:
         "missing image",
         str(images / image.file_name),
         "",
-        f"no such file, though {file.path} lists it as image {image.id}; "
-        "check the image folder or remove the entry",
+        f"no such file, though {file.path} lists it as image {image.id}"
+        f"{near_image(images, image.file_name)}; check the image folder or "
+        "remove the entry",
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from keras_wsss.categories import Split
 from keras_wsss.data.formats.format import Format
-from keras_wsss.data.images import find_image
+from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import (
     Problem,
     Report,
@@ -123,8 +123,9 @@ def tag_records(
             taken[image] = line.line
         elif not skip_missing:
             text = (
-                f"{line.image} has no .jpg or .png file in {images}; add "
-                "the picture or remove the line"
+                f"{line.image} has no .jpg or .png file in {images}"
+                f"{near_image(images, line.image)}; add the picture or "
+                "remove the line"
             )
             report(Problem("missing image", str(path), _at(line.line), text))
         if image is None or not (labels or complete):

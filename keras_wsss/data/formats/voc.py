@@ -16,7 +16,8 @@ from keras_wsss.categories import (
     Split,
 )
 from keras_wsss.data.formats.format import Format
-from keras_wsss.data.images import DEFAULT_MAX_PIXELS, find_image
+from keras_wsss.data.images import DEFAULT_MAX_PIXELS
+from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.masks import mask_value_problem, read_palette_mask
 from keras_wsss.data.problems import (
     Problem,
@@ -251,12 +252,13 @@ def image_set_path(root: Path, image_set: str) -> Path:
 
 def missing_image(root: Path, image_set: str, line: int, name: str) -> Problem:
     """Problem of a listed picture without a file."""
+    folder = root / "JPEGImages"
     return Problem(
         "missing image",
         str(image_set_path(root, image_set)),
         f"line {line}",
-        f"{name} has no .jpg or .png file in {root / 'JPEGImages'}; add the "
-        "picture or remove the line",
+        f"{name} has no .jpg or .png file in {folder}"
+        f"{near_image(folder, name)}; add the picture or remove the line",
     )
 
 

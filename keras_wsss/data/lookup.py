@@ -1,0 +1,197 @@
+"""Finds the picture that a data file names, also where its spelling differs.
+
+Tools and systems spell one file in several ways: Windows separates folders by
+backslashes, macOS takes letters and their accents apart, web tools write
+blanks as %20, and the ending comes in either case and as `.jpg`, `.jpeg` or
+`.jfif`. All readers of file names look here, so that all find the same.
+"""
+
+import difflib
+import functools
+import os
+import time
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from keras_wsss.data.problems import path_problem
+
+# Endings of pictures, in small letters -> what they mean.
+_MEANING = {
+    ".jpg": ".jpg",
+    ".jpeg": ".jpg",
+    ".jpe": ".jpg",
+    ".jfif": ".jpg",
+    ".png": ".png",
+}
+IMAGE_SUFFIXES = tuple(_MEANING)
+_SEARCHED = 3000  # names of a folder that are compared letter by letter
+_FRESH = 1_000_000_000  # nanoseconds
+_FOLDERS = 100  # below the root that are searched for a name
+
+
+def is_image_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a name's ending is one of pictures, in any case."""
+    return _split(os.path.basename(path))[1] != ""
+
+
+def normal_name(name: str) -> str:
+    """A name in the Unicode form in which names are compared (NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def find_image(root: Path, name: str) -> Path | None:
+    """The picture `name` under `root`, with or without its file ending.
+
+    The exact name comes first. Then the case of the ending, `.jpg` for
+    `.jpeg`, `.jpe` and `.jfif`, the Unicode form, backslashes as separators
+    and %XX for characters do not matter. Symbolic links are followed.
+
+    Args:
+        root: folder that names start from.
+        name: as a data file has it; one that leads out of `root` is found
+            nowhere.
+
+    Returns:
+        The path of an existing file, or None where there is none or where
+        several fit; `near_image` names them.
+    """
+    found = _fitting(Path(root), name)
+    return found[0] if len(found) == 1 else None
+
+
+def near_image(root: Path, name: str) -> str:
+    """Hint about a name that `find_image` does not find.
+
+    Returns:
+        ", nearest: a.jpg", ", which may be a.jpg or a.png: write the ending
+        too", or an empty string without any like it.
+    """
+    root = Path(root)
+    found = _fitting(root, name)
+    if len(found) > 1:
+        names = " or ".join(_below(root, path) for path in found)
+        return f", which may be {names}: write the ending too"
+    near = _near(root, name)
+    return f", nearest: {', '.join(near)}" if near else ""
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem, and meaning of a picture's ending or nothing."""
+    stem, ending = os.path.splitext(name)
+    meaning = _MEANING.get(ending.lower(), "")
+    return (stem, meaning) if meaning else (name, "")
+
+
+def _spellings(name: str) -> Iterator[PurePosixPath]:
+    """What a written name may mean, most literal first."""
+    plain = unquote(name, errors="replace")
+    spellings = (name, name.replace("\\", "/"), plain, plain.replace("\\", "/"))
+    for spelling in dict.fromkeys(spellings):
+        # %2E%2E is the folder above, too.
+        if path_problem(spelling) is None:
+            yield PurePosixPath(spelling)
+
+
+def _fitting(root: Path, name: str) -> list[Path]:
+    """The files that a name may mean: the best kind of fit only."""
+    for spelling in _spellings(name):
+        if (root / spelling).is_file():
+            return [root / spelling]
+    for spelling in _spellings(name):
+        folder = _folder(root, spelling.parent)
+        if folder is None:
+            continue
+        stem, ending = _split(normal_name(spelling.name))
+        # Without an ending of pictures, all of the name is the stem; a name
+        # such as "a.b" keeps its ".b".
+        for key in ((stem, ending), (normal_name(spelling.name), "")):
+            if names := _listing(folder).names.get(key, ()):
+                return [folder / found for found in names]
+    return []
+
+
+def _folder(root: Path, below: PurePosixPath) -> Path | None:
+    for part in below.parts:
+        if not (root / part).is_dir():
+            wanted = normal_name(part)
+            found = [
+                n for n in _listing(root).folders if normal_name(n) == wanted
+            ]
+            if len(found) != 1:
+                return None
+            part = found[0]
+        root /= part
+    return root if root.is_dir() else None
+
+
+class _Listing(NamedTuple):
+    """What a folder holds, names sorted.
+
+    Attributes:
+        names: pictures by (stem, ending) and by (stem, "").
+        folded: pictures by their stem without regard to case.
+        folders: its sub-folders.
+    """
+
+    names: dict[tuple[str, str], list[str]]
+    folded: dict[str, list[str]]
+    folders: list[str]
+
+
+def _listing(folder: Path) -> _Listing:
+    changed = folder.stat().st_mtime_ns
+    if abs(time.time_ns() - changed) < _FRESH:
+        # Another change in the same tick of the clock would go unseen.
+        return _list.__wrapped__(str(folder), changed)
+    return _list(str(folder), changed)
+
+
+@functools.lru_cache(64)
+def _list(folder: str, changed: int) -> _Listing:
+    listing = _Listing({}, {}, [])
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            stem, ending = _split(normal_name(entry.name))
+            if entry.is_dir():
+                listing.folders.append(entry.name)
+            elif ending and entry.is_file():
+                for table, key in (
+                    (listing.names, (stem, ending)),
+                    (listing.names, (stem, "")),
+                    (listing.folded, stem.casefold()),
+                ):
+                    table.setdefault(key, []).append(entry.name)
+    return listing
+
+
+def _near(root: Path, name: str) -> list[str]:
+    """Up to three files that a name is like, below `root`."""
+    if not root.is_dir():
+        return []
+    spelling = list(_spellings(name))[-1:]
+    if not spelling:
+        return []
+    stem, ending = _split(normal_name(spelling[0].name))
+    folders = [_folder(root, spelling[0].parent), root]
+    folders += [root / below for below in _listing(root).folders[:_FOLDERS]]
+    for folder in filter(None, dict.fromkeys(folders)):
+        # The same but for its folder, its ending or its case.
+        listing = _listing(folder)
+        same = listing.names.get((stem, ""), ())
+        same = same or listing.folded.get(stem.casefold(), ())
+        if same:
+            return [_below(root, folder / found) for found in same[:3]]
+    for folder in filter(None, dict.fromkeys(folders[:2])):
+        files = [n for found in _listing(folder).folded.values() for n in found]
+        if len(files) <= _SEARCHED:
+            near = difflib.get_close_matches(stem + ending, files, 3, 0.7)
+            if near:
+                return [_below(root, folder / found) for found in near]
+    return []
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
