@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from keras_wsss.encoders import register_encoder as register_encoder
     from keras_wsss.errors import UserError as UserError
     from keras_wsss.evaluation.run import evaluate_run as evaluate
-    from keras_wsss.inference.one_picture import Prediction as Prediction
     from keras_wsss.inference.predict_files import (
         predict_files as predict_files,
     )
+    from keras_wsss.inference.prediction import Prediction as Prediction
     from keras_wsss.inference.predictor import Predictor as Predictor
     from keras_wsss.inference.pseudo_labels import (
         pseudo_labels as pseudo_labels,
@@ -55,7 +55,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "keras_wsss.config_files": ["load_config"],
         "keras_wsss.errors": ["UserError"],
         "keras_wsss.evaluation.run": ["evaluate=evaluate_run"],
-        "keras_wsss.inference.one_picture": ["Prediction"],
+        "keras_wsss.inference.prediction": ["Prediction"],
         "keras_wsss.inference.predict_files": ["predict_files"],
         "keras_wsss.inference.predictor": ["Predictor"],
         "keras_wsss.inference.pseudo_labels": ["pseudo_labels"],

@@ -85,6 +85,42 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+class JsonListFile:
+    """Writes a JSON list one item at a time, so that none is kept.
+
+    Args:
+        path: file to write; give it a temporary one of `atomic_path`.
+        begin: text before the first item.
+        end: text after the last one; may be set until it is written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        begin: str = "[",
+        end: str = "]",
+    ):
+        self.end = end
+        self._path, self._begin = path, begin
+        self._separator = "\n"
+
+    def __enter__(self) -> "JsonListFile":
+        self._file = open(self._path, "w", encoding="utf-8")
+        self._file.write(self._begin)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        with self._file:
+            if kind is None:
+                self._file.write(f"\n{self.end}\n")
+
+    def add(self, item: Any) -> None:
+        """Writes one item."""
+        text = json.dumps(item, sort_keys=True, allow_nan=False)
+        self._file.write(f"{self._separator}{text}")
+        self._separator = ",\n"
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` as UTF-8, atomically."""
     with atomic_path(path) as temporary:

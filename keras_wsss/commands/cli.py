@@ -5,7 +5,8 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from absl import app, flags
 
@@ -177,6 +178,72 @@ def define_quality() -> QualityFlags:
             "given, where there is one.",
         ),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class FormatFlags:
+    """`--format` and what formats can be told, of commands that make masks."""
+
+    formats: flags.FlagHolder
+    coco_ids: flags.FlagHolder
+    coco_polygons: flags.FlagHolder
+    image_url: flags.FlagHolder
+
+    def given(self) -> dict[str, Any]:
+        """Arguments "formats" and "options" of what writes masks.
+
+        Raises:
+            ConfigError: no such format.
+        """
+        from keras_wsss.data.writers import get_writer
+        from keras_wsss.data.writers.writer import WriterOptions
+
+        names = [name for text in self.formats.value for name in split(text)]
+        for name in names:
+            get_writer(name)
+        if self.coco_ids.value and "coco" not in names:
+            raise ConfigError("--coco_ids needs --format=coco.")
+        return {
+            "formats": names,
+            "options": WriterOptions(
+                Path(self.coco_ids.value) if self.coco_ids.value else None,
+                self.coco_polygons.value,
+                self.image_url.value,
+            ),
+        }
+
+
+def define_formats() -> FormatFlags:
+    """The flags that decide what masks are written as."""
+    return FormatFlags(
+        flags.DEFINE_multi_string(
+            "format",
+            ["png"],
+            "What masks are written as: png (always), coco, cvat, labelstudio; "
+            "several with commas or several times.",
+        ),
+        flags.DEFINE_string(
+            "coco_ids",
+            None,
+            "COCO file whose ids of pictures and categories --format=coco "
+            "uses; numbers from 1 if not given.",
+        ),
+        flags.DEFINE_bool(
+            "coco_polygons",
+            False,
+            "Polygons in place of run lengths in --format=coco.",
+        ),
+        flags.DEFINE_string(
+            "image_url",
+            "/data/local-files/?d=",
+            "What --format=labelstudio puts before a picture's name.",
+        ),
+    )
+
+
+def split(text: str) -> list[str]:
+    """Words between commas, without space around them or empty ones."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def run_app(run: Callable[[list[str]], int | None]) -> NoReturn:

@@ -10,6 +10,7 @@ from absl import flags
 
 from keras_wsss.commands.cli import (
     define_checkpoint,
+    define_formats,
     define_max_pixels,
     define_quality,
     define_workdir,
@@ -31,11 +32,13 @@ FEATURE_CACHE = flags.DEFINE_string(
 MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
 QUALITY = define_quality()
+FORMATS = define_formats()
 
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, masks out; user errors are raised."""
     no_arguments(argv)
+    formats = FORMATS.given()
     start_computing()
     from keras_wsss.inference.pseudo_labels import pseudo_labels
 
@@ -46,6 +49,7 @@ def run(argv: list[str]) -> int:
         feature_cache=FEATURE_CACHE.value,
         max_pixels=MAX_PIXELS.value,
         **QUALITY.given(),
+        **formats,
         log=say,
     )
     print(

@@ -1,14 +1,17 @@
 """Index masks in PNG files: palette files read as indices, and written."""
 
 import io
+import json
 import os
 import struct
 import zlib
-from typing import BinaryIO, NamedTuple
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from keras_wsss.categories import IGNORE, palette
 from keras_wsss.data.images import (
@@ -35,6 +38,7 @@ _DAMAGE = (
     zlib.error,
 )
 _GREY, _PALETTE = 0, 3
+_NOTE = "keras_wsss"  # keyword of the text chunk that holds a note
 _COLOUR_NAMES = {
     2: "an RGB picture",
     4: "grey with alpha",
@@ -89,13 +93,16 @@ def read_palette_mask(
 
 
 def write_palette_mask(
-    path: str | os.PathLike[str] | BinaryIO, mask: np.ndarray
+    path: str | os.PathLike[str] | BinaryIO,
+    mask: np.ndarray,
+    note: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes an index mask as a palette PNG with the VOC colours.
 
     Args:
         path: file name, written atomically, or a binary file object.
         mask: uint8 [height, width]: 0 background, ids, 255 ignore.
+        note: JSON values to keep with it, for `read_mask_note`.
 
     Raises:
         ValueError: `mask` has another type or rank.
@@ -106,11 +113,27 @@ def write_palette_mask(
         )
     image = Image.fromarray(np.ascontiguousarray(mask))
     image.putpalette(palette().tobytes())
+    text = PngInfo()
+    if note is not None:
+        text.add_text(_NOTE, json.dumps(note, sort_keys=True))
     if isinstance(path, str | os.PathLike):
         with atomic_path(path) as temporary:
-            image.save(temporary, format="PNG")
+            image.save(temporary, format="PNG", pnginfo=text)
     else:
-        image.save(path, format="PNG")
+        image.save(path, format="PNG", pnginfo=text)
+
+
+def read_mask_note(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What `write_palette_mask` noted in a file; None if nothing can be read.
+
+    The pixels are not decoded.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            note = json.loads(image.info[_NOTE])
+    except (*_DAMAGE, KeyError, Image.DecompressionBombError):
+        return None
+    return note if isinstance(note, dict) else None
 
 
 class ValueProblem(NamedTuple):

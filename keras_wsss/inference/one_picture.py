@@ -1,6 +1,5 @@
 """One picture before a network: its prediction in any quality."""
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from keras_wsss.data.images import largest_side
 from keras_wsss.errors import DataError
+from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.systems.quality import RAW, Quality, View
 
 if TYPE_CHECKING:
@@ -19,26 +19,6 @@ if TYPE_CHECKING:
 
 _Key = tuple[Any, ...]  # a stage (text), and what else a part depends on
 _LARGE = ("enlarge", "refine", "merge")  # stages whose parts have H x W
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the network says of one picture of H x W pixels.
-
-    Attributes:
-        mask: uint8 [H, W], 0 background or category ids.
-        tags: ids of the categories looked for, ascending; none where the
-            tagger found nothing.
-        tag_scores: float32 [C], the tagger's probability of every category.
-        probabilities: float32 [K, H, W], foreground probability of each tag,
-            refined where the mask is. They say where each is; between tags
-            at one pixel the mask goes by those before refinement.
-    """
-
-    mask: np.ndarray
-    tags: tuple[int, ...]
-    tag_scores: np.ndarray
-    probabilities: np.ndarray
 
 
 class Encoded(NamedTuple):
@@ -114,9 +94,7 @@ class OnePicture:
         for key in [key for key in self._parts if key[0] in _LARGE]:
             del self._parts[key]
 
-    def predict(
-        self, tags: Sequence[int | str] | None, quality: Quality
-    ) -> Prediction:
+    def predict(self, tags: Tags | None, quality: Quality) -> Prediction:
         """The prediction in one quality.
 
         Args:
@@ -148,7 +126,15 @@ class OnePicture:
             ("merge", ids, quality, tags is None),
             lambda: self._merge(ranks, decisive, ids, chosen),
         )
-        return Prediction(mask, ids, scores, decisive)
+        return Prediction(
+            mask,
+            ids,
+            scores,
+            decisive,
+            names=predictor.split.categories,
+            image=self.image,
+            by_tagger=tags is None,
+        )
 
     def encode(self, view: View) -> Encoded:
         """What the network says of one view, whatever the labels."""

@@ -1,8 +1,8 @@
 """Segments picture files: masks, overlays and a list of what was found."""
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,105 +14,29 @@ from keras_wsss.data.formats.voc import (
     read_classes,
     write_classes,
 )
-from keras_wsss.data.images import read_image
-from keras_wsss.data.lookup import is_image_name
-from keras_wsss.data.masks import write_palette_mask
+from keras_wsss.data.images import decode_image, read_picture_file
+from keras_wsss.data.masks import read_palette_mask, write_palette_mask
+from keras_wsss.data.writers import check_writers, write_formats
+from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
 from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.files import atomic_path, write_json
-from keras_wsss.inference.predictor import Prediction, Predictor
+from keras_wsss.files import JsonListFile, atomic_path
+from keras_wsss.inference.find_pictures import Picture, find_pictures, own_path
+from keras_wsss.inference.mask_notes import (
+    MaskNote,
+    digest,
+    digest_of_bytes,
+    make_note,
+    read_note,
+    rounded,
+)
+from keras_wsss.inference.predictor import Predictor, Tags
 from keras_wsss.systems.quality import Quality, choose_quality
+
+__all__ = ["Outcome", "Picture", "find_pictures", "predict_files"]
 
 PREDICTIONS_FILE = "predictions.json"
 MASKS, OVERLAYS = "masks", "overlays"
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A file to segment.
-
-    Attributes:
-        path: where it lies.
-        name: what its outputs are called, without ending; unique, and with
-            folders where it was found in sub-folders.
-    """
-
-    path: Path
-    name: str
-
-
-def find_pictures(
-    inputs: Sequence[str | Path], out: str | Path
-) -> tuple[list[Picture], int]:
-    """Lists the pictures to segment, with a name of their own for each.
-
-    Folders are walked in sorted order; hidden files and `out` are left out,
-    as are files that are no pictures by their names' endings. A file that is
-    named itself is always taken. One that is met twice is taken once. Of two
-    with the same name, the second gets `_2`.
-
-    Args:
-        inputs: files and folders.
-        out: the folder that outputs go to.
-
-    Returns:
-        The pictures, and how many files of folders were passed over.
-
-    Raises:
-        ConfigError: there is none, or an input does not exist.
-    """
-    pictures: list[Picture] = []
-    taken: set[str] = set()
-    seen: set[Path] = set()
-    passed = 0
-    for given in map(Path, inputs):
-        if not given.exists():
-            raise ConfigError(f"{given}: no such file or folder.")
-        if given.is_dir():
-            found = list(_walk(given, _real(out)))
-            files = [p for p in found if is_image_name(p)]
-            passed += len(found) - len(files)
-            names = [p.relative_to(given).with_suffix("") for p in files]
-        else:
-            files, names = [given], [Path(given.stem)]
-        for path, name in zip(files, names, strict=True):
-            if _real(path) in seen:
-                continue
-            seen.add(_real(path))
-            pictures.append(Picture(path, _unique(name.as_posix(), taken)))
-    if not pictures:
-        raise ConfigError(
-            f"There is no JPEG or PNG file in {', '.join(map(str, inputs))}."
-        )
-    return pictures, passed
-
-
-def _real(path: str | Path) -> Path:
-    # Not Path.resolve, which raises RuntimeError where links go in circles.
-    return Path(os.path.realpath(path))
-
-
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    """The visible files of a folder and those below, sorted."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and _real(Path(parent) / name) != out
-        )
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(parent) / name
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 1
-    # Some file systems do not tell A from a.
-    while candidate.lower() in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    taken.add(candidate.lower())
-    return candidate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,12 +44,16 @@ class Outcome:
     """What became of all pictures.
 
     Attributes:
-        written: how many have a mask now.
+        written: how many have got a mask now.
         failures: one sentence for each that could not be read.
+        there: how many had the same mask already.
+        files: what the formats have written.
     """
 
     written: int
     failures: tuple[str, ...]
+    there: int = 0
+    files: tuple[Path, ...] = ()
 
 
 def predict_files(
@@ -133,72 +61,177 @@ def predict_files(
     pictures: Iterable[Picture],
     out: str | Path,
     *,
-    tags: Sequence[str | int] | None = None,
+    tags: Tags | Mapping[Path, Tags] | None = None,
     quality: Quality | None = None,
+    formats: Sequence[str] = ("png",),
+    options: WriterOptions | None = None,
+    made_by: Any = None,
     log: Callable[[str], None] = print,
+    watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> Outcome:
     """Segments pictures one by one, in constant memory.
 
     Writes `masks/NAME.png`, palette indices at the picture's own size,
     upright; `overlays/NAME.jpg`; `classes.txt`, the names of these indices;
-    and `predictions.json`, last. A picture
+    what the formats say; and `predictions.json`, last. A picture
     that cannot be read is reported and left out, the others go on.
 
     Args:
         predictor: a trained network.
         pictures: from `find_pictures`.
         out: folder, made when missing; files of the same names are replaced.
-        tags: what is in every picture; None asks the tagger for each.
+        tags: what is in every picture, or by the picture's `own_path` what
+            is in it; None, and a picture without entry, asks the tagger.
         quality: what is done for each; None is what `choose_quality` says
             of the network.
+        formats: names of writers, see `keras_wsss.data.writers`.
+        options: what these are told.
+        made_by: JSON values that tell this network from others. Masks that
+            it has made there of the same picture, with the same tags and
+            quality, are not made again. None makes all.
         log: takes a sentence about every picture that failed.
+        watch: wraps the pictures, e.g. to show progress.
 
     Raises:
-        ConfigError: an unknown tag, a CRF that the network has not, or
-            `out` holds masks of other categories; before anything is
-            written.
+        ConfigError: an unknown tag, a CRF that the network has not, what a
+            format refuses, or `out` holds masks of other categories; before
+            anything is written.
     """
+    options, out = options or WriterOptions(), Path(out)
     if quality is None:
         quality = choose_quality(predictor.steps)
     if quality.own_crf:
         predictor.steps.check_crf()
-
-    def predict(image: np.ndarray) -> Prediction:
-        return predictor.predict(image, ids, quality)
-
-    out = Path(out)
-    ids = None if tags is None else predictor.tag_ids(tags)
-    _name_indices(out, predictor.split.categories)
-    entries, failures = [], []
-    for picture in pictures:
+    work = _Work(predictor, out, _asked(predictor, tags), quality, made_by)
+    pictures = list(pictures)
+    names = predictor.split.categories
+    check_writers(formats, [p.file_name for p in pictures], names, options)
+    _name_indices(out, names)
+    counts = {True: 0, False: 0}
+    done, failures = [], []
+    for picture in watch(pictures):
         try:
-            entries.append(_predict(predictor, picture, out, predict))
+            counts[work.do(picture)] += 1
+            done.append(picture)
         except DataError as error:
             text = str(error)
             if str(picture.path) not in text:
                 text = f"{picture.path}: {text}"
             failures.append({"image": str(picture.path), "error": text})
             log(text)
-    write_json(
-        out / PREDICTIONS_FILE,
-        {
-            "categories": {
-                str(number): name
-                for number, name in enumerate(
-                    predictor.split.categories, start=1
-                )
-            },
-            "options": {
-                "tags": None if tags is None else list(tags),
-                "views": [dataclasses.asdict(view) for view in quality.views],
-                "refine": quality.refine,
-                "crf": quality.own_crf,
-            },
-            "pictures": entries,
-            "failures": failures,
-        },
+    files = write_formats(
+        formats,
+        lambda: (work.labelled(picture)[0] for picture in done),
+        out,
+        names,
+        options,
     )
-    return Outcome(len(entries), tuple(f["error"] for f in failures))
+    told = "by picture" if isinstance(tags, Mapping) else tags
+    _write_list(out, predictor, work, done, failures, told)
+    return Outcome(
+        counts[True],
+        tuple(failure["error"] for failure in failures),
+        counts[False],
+        tuple(files),
+    )
+
+
+class _Work:
+    """Masks of pictures, each made once.
+
+    Args:
+        predictor: a trained network.
+        out: folder of masks and overlays.
+        asked: gives the ids that a picture is asked for, or None.
+        quality: what is done for each.
+        made_by: see `predict_files`.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        out: Path,
+        asked: Callable[[Picture], tuple[int, ...] | None],
+        quality: Quality,
+        made_by: Any,
+    ):
+        self._predictor, self._out = predictor, out
+        self.asked, self.quality = asked, quality
+        self._made_by = made_by
+
+    def mask_file(self, picture: Picture) -> str:
+        """The mask's name below the folder of outputs."""
+        return f"{MASKS}/{picture.name}.png"
+
+    def overlay_file(self, picture: Picture) -> str:
+        """Likewise the overlay's."""
+        return f"{OVERLAYS}/{picture.name}.jpg"
+
+    def do(self, picture: Picture) -> bool:
+        """Makes mask and overlay; whether they were not there.
+
+        Raises:
+            DataError: the picture cannot be read.
+        """
+        limit = self._predictor.config.data.max_pixels
+        data = read_picture_file(picture.path, limit)
+        asked = self.asked(picture)
+        made_of = self._made_of(data, asked)
+        mask_path = self._out / self.mask_file(picture)
+        overlay_path = self._out / self.overlay_file(picture)
+        if made_of and overlay_path.is_file():
+            note = read_note(mask_path)
+            if note is not None and note.made_of == made_of:
+                return False
+        image = decode_image(data, str(picture.path), limit)
+        found = self._predictor.predict(image, asked, self.quality)
+        with atomic_path(overlay_path) as temporary:
+            drawn = draw_panel(image, Panel("mask", mask=found.mask))
+            Image.fromarray(drawn).save(temporary, format="JPEG", quality=90)
+        # Last: a mask that is there is complete with all that belongs to it.
+        note = make_note(found, found.mask, made_of)
+        write_palette_mask(mask_path, found.mask, note.to_dict())
+        return True
+
+    def labelled(self, picture: Picture) -> tuple[LabelledPicture, MaskNote]:
+        """A picture with the mask that is there, and its note."""
+        path = self._out / self.mask_file(picture)
+        note = read_note(path)
+        if note is None:
+            raise DataError(
+                f"{path}: it was changed while the command ran; repeat it."
+            )
+        # As large as a picture may be: it was made of one.
+        mask = read_palette_mask(path, self._predictor.config.data.max_pixels)
+        return (
+            LabelledPicture(
+                picture.name,
+                picture.file_name,
+                picture.path,
+                mask,
+                note.tags,
+                note.scores,
+            ),
+            note,
+        )
+
+    def _made_of(self, data: bytes, asked: tuple[int, ...] | None) -> str:
+        if self._made_by is None:
+            return ""
+        quality = dataclasses.asdict(self.quality)
+        picture = digest_of_bytes(data)
+        return digest([self._made_by, quality, asked, picture])
+
+
+def _asked(
+    predictor: Predictor, tags: Tags | Mapping[Path, Tags] | None
+) -> Callable[[Picture], tuple[int, ...] | None]:
+    """What each picture is asked for; unknown tags are refused at once."""
+    if not isinstance(tags, Mapping):
+        ids = None if tags is None else predictor.tag_ids(tags)
+        return lambda picture: ids
+    known = {path: predictor.tag_ids(each) for path, each in tags.items()}
+    return lambda picture: known.get(own_path(picture.path))
 
 
 def _name_indices(out: Path, names: Sequence[str]) -> None:
@@ -211,42 +244,55 @@ def _name_indices(out: Path, names: Sequence[str]) -> None:
     write_classes(out, names)
 
 
-def _predict(
-    predictor: Predictor,
-    picture: Picture,
+def _write_list(
     out: Path,
-    predict: Callable[[np.ndarray], Prediction],
+    predictor: Predictor,
+    work: _Work,
+    done: Sequence[Picture],
+    failures: Sequence[dict[str, str]],
+    tags: Any,
+) -> None:
+    """Writes `predictions.json`, an entry at a time."""
+    names = dict(enumerate(predictor.split.categories, start=1))
+    options = {
+        "tags": tags,
+        "views": [dataclasses.asdict(view) for view in work.quality.views],
+        "refine": work.quality.refine,
+        "crf": work.quality.own_crf,
+    }
+    begin = json.dumps(
+        {"categories": names, "failures": list(failures), "options": options}
+    ).removesuffix("}")
+    with (
+        atomic_path(out / PREDICTIONS_FILE) as temporary,
+        JsonListFile(temporary, f'{begin}, "pictures": [', "]}") as entries,
+    ):
+        for picture in done:
+            entries.add(_entry(predictor, work, picture))
+
+
+def _entry(
+    predictor: Predictor, work: _Work, picture: Picture
 ) -> dict[str, Any]:
-    """Writes the files of one picture; its entry in `predictions.json`."""
-    image = read_image(picture.path, predictor.config.data.max_pixels)
-    prediction = predict(image)
-    mask_file = f"{MASKS}/{picture.name}.png"
-    overlay_file = f"{OVERLAYS}/{picture.name}.jpg"
-    write_palette_mask(out / mask_file, prediction.mask)
-    with atomic_path(out / overlay_file) as temporary:
-        drawn = draw_panel(image, Panel("mask", mask=prediction.mask))
-        Image.fromarray(drawn).save(temporary, format="JPEG", quality=90)
-    split = predictor.split
-    counts = np.bincount(prediction.mask.ravel(), minlength=256)
+    """What `predictions.json` says of a picture."""
+    labelled, note = work.labelled(picture)
+    split, mask = predictor.split, labelled.mask
+    counts = np.bincount(mask.ravel(), minlength=256)
     return {
         "image": str(picture.path),
-        "height": image.shape[0],
-        "width": image.shape[1],
-        "mask": mask_file,
-        "overlay": overlay_file,
-        "tags": [split.name_of(i) for i in prediction.tags],
+        "height": mask.shape[0],
+        "width": mask.shape[1],
+        "mask": work.mask_file(picture),
+        "overlay": work.overlay_file(picture),
+        "tags": [split.name_of(i) for i in note.tags],
+        "tags_by": "tagger" if work.asked(picture) is None else "user",
         # Of the mask's area, 0 to 1.
         "area": {
-            split.name_of(i): _rounded(counts[i] / prediction.mask.size)
-            for i in prediction.tags
+            split.name_of(i): rounded(counts[i] / mask.size) for i in note.tags
         },
         # The tagger's probabilities, 0 to 1.
         "scores": {
-            split.name_of(i): _rounded(prediction.tag_scores[i - 1])
+            split.name_of(i): rounded(note.tag_scores[i - 1])
             for i in split.scored_ids
         },
     }
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 5)

@@ -1,25 +1,33 @@
 """From a picture (and perhaps its tags) to a mask: one way for everyone."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+import numbers
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from keras_wsss.categories import Split
-from keras_wsss.config import Config, split_of
+from keras_wsss.config import Config, split_of, to_json
 from keras_wsss.config_fields import range_problems
 from keras_wsss.config_files import load_run_config
-from keras_wsss.data.images import read_image
-from keras_wsss.errors import ConfigError
+from keras_wsss.data.pictures_in import as_picture
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.compiled import CompiledSteps
-from keras_wsss.inference.one_picture import OnePicture, Prediction
+from keras_wsss.inference.one_picture import OnePicture
+from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
 from keras_wsss.run_folder import (
     CHECKPOINT_FOLDERS,
     load_run_encoder,
     load_trained_parts,
     read_tag_rule,
+    weights_digest,
 )
 from keras_wsss.systems import get_system
 from keras_wsss.systems.network import Network
@@ -43,6 +51,8 @@ __all__ = [
     "choose_quality",
 ]
 
+_NONE_LEFT: Any = object()
+
 
 class Predictor:
     """Segments pictures with a trained network of any system.
@@ -61,6 +71,7 @@ class Predictor:
         warning: a sentence about masks that are noise; "" if they are not.
         rule: thresholds of tags that the run chose for itself, used where
             the config names none.
+        weights: digest of the weights; "" if nobody has taken it.
 
     Attributes:
         steps: what it does with a picture.
@@ -75,12 +86,14 @@ class Predictor:
         mask_updates: int | None = None,
         warning: str = "",
         rule: TagRule | None = None,
+        weights: str = "",
     ):
         self.net = net
         self.split = split
         self.config = config
         self.mask_updates = mask_updates
         self.warning = warning
+        self._rule, self._weights = rule, weights
         system = get_system(config.system)
         self.steps = system.make_steps(net, split, config, rule)
         self.compiled = CompiledSteps(self.steps)
@@ -131,12 +144,27 @@ class Predictor:
             raise ConfigError(warning)
         updates = count_mask_updates(workdir, step, folder)
         rule = read_tag_rule(workdir, folder)
-        return cls(net, split, config, updates, warning, rule)
+        weights = weights_digest(workdir, folder)
+        return cls(net, split, config, updates, warning, rule, weights)
+
+    @property
+    def made_by(self) -> dict[str, Any] | None:
+        """JSON values that tell this network's masks from others'.
+
+        None if its weights have no digest.
+        """
+        if not self._weights:
+            return None
+        return {
+            "weights": self._weights,
+            "inference": to_json(self.config.inference),
+            "rule": repr(self._rule),
+        }
 
     def __call__(
         self,
-        image: np.ndarray | str | Path,
-        tags: Sequence[int | str] | None = None,
+        image: Any,
+        tags: Tags | None = None,
         views: Sequence[View] | None = None,
         refine: bool | None = None,
         own_crf: bool | None = None,
@@ -149,9 +177,11 @@ class Predictor:
         network alone, in less than half of the time.
 
         Args:
-            image: uint8 [H, W, 3], RGB, or a JPEG or PNG file.
-            tags: what is in the picture: names or ids. None asks the tagger
-                for the categories that the split scores.
+            image: a path, the content of a JPEG or PNG file, an open binary
+                file, a Pillow image, or an array: uint8, uint16 or float
+                from 0 to 1, of grey, RGB or RGBA; see `as_picture`.
+            tags: what is in the picture: names or ids, or a single one. None
+                asks the tagger for the categories that the split scores.
             views: test-time augmentation; tag scores and probabilities are
                 averaged.
             refine: let masks follow the picture's colours and edges.
@@ -169,8 +199,8 @@ class Predictor:
 
     def predict(
         self,
-        image: np.ndarray | str | Path,
-        tags: Sequence[int | str] | None = None,
+        image: Any,
+        tags: Tags | None = None,
         quality: Quality | None = None,
     ) -> Prediction:
         """As a call, in a quality made by `choose_quality`; None: its default.
@@ -179,30 +209,111 @@ class Predictor:
             DataError: a picture that cannot be read.
             ConfigError: an unknown tag, or the network has no CRF.
         """
-        if not isinstance(image, np.ndarray):
-            image = read_image(Path(image), self.config.data.max_pixels)
+        image = as_picture(image, self.config.data.max_pixels)
         if quality is None:
             quality = choose_quality(self.steps)
         return OnePicture(self, image).predict(tags, quality)
+
+    def predict_many(
+        self,
+        images: Iterable[Any],
+        tags: Tags | None = None,
+        quality: Quality | None = None,
+        *,
+        tags_each: Iterable[Tags | None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions of many pictures, each when it is asked for.
+
+        Memory does not grow with their number: the next picture is read
+        while one is computed, and no more.
+
+        Args:
+            images: pictures as `predict` takes them, of any sizes: a list, a
+                generator, or a batch [B, H, W], [B, H, W, 1], [B, H, W, 3]
+                or [B, H, W, 4].
+            tags: what is in every picture.
+            quality: see `predict`.
+            tags_each: in place of `tags`, what is in each picture, in the
+                order of `images`; None asks the tagger.
+
+        Raises:
+            DataError: a picture that cannot be read; says which, from 0.
+            ConfigError: an unknown tag, tags in both ways, the network has
+                no CRF, or `images` is a single picture.
+        """
+        if tags is not None and tags_each is not None:
+            raise ConfigError("Give tags or tags_each, not both.")
+        _refuse_single(images)
+        asked = itertools.repeat(tags) if tags_each is None else tags_each
+        pairs = enumerate(_pairs(images, asked))
+        limit = self.config.data.max_pixels
+
+        def read() -> tuple[np.ndarray, Tags | None] | None:
+            number, pair = next(pairs, (0, None))
+            if pair is None:
+                return None
+            try:
+                return as_picture(pair[0], limit), pair[1]
+            except DataError as error:
+                raise DataError(f"Picture {number}: {error}") from None
+
+        with futures.ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(read)
+            while (found := coming.result()) is not None:
+                coming = reader.submit(read)
+                yield self.predict(*found, quality)
 
     def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
         """Scored categories that the tagger names, perhaps none."""
         chosen = self.compiled.choose_tags(scores)
         return tuple(int(i) for i in chosen.numpy())
 
-    def tag_ids(self, tags: Sequence[int | str]) -> tuple[int, ...]:
-        """Ids of names or ids, ascending, each once.
+    def tag_ids(self, tags: Tags) -> tuple[int, ...]:
+        """Ids of names or ids, or of a single one, ascending, each once.
 
         Raises:
             ConfigError: an unknown tag.
         """
+        if isinstance(tags, str | numbers.Integral):
+            tags = (tags,)
         ids = set()
         for tag in tags:
-            found = self.split.find(tag) if isinstance(tag, str) else int(tag)
-            if found is None or not 1 <= found <= self.split.num_categories:
+            found = tag
+            if isinstance(tag, str):
+                found = self.split.find(tag)
+            if (
+                not isinstance(found, numbers.Integral)
+                or not 1 <= found <= self.split.num_categories
+            ):
                 raise ConfigError(
                     f"Unknown tag '{tag}'; this model knows "
                     f"{', '.join(self.split.categories)}."
                 )
-            ids.add(found)
+            ids.add(int(found))
         return tuple(sorted(ids))
+
+
+def _refuse_single(images: Any) -> None:
+    single = isinstance(images, str | bytes | os.PathLike | Image.Image)
+    rank = getattr(images, "ndim", None)
+    # [H, W, 3] could be a batch of grey pictures 3 pixels wide: no.
+    if single or rank == 2 or (rank == 3 and images.shape[-1] in (1, 3, 4)):
+        raise ConfigError(
+            "predict_many takes several pictures; give a list, or call the "
+            "predictor with one."
+        )
+
+
+def _pairs(
+    images: Iterable[Any], asked: Iterable[Tags | None]
+) -> Iterator[tuple[Any, Tags | None]]:
+    """Pictures with their tags, of which there must be as many."""
+    tags = iter(asked)
+    for image in images:
+        found = next(tags, _NONE_LEFT)
+        if found is _NONE_LEFT:
+            raise ConfigError("tags_each has fewer entries than pictures.")
+        yield image, found
+    endless = isinstance(tags, itertools.repeat)
+    if not endless and next(tags, _NONE_LEFT) is not _NONE_LEFT:
+        raise ConfigError("tags_each has more entries than pictures.")

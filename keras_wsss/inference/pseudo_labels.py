@@ -23,8 +23,12 @@ from keras_wsss.data.pseudo_masks import (
     read_manifest,
 )
 from keras_wsss.data.records import Record
-from keras_wsss.errors import ConfigError
+from keras_wsss.data.writers import check_writers, write_formats
+from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import write_json, write_text
+from keras_wsss.inference.find_pictures import output_key
+from keras_wsss.inference.mask_notes import MaskNote, make_note, read_note
 from keras_wsss.inference.one_picture import Encoded, OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.progress import progress
@@ -70,6 +74,8 @@ def pseudo_labels(
     augment: bool | None = None,
     refine: bool | None = None,
     own_crf: bool | None = None,
+    formats: Sequence[str] = ("png",),
+    options: WriterOptions | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Masks of a run's own tagged target pictures, by their tags.
@@ -85,6 +91,8 @@ def pseudo_labels(
         augment: test-time augmentation; None as `choose_quality` says.
         refine: masks that follow the picture; likewise.
         own_crf: the network's own CRF; likewise.
+        formats: names of writers, see `keras_wsss.data.writers`.
+        options: what these are told.
         log: takes lines about what is done.
 
     Returns:
@@ -134,6 +142,8 @@ def pseudo_labels(
         made_by,
         cache,
         lambda items: progress(items, "writing masks"),
+        formats,
+        options,
     )
 
 
@@ -145,6 +155,8 @@ def write_pseudo_labels(
     made_by: dict[str, Any],
     cache: Encodings | None = None,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
+    formats: Sequence[str] = ("png",),
+    options: WriterOptions | None = None,
 ) -> dict[str, Any]:
     """Writes a palette PNG for every picture; goes on where it stopped.
 
@@ -160,16 +172,23 @@ def write_pseudo_labels(
         cache: encoder outputs of the pictures, whole and mirrored; spares
             the encoder.
         watch: wraps the records, e.g. to show progress.
+        formats: names of writers, see `keras_wsss.data.writers`, that get
+            the masks too.
+        options: what these are told.
 
     Returns:
         Content of the manifest: "pictures", "written" now, "pixels" and
         "pictures_with" of every category, "ignored" share.
 
     Raises:
-        ConfigError: `out` holds pseudo labels made otherwise, or the cache
-            lacks a view.
-        DataError: a picture cannot be read.
+        ConfigError: `out` holds pseudo labels made otherwise, the cache
+            lacks a view, or what a format refuses.
+        DataError: a picture cannot be read, or two have one name.
     """
+    options = options or WriterOptions()
+    names = predictor.split.categories
+    _refuse_same_names(records)
+    check_writers(formats, [_file_name(r) for r in records], names, options)
     views = settings.quality.views
     if cache is not None and any(view.scale != 1.0 for view in views):
         raise ConfigError(
@@ -187,14 +206,20 @@ def write_pseudo_labels(
     def write(record: Record) -> None:
         path = mask_path(out, record.image_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        mask = _pseudo_label(predictor, record, settings, cache)
-        write_palette_mask(path, mask)
+        mask, note = _pseudo_label(predictor, record, settings, cache)
+        write_palette_mask(path, mask, note.to_dict())
 
     written = _in_threads(write, watch(_missing(records, out)))
-    names = [record.image_id for record in records]
     write_text(
         out / "ImageSets" / "Segmentation" / "train.txt",
-        "".join(f"{name}\n" for name in names),
+        "".join(f"{record.image_id}\n" for record in records),
+    )
+    write_formats(
+        formats,
+        lambda: (_labelled(record, out) for record in records),
+        out,
+        names,
+        options,
     )
     manifest = {
         "complete": True,
@@ -206,10 +231,45 @@ def write_pseudo_labels(
     return manifest
 
 
+def _refuse_same_names(records: Sequence[Record]) -> None:
+    """Two pictures must not share a mask, on any file system."""
+    names: dict[str, Record] = {}
+    for record in records:
+        other = names.setdefault(output_key(record.image_id), record)
+        if other is not record:
+            raise DataError(
+                f"{record.image_path}: its mask would have the name of that of "
+                f"{other.image_path}; rename one of the pictures."
+            )
+
+
+def _file_name(record: Record) -> str:
+    """The picture's name below the folder of tagged pictures."""
+    return record.image_id + record.image_path.suffix
+
+
 def _missing(records: Sequence[Record], out: Path) -> list[Record]:
-    """Pictures without a mask; files appear complete or not at all."""
-    found = {r.image_id: r for r in records}  # each once
-    return [r for i, r in found.items() if not mask_path(out, i).exists()]
+    """Pictures without a mask of their tags; files are complete or absent."""
+    missing = []
+    for record in records:
+        note = read_note(mask_path(out, record.image_id))
+        if note is None or note.tags != record.labels:
+            missing.append(record)
+    return missing
+
+
+def _labelled(record: Record, out: Path) -> LabelledPicture:
+    """A picture with the mask that is there."""
+    path = mask_path(out, record.image_id)
+    note = read_note(path)
+    return LabelledPicture(
+        record.image_id,
+        _file_name(record),
+        record.image_path,
+        read_palette_mask(path),
+        record.labels,
+        note.scores if note else {},
+    )
 
 
 def _in_threads(
@@ -256,11 +316,12 @@ def _pseudo_label(
     record: Record,
     settings: PseudoLabelSettings,
     cache: Encodings | None,
-) -> np.ndarray:
-    """uint8 [H, W]: ids of the picture's tags, 0 and 255."""
+) -> tuple[np.ndarray, MaskNote]:
+    """uint8 [H, W]: ids of the picture's tags, 0 and 255; and its note."""
     image = read_image(record.image_path, predictor.config.data.max_pixels)
-    if not record.labels:
-        return np.zeros(image.shape[:2], np.uint8)  # none of the categories
+    if not record.labels:  # none of the categories
+        empty = MaskNote("", (), (), {})
+        return np.zeros(image.shape[:2], np.uint8), empty
     quality, encoded = settings.quality, None
     if cache is not None:
         encoded = {
@@ -277,7 +338,8 @@ def _pseudo_label(
     threshold = predictor.config.inference.mask_threshold
     highest = found.probabilities.max(axis=0, initial=0.0)
     unsure = np.abs(highest - threshold) < settings.margin
-    return np.where(unsure, IGNORE, found.mask).astype(np.uint8)
+    mask = np.where(unsure, IGNORE, found.mask).astype(np.uint8)
+    return mask, make_note(found, mask, "")
 
 
 def _counts(
