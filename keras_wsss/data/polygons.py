@@ -95,8 +95,12 @@ def _rings(corners: np.ndarray) -> list[list[int]]:
 
 def _joined(rings: list[np.ndarray]) -> np.ndarray:
     """One polygon of the outline of a region and its holes, [points, 2]."""
-    outline, *holes = sorted(rings, key=_area, reverse=True)
+    outline, *holes = sorted(rings, key=lambda r: abs(_area(r)), reverse=True)
+    outward = _area(outline) > 0
     for hole in holes:
+        # Walked the other way round: some programs fill by winding number.
+        if (_area(hole) > 0) == outward:
+            hole = hole[::-1]
         distances = np.abs(outline - hole[0]).sum(1)
         at = int(distances.argmin())
         cut = (outline[: at + 1], hole, hole[:1], outline[at:])
@@ -105,5 +109,6 @@ def _joined(rings: list[np.ndarray]) -> np.ndarray:
 
 
 def _area(ring: np.ndarray) -> float:
+    """The area within, negative or positive by the direction of the walk."""
     x, y = ring.T
-    return abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2
+    return float(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2

@@ -16,8 +16,9 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from keras_wsss.serving.client_rest import output_names, save_mask
 
 DEFAULT_TARGET = "localhost:8500"
 DEFAULT_MODEL = "segmentation"
@@ -102,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     tags = None if options.tags is None else [options.tags]
     with connect(options.target) as channel:
-        for path in options.pictures:
+        names = output_names(options.pictures, options.out)
+        for path, name in zip(options.pictures, names, strict=True):
             try:
                 found = predict(
                     channel, options.model, [path.read_bytes()], tags
@@ -113,8 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     text = error.details()
                 print(f"error: {path}: {text}", file=sys.stderr)
                 return 1
-            image = Image.fromarray(np.ascontiguousarray(found["mask"]))
-            image.save(options.out / f"{path.stem}.png")
+            save_mask(options.out / f"{name}.png", found["mask"])
             print(f"{path}: {', '.join(found['tags'])}")
     return 0
 

@@ -9,11 +9,16 @@ Needs NumPy and Pillow. It takes masks as PNG files (signature
 
 import argparse
 import base64
+import http.client
 import io
 import json
+import os
+import struct
 import sys
+import unicodedata
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,21 @@ from PIL import Image
 
 DEFAULT_URL = "http://localhost:8501/v1/models/segmentation"
 _SECONDS = 120
+_SHOWN = 200  # characters of an answer that is none
+# What a value that is no PNG in base64 was seen to raise.
+_NO_PNG = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 def predict(
@@ -42,7 +62,8 @@ def predict(
         every category.
 
     Raises:
-        RuntimeError: the server refuses; its message.
+        RuntimeError: the server refuses, with its message; or what came
+            back is no answer of such a model, and is shown.
         OSError: there is no answer.
     """
     tags = [""] * len(pictures) if tags is None else tags
@@ -63,24 +84,107 @@ def predict(
     )
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as response:
-            answers = json.load(response)["predictions"]
+            data = response.read()
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")
         raise RuntimeError(f"{error.code} {error.reason}: {text}") from error
-    return [_read(answer) for answer in answers]
+    except (ValueError, http.client.HTTPException) as error:
+        raise OSError(f"{url}: {error!r}") from error
+    # Whatever listens there may answer 200: look at what it says.
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _wrong(url, "no JSON", data.decode(errors="replace")) from None
+    answers = answer.get("predictions") if isinstance(answer, dict) else None
+    if not isinstance(answers, list):
+        raise _wrong(url, "no list of predictions", answer)
+    if len(answers) != len(pictures):
+        raise _wrong(
+            url, f"{len(answers)} predictions of {len(pictures)}", answers
+        )
+    return [_read(url, answer) for answer in answers]
 
 
-def _read(answer: dict[str, Any]) -> dict[str, Any]:
-    data = base64.b64decode(answer["mask_bytes"]["b64"])
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        mask = np.array(image)
-    # Lists of a batch have one length; "" and 0 fill the shorter ones.
-    return {
-        "mask": mask,
-        "tags": [name for name in answer["tags"] if name],
-        "tag_ids": [number for number in answer["tag_ids"] if number],
-        "scores": answer["scores"],
+def _wrong(url: str, what: str, answer: Any) -> RuntimeError:
+    text = answer if isinstance(answer, str) else repr(answer)
+    shown = " ".join(text[:_SHOWN].split()) + ("..." * (len(text) > _SHOWN))
+    return RuntimeError(
+        f"{url} answers with {what}, so it is not this project's model or not "
+        f"a model at all; what came back: {shown}"
+    )
+
+
+def _read(url: str, answer: Any) -> dict[str, Any]:
+    """What one picture's entry says, all of it checked."""
+    if not isinstance(answer, dict):
+        raise _wrong(url, "a prediction that is no object", answer)
+    found = {}
+    for name, kind in (("tags", str), ("tag_ids", int), ("scores", float)):
+        values = answer.get(name)
+        kinds = (int, float) if kind is float else kind
+        if not isinstance(values, list) or not all(
+            isinstance(v, kinds) and not isinstance(v, bool) for v in values
+        ):
+            raise _wrong(url, f"a prediction without a list {name!r}", answer)
+        # Lists of a batch have one length; "" and 0 fill the shorter ones.
+        found[name] = values if kind is float else [v for v in values if v]
+    if len(found["tags"]) != len(found["tag_ids"]):
+        raise _wrong(url, "tags and tag_ids of different lengths", answer)
+    mask = _mask(answer.get("mask_bytes"))
+    if mask is None:
+        raise _wrong(url, "a prediction without a PNG in 'mask_bytes'", answer)
+    if unknown := set(np.unique(mask).tolist()) - {0, *found["tag_ids"]}:
+        shown = ", ".join(map(str, sorted(unknown)[:5]))
+        raise _wrong(url, f"a mask of ids that are no tag ({shown})", answer)
+    if answer.get("size", list(mask.shape)) != list(mask.shape):
+        raise _wrong(url, "a mask of another size than it says", answer)
+    return {"mask": mask, **found}
+
+
+def _mask(value: Any) -> np.ndarray | None:
+    """The index mask, uint8 [height, width], or None if there is none."""
+    try:
+        data = base64.b64decode(value["b64"], validate=True)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.mode not in ("L", "P"):
+                return None
+            return np.array(image, np.uint8)
+    except _NO_PNG:
+        return None
+
+
+def output_names(paths: Sequence[Path], out: Path) -> list[str]:
+    """A name without ending for each picture's mask, none of them twice.
+
+    The second of a name gets `_2`, also where they differ in case alone:
+    some file systems do not tell A from a. A picture that lies in the folder
+    of outputs itself is not replaced.
+    """
+    names: list[str] = []
+    taken = {
+        _key(path.stem)
+        for path in paths
+        if path.parent.resolve() == out.resolve()
     }
+    for path in paths:
+        name, number = path.stem, 1
+        while (key := _key(name)) in taken:
+            number += 1
+            name = f"{path.stem}_{number}"
+        taken.add(key)
+        names.append(name)
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def save_mask(path: Path, mask: np.ndarray) -> None:
+    """Writes a grey PNG whose values are ids; it appears complete or not."""
+    temporary = path.with_name(f".{path.name}.part")
+    Image.fromarray(np.ascontiguousarray(mask)).save(temporary, format="PNG")
+    os.replace(temporary, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,15 +196,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("masks"))
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    for path in options.pictures:
+    names = output_names(options.pictures, options.out)
+    for path, name in zip(options.pictures, names, strict=True):
         try:
             answer = predict(options.url, [path.read_bytes()], [options.tags])
         except (OSError, RuntimeError) as error:
             print(f"error: {path}: {error}", file=sys.stderr)
             return 1
-        Image.fromarray(answer[0]["mask"]).save(
-            options.out / f"{path.stem}.png"
-        )
+        save_mask(options.out / f"{name}.png", answer[0]["mask"])
         print(f"{path}: {', '.join(answer[0]['tags'])}")
     return 0
 
