@@ -121,24 +121,18 @@ class OutputNames:
 
     def unique(self, name: str) -> str:
         """`name`, or the first of `name_2`, `name_3`, ... that is free."""
+        parents = PurePosixPath(output_key(name)).parents
+        if self._files & set(map(str, parents)):
+            name = name.replace("/", "_")  # a folder called as an output is
         candidate, number = name, 1
-        while not self._take(candidate):
+        file = output_key(candidate) + self._suffix
+        while file in self._files or file in self._folders:
             number += 1
             candidate = f"{name}_{number}"
+            file = output_key(candidate) + self._suffix
+        self._files.add(file)
+        self._folders.update(map(str, PurePosixPath(file).parents))
         return candidate
-
-    def _take(self, name: str) -> bool:
-        file = PurePosixPath(output_key(name) + self._suffix)
-        folders = {str(parent) for parent in file.parents}
-        if (
-            str(file) in self._files
-            or str(file) in self._folders
-            or folders & self._files
-        ):
-            return False
-        self._files.add(str(file))
-        self._folders |= folders
-        return True
 
 
 def _walk(folder: Path, out: Path) -> Iterator[Path]:

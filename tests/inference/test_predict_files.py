@@ -1,7 +1,9 @@
 """Pictures in folders to masks, overlays and predictions.json."""
 
 import io
+import json
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,13 +13,19 @@ from tiny import read_json, run_script
 from keras_wsss.data.formats.voc import read_classes, write_classes
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
-from keras_wsss.errors import ConfigError
+from keras_wsss.data.writers.writer import WriterOptions
+from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.inference.find_pictures import own_path
+from keras_wsss.inference.picture_tags import read_picture_tags
 from keras_wsss.inference.predict_files import (
     PREDICTIONS_FILE,
     Picture,
     find_pictures,
     predict_files,
 )
+from keras_wsss.systems.quality import Quality
+
+RAW = Quality()
 
 
 def save(path, width=20, height=12, **options):
@@ -65,6 +73,37 @@ def test_a_name_never_collides_with_a_numbered_one(tmp_path):
 def test_a_file_that_is_met_twice_is_taken_once(folder):
     pictures, _ = find_pictures([folder, folder / "b.jpg"], "out")
     assert len(pictures) == 4
+
+
+def test_links_are_pictures_of_their_own(tmp_path):
+    save(tmp_path / "in" / "a.png")
+    for name in ("b.png", "sub/a.png", "sub/\u00e9.png", "sub/e\u0301.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(tmp_path / "in" / "a.png")
+    pictures, _ = find_pictures([tmp_path / "in"], "out")
+    assert len(pictures) == 5
+    names = {unicodedata.normalize("NFC", p.name).lower() for p in pictures}
+    assert len(names) == 5
+
+
+def test_a_folder_called_as_an_output_is_in_nobodys_way(tmp_path):
+    save(tmp_path / "a.jpg")
+    save(tmp_path / "a.png" / "b.jpg")
+    pictures, _ = find_pictures([tmp_path], "out")
+    files = [f"{picture.name}.png" for picture in pictures]
+    assert len(files) == 2
+    assert not any(one.startswith(f"{two}/") for one in files for two in files)
+
+
+def test_pictures_of_several_folders_are_listed_under_names_of_their_own(
+    tmp_path,
+):
+    folders = [tmp_path / "x", tmp_path / "y"]
+    for folder in folders:
+        save(folder / "sub" / "1.jpg")
+    pictures, _ = find_pictures(folders, "out")
+    assert [p.file_name for p in pictures] == ["sub/1.jpg", "sub/1_2.jpg"]
 
 
 def test_earlier_results_are_not_pictures(folder):
@@ -154,6 +193,161 @@ def test_unknown_tag_writes_nothing(predictor, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def pair(tmp_path):
+    """Two pictures, and what stays the same between calls of a test."""
+    for name in ("one", "two"):
+        save(tmp_path / "in" / f"{name}.png", 24, 20)
+    return find_pictures([tmp_path / "in"], tmp_path / "out")[0]
+
+
+def counted(predictor, monkeypatch):
+    calls = []
+    predict = predictor.predict
+    monkeypatch.setattr(
+        predictor,
+        "predict",
+        lambda *args: calls.append(1) or predict(*args),
+    )
+    return calls
+
+
+def test_a_repeated_call_goes_on_where_it_stopped(
+    predictor, pair, tmp_path, monkeypatch
+):
+    out, calls = tmp_path / "out", counted(predictor, monkeypatch)
+    options = {"made_by": {"weights": "w"}, "tags": "fish"}
+    stopped = iter((pair[0],))
+
+    def stop(items):
+        yield next(stopped)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(predictor, pair, out, watch=stop, **options)
+    outcome = predict_files(predictor, pair, out, **options)
+    assert (outcome.written, outcome.there, len(calls)) == (1, 1, 2)
+    whole = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    fresh = predict_files(predictor, pair, tmp_path / "fresh", **options)
+    assert fresh.written == 2
+    for path, content in whole.items():
+        other = tmp_path / "fresh" / path.relative_to(out)
+        assert other.read_bytes() == content
+    # In another format too, and without computing again.
+    outcome = predict_files(predictor, pair, out, formats=["coco"], **options)
+    assert (outcome.written, outcome.there, len(calls)) == (0, 2, 4)
+    assert [path.name for path in outcome.files] == [
+        "coco_results.json",
+        "coco_instances.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", ["weights", "tags", "quality", "picture", "mask", "overlay"]
+)
+def test_what_would_differ_is_made_again(
+    predictor, pair, tmp_path, monkeypatch, change
+):
+    out = tmp_path / "out"
+    options = {"made_by": {"weights": "w"}, "tags": ["fish"], "quality": RAW}
+    predict_files(predictor, pair[:1], out, **options)
+    calls = counted(predictor, monkeypatch)
+    if change == "weights":
+        options["made_by"] = {"weights": "x"}
+    elif change == "tags":
+        options["tags"] = None
+    elif change == "quality":
+        options["quality"] = Quality(refine=True)
+    elif change == "picture":
+        save(pair[0].path, 30, 20)
+    else:
+        folder, suffix = {
+            "mask": ("masks", "png"),
+            "overlay": ("overlays", "jpg"),
+        }[change]
+        (out / folder / f"one.{suffix}").unlink()
+    assert predict_files(predictor, pair[:1], out, **options).written == 1
+    assert len(calls) == 1
+
+
+def test_each_picture_is_asked_for_its_own_tags(predictor, pair, tmp_path):
+    out = tmp_path / "out"
+    tags = {own_path(pair[1].path): ["star", "fish"]}
+    predict_files(predictor, pair, out, tags=tags)
+    entries = read_json(out / PREDICTIONS_FILE)["pictures"]
+    assert [entry["tags_by"] for entry in entries] == ["tagger", "user"]
+    assert set(entries[1]["tags"]) == {"fish", "star"}
+    for picture, asked in zip(pair, (None, ["fish", "star"]), strict=True):
+        mask = read_palette_mask(out / "masks" / f"{picture.name}.png")
+        expected = predictor(picture.path, tags=asked).mask
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_tags_of_pictures_come_from_a_file(predictor, pair, tmp_path):
+    split = predictor.split
+    source = split.source[0]
+    path = tmp_path / "tags.csv"
+    path.write_text(f"image,labels\none,fish;{source}\nthree.png,star\n")
+    found = read_picture_tags(path, pair, [tmp_path / "in"], split)
+    one = own_path(pair[0].path)
+    assert found.ids == {one: tuple(sorted(split.ids(["fish", source])))}
+    assert found.untagged == ("two.png",)
+    assert found.unused == ("three.png",)
+    # Files that are named themselves are found below their folder.
+    files = [picture.path for picture in pair]
+    assert read_picture_tags(path, pair, files, split) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "match"),
+    [
+        ("image,labels\none,fsh\n", DataError, "'fsh' is no category"),
+        ("image,labels\nother,fish\n", ConfigError, "names none of the 2"),
+    ],
+)
+def test_a_file_of_tags_that_cannot_be_meant_is_refused(
+    predictor, pair, tmp_path, text, error, match
+):
+    path = tmp_path / "tags.csv"
+    path.write_text(text)
+    with pytest.raises(error, match=match):
+        read_picture_tags(path, pair, [tmp_path / "in"], predictor.split)
+
+
+def test_scores_of_results(predictor, pair, tmp_path):
+    """The mean foreground probability; by the tagger, times the tag's."""
+    for tags in (["fish", "star"], None):
+        out = tmp_path / f"out{tags is None}"
+        predict_files(predictor, pair, out, tags=tags, formats=["coco"])
+        results = json.loads((out / "coco_results.json").read_text())
+        found = {(r["image_id"], r["category_id"]): r["score"] for r in results}
+        expected = {}
+        for number, picture in enumerate(pair, start=1):
+            prediction = predictor(picture.path, tags=tags)
+            for row, tag in enumerate(prediction.tags):
+                region = prediction.mask == tag
+                if not region.any():
+                    continue
+                score = prediction.probabilities[row][region].mean()
+                if tags is None:
+                    score *= prediction.tag_scores[tag - 1]
+                expected[number, tag] = pytest.approx(score, abs=2e-5)
+        assert found == expected
+
+
+def test_what_a_format_refuses_is_refused_before_anything(
+    predictor, pair, tmp_path
+):
+    ids = tmp_path / "ids.json"
+    ids.write_text('{"images": [], "categories": [{"id": 1, "name": "fish"}]}')
+    options = WriterOptions(coco_ids=ids)
+    with pytest.raises(ConfigError, match="no picture of the name one"):
+        predict_files(
+            predictor, pair, tmp_path / "out", formats=["coco"], options=options
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_command(transfer_run, shapes_dir, predictor, tmp_path):
     """Without flags, masks are those of `Predictor` without arguments."""
     pictures = sorted((shapes_dir / "target" / "JPEGImages").glob("val_*"))[:2]
@@ -167,6 +361,8 @@ def test_command(transfer_run, shapes_dir, predictor, tmp_path):
         f"--workdir={transfer_run[0]}",
         folder,
         f"--out={tmp_path / 'out'}",
+        "--format=coco,cvat",
+        "--format=labelstudio",
     )
     assert done.returncode == 1, done.stderr
     assert "broken.jpg: neither JPEG nor PNG" in done.stderr
@@ -180,6 +376,18 @@ def test_command(transfer_run, shapes_dir, predictor, tmp_path):
     options = read_json(tmp_path / "out" / PREDICTIONS_FILE)["options"]
     assert options["refine"] is True
     assert len(options["views"]) == 2
+    for name in ("coco_results.json", "cvat.zip", "labelstudio.json"):
+        assert (tmp_path / "out" / name).is_file()
+    # Both, wherever they stand; and two files of tags at once are refused.
+    flags = (f"--workdir={transfer_run[0]}", pictures[0])
+    flags = (*flags, f"--out={tmp_path / 'tags'}", "--tags=fish")
+    done = run_script("predict.py", *flags, "--tags=star", "--noaugment")
+    assert done.returncode == 0, done.stderr
+    (entry,) = read_json(tmp_path / "tags" / PREDICTIONS_FILE)["pictures"]
+    assert set(entry["tags"]) == {"fish", "star"}
+    done = run_script("predict.py", *flags, "--tags_file=tags.csv")
+    assert done.returncode == 2
+    assert "--tags or --tags_file, not both" in done.stderr
 
 
 def test_command_without_pictures(transfer_run, tmp_path):

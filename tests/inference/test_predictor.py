@@ -1,14 +1,18 @@
 """Predictions of a trained run: sizes, tags, views."""
 
 import dataclasses
+import io
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
 from tiny import SIZE, tiny_config
 
 from keras_wsss.config import split_of
 from keras_wsss.data.images import read_image
+from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import (
@@ -19,6 +23,7 @@ from keras_wsss.inference.predictor import (
 )
 from keras_wsss.run_folder import CHECKPOINTS, ENCODER
 from keras_wsss.systems.network import build_network
+from keras_wsss.systems.quality import Quality
 from keras_wsss.tagging import TagRule
 
 SHARP = View()
@@ -219,3 +224,85 @@ def test_folders_that_are_no_run_are_refused(transfer_run, tmp_path):
         shutil.rmtree(copy / part)
         with pytest.raises(ConfigError, match=f"holds no .*{text[-7:]}"):
             Predictor.from_workdir(copy)
+
+
+def test_tags_by_a_single_name_or_id(predictor, image):
+    fish = predictor.split.id_of("fish")
+    for tag in ("fish", fish, np.int64(fish)):
+        assert predictor(image, tags=tag, views=RAW).tag_names == ("fish",)
+    with pytest.raises(ConfigError, match="Unknown tag 'None'"):
+        predictor(image, tags=[None])
+
+
+@pytest.fixture(scope="module")
+def prediction(predictor, image):
+    return predictor(image, tags=["fish", "star"], views=RAW)
+
+
+def test_a_prediction_is_kept(prediction, tmp_path):
+    prediction.save(tmp_path / "mask.png")
+    found = read_palette_mask(tmp_path / "mask.png")
+    np.testing.assert_array_equal(found, prediction.mask)
+    prediction.save(tmp_path / "sub" / "overlay.jpg")
+    shown = read_image(tmp_path / "sub" / "overlay.jpg")
+    assert shown.shape == prediction.overlay().shape
+    with pytest.raises(ConfigError, match="the ending says what is written"):
+        prediction.save(tmp_path / "mask.tif")
+    assert not (tmp_path / "mask.tif").exists()
+
+
+@pytest.mark.parametrize("polygons", [False, True])
+def test_a_prediction_as_coco(prediction, polygons):
+    found = prediction.to_coco("cat.jpg", polygons=polygons)
+    shown = [i for i in prediction.tags if (prediction.mask == i).any()]
+    assert shown == [entry["category_id"] for entry in found] != []
+    for entry in found:
+        code = entry["segmentation"]
+        if polygons:
+            size = prediction.mask.shape
+            code = coco_mask.merge(coco_mask.frPyObjects(code, *size))
+        region = prediction.mask == entry["category_id"]
+        np.testing.assert_array_equal(coco_mask.decode(code), region)
+        assert entry["image_id"] == "cat.jpg"
+
+
+def test_a_notebook_shows_it(prediction):
+    with Image.open(io.BytesIO(prediction._repr_png_())) as shown:
+        assert shown.format == "PNG"
+        assert shown.width > shown.height
+
+
+def test_many_are_as_each(predictor, picture, image):
+    several = [picture, image, image[..., :1], image[:20]]
+    found = list(predictor.predict_many(several, "fish", Quality()))
+    for one, prediction in zip(several, found, strict=True):
+        expected = predictor.predict(one, ["fish"], Quality())
+        np.testing.assert_array_equal(prediction.mask, expected.mask)
+    batch = np.stack([image, image[::-1]])
+    masks = [p.mask for p in predictor.predict_many(batch, "fish", Quality())]
+    np.testing.assert_array_equal(masks[0], found[1].mask)
+    assert len(masks) == 2
+    each = predictor.predict_many(
+        iter([image, image]), quality=Quality(), tags_each=["star", None]
+    )
+    assert next(each).tag_names == ("star",)
+    assert next(each).by_tagger
+    assert list(predictor.predict_many([])) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"images": np.zeros((4, 5, 3), np.uint8)}, "takes several pictures"),
+        ({"images": np.zeros((4, 5), np.uint8)}, "takes several pictures"),
+        ({"images": "cat.jpg"}, "takes several pictures"),
+        ({"images": [np.full((4, 5), 9.0)]}, "Picture 0: A picture of type"),
+        ({"tags": "fish", "tags_each": ["star"]}, "tags or tags_each"),
+        ({"tags_each": []}, "fewer entries than pictures"),
+        ({"tags_each": ["star", "star"]}, "more entries than pictures"),
+    ],
+)
+def test_what_is_not_many_is_refused(predictor, image, arguments, text):
+    arguments = {"images": [image], "quality": Quality(), **arguments}
+    with pytest.raises((ConfigError, DataError), match=text):
+        list(predictor.predict_many(**arguments))

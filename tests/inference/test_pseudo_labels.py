@@ -1,11 +1,13 @@
 """Pseudo labels: what the command writes and what training takes of it."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 from tiny import SIZE, read_json, run_script, tiny_config
 
 from keras_wsss.config import split_of
@@ -79,6 +81,58 @@ def test_goes_on_where_it_stopped(predictor, records, folder, tmp_path):
     )
     assert manifest["written"] == 1
     assert (missing.read_bytes(), kept.stat().st_mtime_ns) == before
+
+
+def test_masks_of_other_tags_are_made_again(
+    predictor, records, folder, tmp_path
+):
+    out = Path(shutil.copytree(folder, tmp_path / "labels"))
+    other = set(predictor.split.target_ids) - set(records[0].labels)
+    other = sorted(other)
+    changed = dataclasses.replace(records[0], labels=(other[0],))
+    manifest = write_pseudo_labels(
+        predictor, [changed, *records[1:]], out, PLAIN, {"weights": "w"}
+    )
+    assert manifest["written"] == 1
+    mask = read_palette_mask(mask_path(out, changed.image_id))
+    assert set(np.unique(mask)) <= {0, 255, other[0]}
+
+
+def test_they_are_written_in_other_formats_without_work(
+    predictor, records, folder, tmp_path
+):
+    out = Path(shutil.copytree(folder, tmp_path / "labels"))
+    manifest = write_pseudo_labels(
+        predictor,
+        records,
+        out,
+        PLAIN,
+        {"weights": "w"},
+        formats=["coco", "cvat", "labelstudio"],
+    )
+    assert manifest["written"] == 0
+    coco = COCO(out / "coco_instances.json")
+    assert len(coco.imgs) == len(records)
+    painted = {}
+    for entry in coco.anns.values():
+        name = coco.imgs[entry["image_id"]]["file_name"]
+        painted[name, entry["category_id"]] = coco.annToMask(entry)
+    for record in records:
+        mask = read_palette_mask(mask_path(out, record.image_id))
+        for number in set(np.unique(mask)) - {0, 255}:
+            name = record.image_path.name
+            np.testing.assert_array_equal(painted[name, number], mask == number)
+    assert all(0 <= a["score"] <= 1 for a in coco.anns.values())
+
+
+def test_two_pictures_never_share_a_mask(predictor, records, tmp_path):
+    name = records[0].image_id.upper()
+    twin = dataclasses.replace(records[1], image_id=name)
+    with pytest.raises(DataError, match="its mask would have the name of"):
+        write_pseudo_labels(
+            predictor, [records[0], twin], tmp_path / "o", PLAIN, {}
+        )
+    assert not (tmp_path / "o").exists()
 
 
 def test_masks_of_another_model_are_not_mixed(predictor, records, folder):

@@ -1,0 +1,150 @@
+"""The REST client believes no answer, and outputs never meet."""
+
+import base64
+import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_wsss.serving import client_rest
+
+
+def png(mask, mode=None):
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.asarray(mask, np.uint8))
+    (image.convert(mode) if mode else image).save(buffer, "PNG")
+    return {"b64": base64.b64encode(buffer.getvalue()).decode()}
+
+
+def good(**changes):
+    entry = {
+        "mask_bytes": png([[0, 2], [0, 0], [2, 0]]),
+        "size": [3, 2],
+        "tags": ["fish", ""],
+        "tag_ids": [2, 0],
+        "scores": [0.5, 1],
+    }
+    entry.update(changes)
+    return entry
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = HTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_port}/v1/models/m"
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def answer(server, value):
+    if not isinstance(value, bytes):
+        value = json.dumps(value).encode()
+    server.answer = value
+    return client_rest.predict(server.url, [b"picture"])
+
+
+def test_a_good_answer_is_taken(server):
+    (found,) = answer(server, {"predictions": [good()]})
+    assert found["tags"] == ["fish"]
+    assert found["tag_ids"] == [2]
+    np.testing.assert_array_equal(found["mask"], [[0, 2], [0, 0], [2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"<html>Sign in</html>", "no JSON.*what came back: <html>Sign in"),
+        (b"", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        ([1], r"no list of predictions.*\[1\]"),
+        ({"outputs": 1}, "no list of predictions.*outputs"),
+        ({"predictions": []}, "0 predictions of 1"),
+        ({"predictions": [good(), good()]}, "2 predictions of 1"),
+        ({"predictions": [[0.1, 0.9]]}, r"no object.*\[0.1, 0.9\]"),
+        ({"predictions": [good(tags=None)]}, "without a list 'tags'"),
+        ({"predictions": [good(tags=[1, 2])]}, "without a list 'tags'"),
+        ({"predictions": [good(tag_ids=["2"])]}, "without a list 'tag_ids'"),
+        ({"predictions": [good(scores=["a"])]}, "without a list 'scores'"),
+        ({"predictions": [good(tag_ids=[2, 1])]}, "of different lengths"),
+        ({"predictions": [good(mask_bytes=7)]}, "without a PNG"),
+        ({"predictions": [good(mask_bytes={"b64": "!"})]}, "without a PNG"),
+        ({"predictions": [good(mask_bytes={"b64": ""})]}, "without a PNG"),
+        (
+            {"predictions": [good(mask_bytes=png([[0, 2]], "RGB"))]},
+            "without a PNG",
+        ),
+        (
+            {"predictions": [good(mask_bytes=png([[0, 9]]))]},
+            r"ids that are no tag \(9\)",
+        ),
+        ({"predictions": [good(size=[2, 3])]}, "another size than it says"),
+    ],
+)
+def test_any_other_answer_is_named(server, value, text):
+    with pytest.raises(RuntimeError, match=text) as caught:
+        answer(server, value)
+    assert server.url in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_the_command_says_it_and_writes_nothing(server, tmp_path, capsys):
+    server.answer = b"<html>Sign in</html>"
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    out = tmp_path / "out"
+    flags = [str(tmp_path / "a.jpg"), f"--url={server.url}", f"--out={out}"]
+    assert client_rest.main(flags) == 1
+    assert "what came back: <html>Sign in" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
+def test_pictures_of_one_name_have_masks_of_their_own(server, tmp_path):
+    paths = []
+    for name in ("a/1.jpg", "a/1.png", "b/1.jpg", "b/I.jpg", "b/i.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"picture")
+        paths.append(str(path))
+    (tmp_path / "b" / "link.jpg").symlink_to(paths[0])
+    paths.append(str(tmp_path / "b" / "link.jpg"))
+    server.answer = json.dumps({"predictions": [good()]}).encode()
+    out = tmp_path / "out"
+    assert (
+        client_rest.main([*paths, f"--url={server.url}", f"--out={out}"]) == 0
+    )
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [
+        "1.png",
+        "1_2.png",
+        "1_3.png",
+        "I.png",
+        "i_2.png",
+        "link.png",
+    ]
+
+
+def test_a_picture_in_the_folder_of_outputs_stays(server, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"picture")
+    server.answer = json.dumps({"predictions": [good()]}).encode()
+    flags = [str(path), f"--url={server.url}", f"--out={tmp_path}"]
+    assert client_rest.main(flags) == 0
+    assert path.read_bytes() == b"picture"
+    assert (tmp_path / "a_2.png").exists()
