@@ -20,7 +20,9 @@ from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import mask_path
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix
 from keras_wsss.inference.one_picture import OnePicture
+from keras_wsss.inference.picture_tags import read_picture_tags
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
@@ -202,6 +204,38 @@ def test_predict_files_writes_what_predictor_gives(
                 read_palette_mask(out / "masks" / f"{picture.name}.png"),
                 predictor.predict(picture.path, tags, quality).mask,
             )
+
+
+def test_true_tags_of_a_file_give_the_oracle_row(
+    predictor, records, scored, tmp_path
+):
+    """What predict writes for them scores as evaluate says."""
+    split = predictor.split
+    lines = ["image,labels"]
+    for record in records:
+        present = np.unique(record.mask.read())
+        names = [split.name_of(i) for i in split.scored_ids if i in present]
+        lines.append(f"{record.image_path.name},{';'.join(names)}")
+    (tmp_path / "tags.csv").write_text("\n".join(lines))
+    pictures = [Picture(r.image_path, r.image_id) for r in records]
+    found = read_picture_tags(
+        tmp_path / "tags.csv", pictures, [r.image_path for r in records], split
+    )
+    assert not found.untagged
+    predict_files(predictor, pictures, tmp_path / "out", tags=found.ids)
+    confusion = ConfusionMatrix(split.num_categories + 1)
+    for record in records:
+        mask = read_palette_mask(
+            tmp_path / "out" / "masks" / f"{record.image_id}.png"
+        )
+        confusion.update(record.mask.read(), mask)
+    (row,) = (
+        r for r in scored[1]["rows"] if r["tags"] == "oracle" and r["default"]
+    )
+    classes = (0, *split.scored_ids)
+    assert confusion.mean_iou(classes) == pytest.approx(
+        row["mean_iou"], abs=1e-6
+    )
 
 
 def test_pseudo_labels_are_the_masks_of_known_tags(
