@@ -106,8 +106,16 @@ class DataConfig(Group):
     )
     target_masks: str = field(
         "",
-        "Masks of the target pictures that `pseudo_labels` made from tags and "
-        "an earlier run (self-training, an extension).",
+        "Masks of target pictures: the folder that `pseudo_labels` made from "
+        "tags and an earlier run (self-training, an extension), person:FOLDER "
+        "of masks that a person drew or corrected, or both with a comma "
+        "between; see docs/suggest.md.",
+    )
+    trusted_draws: int = field(
+        8,
+        "How many times an epoch uses a picture with a person's mask: there "
+        "are few of them.",
+        at_least=1,
     )
     max_pixels: int = field(
         64_000_000,

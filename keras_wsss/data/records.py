@@ -37,8 +37,8 @@ class Record:
         labels: ids of the categories present, ascending. Only source ids in
             a source record, only target ids in a target record.
         mask: reader of the index mask, or None. In a target record that is
-            meant for training it is None, or a pseudo label that a model
-            made from the tags.
+            meant for training it is None, a pseudo label that a model
+            made from the tags, or one that a person drew, see `trusted`.
         uncertain: ids that may be present without being labels (a category
             that stands only in a crowd or is hidden, a target category in a
             source record, a tag marked as unknown). Neither present nor
@@ -46,6 +46,8 @@ class Record:
         annotated: ids that whoever labelled the picture looked for. One of
             these that is neither a label nor uncertain is absent; nothing is
             known of any other. Records of a data set share one tuple.
+        trusted: whether a person drew the mask of this target picture: it
+            is always trained on.
     """
 
     image_id: str
@@ -55,6 +57,7 @@ class Record:
     mask: MaskReader | None = None
     uncertain: tuple[int, ...] = ()
     annotated: tuple[int, ...] = ()
+    trusted: bool = False
 
     def read_mask(self) -> np.ndarray:
         """The index mask, uint8 [height, width].

@@ -111,6 +111,8 @@ class PairSampler:
             picture, drawn anew for each slot (0: the published method).
         absent_ids: category ids to draw these from: those of the pictures'
             own domain, as nothing is known about the others.
+        trusted_draws: how many times an epoch uses the pairs of pictures
+            whose masks a person drew, at least 1: there are few of them.
 
     Raises:
         DataError: no record has a label.
@@ -124,6 +126,7 @@ class PairSampler:
         seed: int = 0,
         absent_per_image: int = 0,
         absent_ids: Sequence[int] = (),
+        trusted_draws: int = 1,
     ):
         if pairs_per_image < 1:
             raise ConfigError(
@@ -144,6 +147,7 @@ class PairSampler:
             (index, record.labels[start : start + pairs_per_image])
             for index, record in enumerate(self.records)
             for start in range(0, len(record.labels), pairs_per_image)
+            for _ in range(trusted_draws if record.trusted else 1)
         ]
         self._with_labels = len(self._chunks)
         if not self._chunks:

@@ -44,6 +44,7 @@ def make_stream(
         seed=2 * job.config.train.seed + _SEEDS[domain],
         absent_per_image=absent_per_image,
         absent_ids=split.source_ids if source else split.target_ids,
+        trusted_draws=job.config.data.trusted_draws,
     )
     return Stream(
         sampler, size, job.views, split.num_categories, pictures, **options

@@ -16,6 +16,7 @@ from keras_wsss.config_files import config_of_run, load_run_config
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.pseudo_masks import read_manifest
 from keras_wsss.data.records import Record
+from keras_wsss.data.target_masks import pseudo_folder
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.run_folder import (
@@ -108,9 +109,12 @@ def check_pictures(workdir: Path, data: TrainingData, config: Config) -> None:
 
 def pictures_of(data: TrainingData, config: Config) -> dict[str, dict]:
     """What a run reads, by what is the same wherever it lies."""
-    made_by = None
+    made_by: Any = None
     if data.target and config.data.target_masks:
-        made_by = read_manifest(Path(config.data.target_masks)).get("made_by")
+        if folder := pseudo_folder(config.data.target_masks):
+            made_by = read_manifest(folder).get("made_by")
+        if persons := data.counts["persons_masks"]["digest"]:
+            made_by = [made_by, persons]
 
     def part(records: Sequence[Record], more: Any = None) -> dict:
         named = [[r.image_id, r.labels, r.uncertain] for r in records]

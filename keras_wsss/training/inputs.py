@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 
@@ -10,8 +9,13 @@ from keras_wsss.categories import Split
 from keras_wsss.config import split_of
 from keras_wsss.data import formats
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
-from keras_wsss.data.pseudo_masks import unknown_categories, with_pseudo_masks
+from keras_wsss.data.pseudo_masks import unknown_categories
 from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
+from keras_wsss.data.target_masks import (
+    TargetMasks,
+    pseudo_folder,
+    with_target_masks,
+)
 from keras_wsss.errors import DataError
 from keras_wsss.systems import get_system
 from keras_wsss.systems.system import TrainingData
@@ -53,10 +57,12 @@ def read_training_data(
             )
     _check_disjoint(source, target, split)
     unknown: dict[str, int | None] = {}
+    masks = TargetMasks(target)
     if with_target and data.target_masks:
-        folder = Path(data.target_masks)
-        target = with_pseudo_masks(target, folder, split, data.max_pixels)
-        unknown = unknown_categories(folder, split)
+        masks = with_target_masks(target, data, split)
+        target = masks.dataset
+        folder = pseudo_folder(data.target_masks)
+        unknown = unknown_categories(folder, split) if folder else {}
     held, kept = _parted(source.records, data.heldout)
     held_tagged, tagged = _parted(target.records, data.heldout_tags)
     held_tagged, tagged = _none_lost(held_tagged, tagged)
@@ -85,6 +91,11 @@ def read_training_data(
         "source_labels_dropped": dict(source.dropped),
         "target_labels_dropped": dict(target.dropped),
         "pseudo_labels_ignored": unknown,
+        "persons_masks": {
+            "pictures": masks.persons,
+            "retagged": list(masks.retagged),
+            "digest": masks.digest,
+        },
         "never_absent": [
             split.name_of(i) for i in _never_absent((*kept, *tagged), split)
         ],
@@ -160,9 +171,16 @@ def _bad_pictures(dataset: Dataset) -> list[str]:
 def _parted(
     records: Sequence[Record], share: float
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """The records that are held out, and the others."""
-    held = tuple(r for r in records if _is_held_out(r, share))
-    return held, tuple(r for r in records if not _is_held_out(r, share))
+    """The records that are held out, and the others.
+
+    What a person has drawn is always trained on.
+    """
+    is_held = [not r.trusted and _is_held_out(r, share) for r in records]
+    pairs = list(zip(records, is_held, strict=True))
+    return (
+        tuple(record for record, held in pairs if held),
+        tuple(record for record, held in pairs if not held),
+    )
 
 
 def _none_lost(

@@ -254,6 +254,16 @@ def _report_ignored(
         names = ", ".join(bad[:_NAMED_BAD])
         more = f" and {len(bad) - _NAMED_BAD} more" * (len(bad) > _NAMED_BAD)
         report(f"Left out, cannot be read: {len(bad)} pictures: {names}{more}.")
+    persons = data.counts["persons_masks"]
+    if persons["pictures"]:
+        names = ", ".join(persons["retagged"][:_NAMED_BAD])
+        also = ""
+        if persons["retagged"]:
+            also = (
+                f"; the tags of {len(persons['retagged'])} follow them, such "
+                f"as {names}"
+            )
+        report(f"A person's masks: {persons['pictures']} pictures{also}.")
     if unknown := data.counts["pseudo_labels_ignored"]:
         names = ", ".join(
             name if count is None else f"{name} ({count} pictures)"

@@ -4,13 +4,16 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny import SIZE, tiny_config
 
 from keras_wsss.config import split_of
+from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.errors import DataError
 from keras_wsss.systems.transfernet.parts import build_caches
+from keras_wsss.training.claim import pictures_of
 from keras_wsss.training.inputs import (
     read_target_records,
     read_training_data,
@@ -116,3 +119,21 @@ def test_a_category_is_never_held_out_with_all_its_pictures(
     trained = {i for record in data.target for i in record.labels}
     assert data.heldout_tagged
     assert everywhere <= trained
+
+
+def test_what_a_person_drew_is_never_held_out(shapes_dir, tmp_path):
+    config = tiny_config(shapes_dir)
+    before = read_training_data(config, with_target=True, with_source=False)
+    held = before.heldout_tagged[0]
+    with Image.open(held.image_path) as picture:
+        blank = np.full(picture.size[::-1], 255, np.uint8)
+    path = tmp_path / "SegmentationClass" / f"{held.image_id}.png"
+    path.parent.mkdir()
+    write_palette_mask(path, blank)
+    (tmp_path / "classes.txt").write_text("star\n")
+    config = config.replace({"data.target_masks": f"person:{tmp_path}"})
+    data = read_training_data(config, with_target=True, with_source=False)
+    assert [r.image_id for r in data.target if r.trusted] == [held.image_id]
+    assert held.image_id not in {r.image_id for r in data.heldout_tagged}
+    assert data.counts["persons_masks"]["pictures"] == 1
+    assert pictures_of(data, config) != pictures_of(before, config)
