@@ -109,7 +109,7 @@ def main() -> None:
         folder = Path(name)
         records = make_pictures(folder, given.pictures)
         cache = FeatureCache(folder / "cache", encoder, views, levels=(2, 3, 4))
-        cache.build(records, report=lambda line: None)
+        cache.build(records, log=lambda line: None)
         results = cache.results()
         packing(cache.level_specs, repeats=20)
         print(f"entry                     {cache.entry_size / 1e6:8.2f} MB")

@@ -141,7 +141,7 @@ def compare(
     new: str,
     out: Path,
     runs: tuple[Run, ...] = RUNS,
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, dict]:
     """Trains all runs and scores them.
 
@@ -151,7 +151,7 @@ def compare(
         new: its name.
         out: folder for the runs.
         runs: what to train after the decoder.
-        report: called with progress lines.
+        log: called with progress lines.
 
     Returns:
         A row for each run, by its name: "run", its title; "old_asked_alone",
@@ -166,16 +166,16 @@ def compare(
     }
     configs["new"] = only_pictures_of(configs["all"], new, out / "tags_new.csv")
     old = split_of(configs["old"]).target
-    train(configs["old"], "decoder", out / "decoder", report=report)
+    train(configs["old"], "decoder", out / "decoder", log=log)
     rows = {}
     for run in runs:
-        report(f"--- {run.title}")
+        log(f"--- {run.title}")
         results = train(
             configs[run.knows],
             "transfer",
             out / run.name,
             out / run.start,
-            report=report,
+            log=log,
         )
         rows[run.name] = {
             "run": run.title,

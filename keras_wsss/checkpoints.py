@@ -165,23 +165,23 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: damaged checkpoint ({error}).") from error
 
 
-def load_latest(folder: Path, report=print) -> Checkpoint | None:
+def load_latest(folder: Path, log=print) -> Checkpoint | None:
     """The newest sound checkpoint of a folder, or None if there is none.
 
     A damaged one is passed over, and said so.
     """
-    found = find_latest(folder, report)
+    found = find_latest(folder, log)
     return None if found is None else found[1]
 
 
-def find_latest(folder: Path, report=print) -> tuple[Path, Checkpoint] | None:
+def find_latest(folder: Path, log=print) -> tuple[Path, Checkpoint] | None:
     """As `load_latest`, with the path of the checkpoint's file."""
     for path in reversed(list_checkpoints(folder)):
         with contextlib.suppress(FileNotFoundError):
             try:
                 return path, load_checkpoint(path)
             except DataError as error:
-                report(f"{error} Using the one before, if there is one.")
+                log(f"{error} Using the one before, if there is one.")
     return None
 
 

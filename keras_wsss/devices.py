@@ -53,16 +53,16 @@ def devices_line(count: int = 1, workers: int = 1) -> str:
 def announce_devices(
     count: int = 1,
     workers: int = 1,
-    report: Callable[[str], None] = lambda line: print(line, flush=True),
+    log: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
     """Reports what computes; warns on stderr of a GPU that does not.
 
     Args:
         count: GPUs in use, where there are as many.
         workers: processes that compute together.
-        report: called with the line.
+        log: called with the line.
     """
-    report(devices_line(count, workers))
+    log(devices_line(count, workers))
     if warning := unused_gpus():
         print(f"warning: {warning}", file=sys.stderr, flush=True)
 

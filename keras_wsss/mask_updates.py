@@ -97,7 +97,7 @@ def untrained_sentence(
 
 
 def check_masks_will_be_learned(
-    config, phase: str, init_from, report: Callable[[str], None]
+    config, phase: str, init_from, log: Callable[[str], None]
 ) -> None:
     """Refuses a phase that would end with masks that are noise.
 
@@ -108,7 +108,7 @@ def check_masks_will_be_learned(
         config: the run's config.
         phase: the phase's name.
         init_from: folder of the run that it starts from, or None.
-        report: takes a line.
+        log: takes a line.
 
     Raises:
         ConfigError: names the fields and what to do.
@@ -117,7 +117,7 @@ def check_masks_will_be_learned(
     if not sentence:
         return
     if init_from and count_mask_updates(Path(init_from)):
-        report(
+        log(
             f"No mask teaches the {drawer(config)} in this run "
             f"({no_masks_reason(config, phase)}): its masks stay those of "
             f"{init_from}."

@@ -77,7 +77,7 @@ def weights_digest(run: str | Path, folder: str = CHECKPOINTS) -> str:
         ConfigError: the folder holds no sound checkpoint.
     """
     # Whoever reads the network says what is damaged.
-    found = find_latest(Path(run) / folder, report=lambda line: None)
+    found = find_latest(Path(run) / folder, log=lambda line: None)
     if found is None:
         raise ConfigError(_no_checkpoint(run, folder))
     return sha256(found[0])

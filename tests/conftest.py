@@ -106,7 +106,7 @@ def transfer_run(shapes_dir, decoder_run, tmp_path_factory):
         "transfer",
         workdir,
         init_from=decoder_run[0],
-        report=lines.append,
+        log=lines.append,
     )
     return workdir, lines
 

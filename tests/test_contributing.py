@@ -47,7 +47,7 @@ def config(shapes_dir, monkeypatch):
 
 
 def test_a_phase_is_a_row(config, tmp_path):
-    results = train(config, "joint", tmp_path / "run", report=lambda line: None)
+    results = train(config, "joint", tmp_path / "run", log=lambda line: None)
     assert results["mask_updates"] == 2
     assert {"mask_loss", "target_accuracy"} <= set(results["last"])
 

@@ -29,7 +29,6 @@ PROGRAMS = {
     "__main__.py",
     "config.py",  # `python -m keras_wsss.config` prints its documentation
     "data/__main__.py",
-    "encoders/pretrain_vgg_small.py",
 }
 
 

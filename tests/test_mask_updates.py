@@ -172,7 +172,7 @@ def test_training_refuses_a_warm_up_without_end(
         {f"phases.{phase}.warmup_steps": config.phases[phase].steps}
     )
     with pytest.raises(ConfigError, match=f"config.{field} is") as error:
-        train(config, phase, tmp_path / "run", report=silent)
+        train(config, phase, tmp_path / "run", log=silent)
     assert f"make --config.{field} less than the steps" in str(error.value)
     assert not (tmp_path / "run").exists()
 

@@ -50,7 +50,7 @@ def config(tmp_path, monkeypatch):
 
 def test_a_category_is_added_without_loss_of_the_others(config, tmp_path):
     """Here a fifth as much is learned as in docs/new_categories.md."""
-    rows = compare(config, "heart", tmp_path, report=lambda line: None)
+    rows = compare(config, "heart", tmp_path, log=lambda line: None)
     forgotten, behind = losses(rows)
     assert forgotten <= MOST_FORGOTTEN
     assert behind <= MOST_BEHIND

@@ -95,7 +95,7 @@ def run(argv: list[str]) -> int:
         WORKDIR.value,
         INIT_FROM.value,
         STRATEGY.value,
-        report=say,
+        log=say,
         timeouts=Timeouts(START_TIMEOUT.value, WORKER_TIMEOUT.value),
     )
     if results:  # of several workers, the chief's alone

@@ -185,7 +185,7 @@ VGG16 = Vgg16(
     head_units=1024,
 )
 # 1/20 of the parameters, for the demo and for tests. Its weights are learned
-# by `keras_wsss.encoders.pretrain_vgg_small`, which brings the activations
+# by `benchmarks.pretrain_vgg_small`, which brings the activations
 # near [0, 1] itself.
 VGG_SMALL = Vgg(
     "vgg_small",

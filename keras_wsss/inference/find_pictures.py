@@ -10,7 +10,6 @@ from keras_wsss.data.lookup import is_image_name
 from keras_wsss.errors import ConfigError
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """A file to segment.

@@ -264,7 +264,7 @@ class System(abc.ABC):
         config: Any,
         net: Any,
         data: TrainingData,
-        report: Callable[[str], None],
+        log: Callable[[str], None],
     ) -> None:
         """Gives a new network the weights that nothing here has trained.
 
@@ -272,7 +272,7 @@ class System(abc.ABC):
             config: the run's config.
             net: of `build`.
             data: pictures that tell the scale of an encoder's features.
-            report: called with lines for the log.
+            log: called with lines for the log.
 
         Raises:
             ConfigError: they cannot be found or do not fit.

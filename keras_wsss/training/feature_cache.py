@@ -206,8 +206,8 @@ class FeatureCache:
         index: int = 0,
         count: int = 1,
         threads: int = 2,
-        report: Callable[[str], None] = print,
-        report_seconds: float = 10,
+        log: Callable[[str], None] = print,
+        log_seconds: float = 10,
     ) -> None:
         """Computes the entries that are missing; may be killed at any moment.
 
@@ -219,8 +219,8 @@ class FeatureCache:
             index: this worker; it encodes its share of the pictures.
             count: number of workers that share the folder.
             threads: threads that read pictures and write entries.
-            report: called with a progress line now and then, and a summary.
-            report_seconds: time between two lines.
+            log: called with a progress line now and then, and a summary.
+            log_seconds: time between two lines.
 
         Raises:
             DataError: a picture cannot be read, or its features are not
@@ -228,7 +228,7 @@ class FeatureCache:
             ConfigError: the folder cannot be written or its disk is too small.
         """
         try:
-            self._build(records[index::count], threads, report, report_seconds)
+            self._build(records[index::count], threads, log, log_seconds)
         except OSError as error:
             raise ConfigError(
                 f"The feature cache {self.folder} cannot be written: "
@@ -244,8 +244,8 @@ class FeatureCache:
         self,
         records: Sequence[Record],
         threads: int,
-        report: Callable[[str], None],
-        report_seconds: float,
+        log: Callable[[str], None],
+        log_seconds: float,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._index.remove_leftovers()
@@ -254,7 +254,7 @@ class FeatureCache:
             total = sum(len(views) for _, views in missing)
             self._check_space(total)
             progress = Progress(
-                total, "feature cache", "views", report, report_seconds
+                total, "feature cache", "views", log, log_seconds
             )
             inputs = self._inputs(missing, pool, ahead=2 * threads)
             writes: collections.deque[futures.Future] = collections.deque()
@@ -267,7 +267,7 @@ class FeatureCache:
             for write in writes:
                 write.result()
         self.statistics.add(built=progress.done, build_seconds=progress.seconds)
-        report(f"feature cache {self.folder}: {self._summary()}")
+        log(f"feature cache {self.folder}: {self._summary()}")
 
     def _summary(self) -> str:
         found = self.results()

@@ -215,7 +215,7 @@ def build_cache(
     encoder: keras.Model,
     levels: Sequence[int],
     pictures: PictureStore,
-    report,
+    log,
     shard: tuple[int, int] = (0, 1),
 ) -> FeatureCache:
     """The feature cache of the config's folder, complete for the records.
@@ -228,7 +228,7 @@ def build_cache(
         encoder: see `FeatureCache`.
         levels: of the encoder that are kept, in any order.
         pictures: reads the pictures.
-        report: called with progress lines.
+        log: called with progress lines.
         shard: (index, count) of this worker, which builds its share.
     """
     cache = FeatureCache(
@@ -241,5 +241,5 @@ def build_cache(
         pictures=pictures,
     )
     index, count = shard
-    cache.build(records, index=index, count=count, report=report)
+    cache.build(records, index=index, count=count, log=log)
     return cache

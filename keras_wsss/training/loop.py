@@ -119,7 +119,7 @@ class Loop:
         meta: what identifies the run; kept in every checkpoint.
         mask_updates: from a step to the updates so far that taught masks;
             kept in every checkpoint and in the results.
-        report: called with progress lines.
+        log: called with progress lines.
         log_every: steps between two progress lines.
         checkpoint_every: steps between two checkpoints.
         heldout_every: steps between two scores on held-out pictures.
@@ -139,7 +139,7 @@ class Loop:
     watch: Watch
     meta: Mapping
     mask_updates: Callable[[int], int]
-    report: Callable[[str], None]
+    log: Callable[[str], None]
     log_every: int
     checkpoint_every: int
     heldout_every: int
@@ -224,7 +224,7 @@ class Loop:
         return named
 
     def _resume(self) -> int:
-        checkpoint = load_latest(self.folder, self.report)
+        checkpoint = load_latest(self.folder, self.log)
         first = 0 if checkpoint is None else self._restore(checkpoint)
         self.workers.same(
             "a checkpoint or first weights",
@@ -251,7 +251,7 @@ class Loop:
                 "another --workdir, or restore the run's own checkpoints."
             )
         assign_arrays(self._variables(), checkpoint.arrays, str(self.folder))
-        self.report(f"Resuming after step {checkpoint.step}.")
+        self.log(f"Resuming after step {checkpoint.step}.")
         return checkpoint.step
 
     def _save(self, step: int) -> None:
@@ -349,7 +349,7 @@ class _Progress:
         per_step = (now - self._start) / (self._done - self._first)
         left = per_step * (total - self._done)
         shown = "  ".join(f"{k} {v:.3f}" for k, v in sorted(means.items()))
-        self._loop.report(
+        self._loop.log(
             f"step {self._done}/{total}  {shown}  "
             f"{pairs_per_second:.1f} pairs/s  {left / 60:.1f} min left"
         )
@@ -378,7 +378,7 @@ class _Progress:
         for kind, values in shown.items():
             if values:
                 text = "  ".join(f"{k} {v:.3f}" for k, v in values.items())
-                loop.report(f"step {step}  held-out {kind}: {text}")
+                loop.log(f"step {step}  held-out {kind}: {text}")
         folders = [loop.folder]
         if loop.best is not None and loop.keep_if_best(step, scores):
             folders.append(loop.best)

@@ -78,7 +78,7 @@ from keras_wsss.training.workers import (
 )
 from keras_wsss.versions import library_versions
 
-_Report = Callable[[str], None]
+_Log = Callable[[str], None]
 
 
 def train(
@@ -87,7 +87,7 @@ def train(
     workdir: str | Path,
     init_from: str | Path | None = None,
     strategy_name: str = "auto",
-    report: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
 ) -> dict[str, Any]:
     """Trains one phase, or goes on where an interrupted run stopped.
@@ -103,7 +103,7 @@ def train(
         strategy_name: see `make_strategy`; or "multi_worker", for one of
             the processes that TF_CONFIG names. They need the same arguments
             and a file system that all of them see.
-        report: called with progress lines, in the chief only.
+        log: called with progress lines, in the chief only.
         timeouts: how long workers wait for each other.
 
     Returns:
@@ -121,10 +121,10 @@ def train(
     settings = config.phases[phase.name]
     cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
     if cluster.index:
-        report = _silent
+        log = _silent
     check_folder(config, phase, workdir, init_from)
     if (workdir / RESULTS_FILE).exists():
-        report(f"{workdir} holds the finished run; there is nothing to do.")
+        log(f"{workdir} holds the finished run; there is nothing to do.")
         return {} if cluster.index else read_results(workdir)
     notes: list[str] = []  # after the line that says what computes
     check_masks_will_be_learned(config, phase.name, init_from, notes.append)
@@ -132,17 +132,17 @@ def train(
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
     workers = make_workers(strategy_name, cluster, timeouts)
-    announce_devices(workers.local_replicas, workers.count, report)
+    announce_devices(workers.local_replicas, workers.count, log)
     for note in notes:
-        report(note)
+        log(note)
     with workers.together():
         system = get_system(config.system)
         job = _prepare(
-            config, system, phase, settings, workers, workdir, init_from, report
+            config, system, phase, settings, workers, workdir, init_from, log
         )
         parts = system.assemble(job)
         before = count_mask_updates(Path(init_from)) if init_from else 0
-        results = _loop(job, parts, workdir, workers, before, report).run()
+        results = _loop(job, parts, workdir, workers, before, log).run()
         if workers.is_chief:
             seconds = time.perf_counter() - start
             results |= _figures(job, parts, workers, seconds)
@@ -164,7 +164,7 @@ def _prepare(
     workers: Workers,
     workdir: Path,
     init_from: str | Path | None,
-    report: _Report,
+    log: _Log,
 ) -> Job:
     """Records, and a network with the weights that it starts from."""
     data = read_training_data(
@@ -173,7 +173,7 @@ def _prepare(
         with_source=phase.source,
     )
     check_pictures(workdir, data, config)
-    _report_ignored(config, data, report)
+    _log_ignored(config, data, log)
     strategy = workers.strategy
     for field in ("source_pictures", "target_pictures"):
         name = f"phases.{phase.name}.{field}"
@@ -200,19 +200,15 @@ def _prepare(
         "devices": computing_devices(workers.local_replicas),
     }
     if init_from:
-        about |= _start(config, net, data.split, Path(init_from), report)
+        about |= _start(config, net, data.split, Path(init_from), log)
     # The chief leaves the encoder in the folder, where the others find it.
     if workers.is_chief:
-        _load_first_weights(
-            config, system, net, data, workdir, init_from, report
-        )
+        _load_first_weights(config, system, net, data, workdir, init_from, log)
         claim_folder(config, phase, workdir, init_from, about)
         write_json(workdir / HELDOUT_FILE, heldout_lists(data))
     workers.meet()
     if not workers.is_chief:
-        _load_first_weights(
-            config, system, net, data, workdir, init_from, report
-        )
+        _load_first_weights(config, system, net, data, workdir, init_from, log)
 
     def encodings(
         records: Sequence[Record],
@@ -222,7 +218,7 @@ def _prepare(
     ) -> FeatureCache:
         shard = workers.shard if shared else (0, 1)
         return build_cache(
-            config, records, net.encoder, levels, pictures, report, shard
+            config, records, net.encoder, levels, pictures, log, shard
         )
 
     return Job(
@@ -239,12 +235,10 @@ def _prepare(
     )
 
 
-def _report_ignored(
-    config: Config, data: TrainingData, report: _Report
-) -> None:
+def _log_ignored(config: Config, data: TrainingData, log: _Log) -> None:
     """Pictures and masks that training does without."""
     if names := data.counts["never_absent"]:
-        report(
+        log(
             f"warning: no picture is known to lack {', '.join(names)}, so the "
             "tagger will name it everywhere: add pictures without it to "
             f"{config.data.target_tags} (an empty cell), or set "
@@ -253,7 +247,7 @@ def _report_ignored(
     if bad := data.counts["bad_pictures"]:
         names = ", ".join(bad[:_NAMED_BAD])
         more = f" and {len(bad) - _NAMED_BAD} more" * (len(bad) > _NAMED_BAD)
-        report(f"Left out, cannot be read: {len(bad)} pictures: {names}{more}.")
+        log(f"Left out, cannot be read: {len(bad)} pictures: {names}{more}.")
     persons = data.counts["persons_masks"]
     if persons["pictures"]:
         names = ", ".join(persons["retagged"][:_NAMED_BAD])
@@ -263,30 +257,28 @@ def _report_ignored(
                 f"; the tags of {len(persons['retagged'])} follow them, such "
                 f"as {names}"
             )
-        report(f"A person's masks: {persons['pictures']} pictures{also}.")
+        log(f"A person's masks: {persons['pictures']} pictures{also}.")
     if unknown := data.counts["pseudo_labels_ignored"]:
         names = ", ".join(
             name if count is None else f"{name} ({count} pictures)"
             for name, count in unknown.items()
         )
-        report(
+        log(
             f"Pseudo labels of {config.data.target_masks}: ignored where they "
             f"show what is no category here: {names}."
         )
 
 
 def _start(
-    config: Config, net: Network, split: Split, run: Path, report: _Report
+    config: Config, net: Network, split: Split, run: Path, log: _Log
 ) -> dict[str, Any]:
     """Trained weights of the run to start from; what about.json says of it."""
     categories = load_start(net, config, split, run)
-    report(categories.sentence(run))
+    log(categories.sentence(run))
     if used := differing_fields(
         config, run, get_system(config.system).usage_fields(config)
     ):
-        report(
-            f"The weights of {run} were trained otherwise: {'; '.join(used)}."
-        )
+        log(f"The weights of {run} were trained otherwise: {'; '.join(used)}.")
     return {"categories": categories.to_dict()}
 
 
@@ -319,7 +311,7 @@ def _loop(
     workdir: Path,
     workers: Workers,
     mask_updates: int,
-    report: _Report,
+    log: _Log,
 ) -> Loop:
     """The loop of a run; it writes events in the chief only.
 
@@ -329,7 +321,7 @@ def _loop(
         workdir: run folder.
         workers: this process and those that it trains with.
         mask_updates: updates that taught masks in the runs before.
-        report: called with progress lines.
+        log: called with progress lines.
     """
     config, events = job.config, workdir / EVENTS
     writer = tf.summary.create_noop_writer()
@@ -359,7 +351,7 @@ def _loop(
         mask_updates=lambda step: (
             mask_updates + own_mask_updates(config, job.phase.name, step)
         ),
-        report=report,
+        log=log,
         log_every=config.train.log_every,
         checkpoint_every=config.train.checkpoint_every,
         heldout_every=config.train.heldout_every,
@@ -396,7 +388,7 @@ def _load_first_weights(
     data: TrainingData,
     workdir: Path,
     init_from: str | Path | None,
-    report: _Report,
+    log: _Log,
 ) -> None:
     """What training does not change, or begins with; frozen parts are kept."""
     # Before the folder is claimed, weights may be of another command that was
@@ -410,7 +402,7 @@ def _load_first_weights(
     elif net.frozen_parts or not find_latest(
         workdir / CHECKPOINTS, lambda line: None
     ):
-        system.load_start(config, net, data, report)
+        system.load_start(config, net, data, log)
     if net.frozen_parts and not kept:
         arrays = read_arrays(named_variables(net, net.frozen_parts))
         save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))

@@ -56,13 +56,13 @@ def config(encoder, shapes_dir, tmp_path_factory):
 @pytest.fixture(scope="module")
 def own_predictor(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    train(config, "decoder", folder / "decoder", report=lambda line: None)
+    train(config, "decoder", folder / "decoder", log=lambda line: None)
     results = train(
         config,
         "transfer",
         folder / "transfer",
         init_from=folder / "decoder",
-        report=lambda line: None,
+        log=lambda line: None,
     )
     assert results["cache"]["source"]["hit_rate"] == 1  # of phase decoder
     return Predictor.from_workdir(folder / "transfer")

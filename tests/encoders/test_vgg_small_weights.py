@@ -5,11 +5,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from benchmarks.pretrain_vgg_small import STAGES, draw_pictures
 from keras_wsss.data.views import CAFFE
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.layer_weights import read_layer_weights
-from keras_wsss.encoders.pretrain_vgg_small import STAGES, draw_pictures
 from keras_wsss.shapes.outlines import OUTLINES
 
 PACKAGED = (

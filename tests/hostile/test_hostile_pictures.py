@@ -175,7 +175,7 @@ def test_training_counts_what_it_was_told_to_skip(spoiled, tmp_path):
     config = config.replace({"data.skip_bad_images": True})
     lines = []
     run = tmp_path / "run"
-    counts = train(config, "decoder", run, report=lines.append)["data"]
+    counts = train(config, "decoder", run, log=lines.append)["data"]
     (told,) = [line for line in lines if line.startswith("Left out")]
     for name in names:
         assert name.rsplit(".", 1)[0] in told
@@ -190,7 +190,7 @@ def test_training_names_the_first_bad_picture(spoiled, tmp_path):
     config, names = spoiled
     config = config.replace({"phases.decoder.source_pictures": 30})
     with pytest.raises(DataError) as caught:
-        train(config, "decoder", tmp_path / "run", report=silent)
+        train(config, "decoder", tmp_path / "run", log=silent)
     assert any(name in str(caught.value) for name in names)
 
 

@@ -274,7 +274,7 @@ def test_checkpoint_of_another_configuration_names_the_field(
     config = tiny_config(shapes_dir)
     config = config.replace({"train.deterministic": True})
     with pytest.raises(ConfigError, match=r"train\.seed is 7 there and 0"):
-        train(config, "decoder", run, report=lambda line: None)
+        train(config, "decoder", run, log=lambda line: None)
 
 
 def test_arrays_of_another_kind_are_refused(shapes_dir, decoder_run, tmp_path):
@@ -292,7 +292,7 @@ def test_arrays_of_another_kind_are_refused(shapes_dir, decoder_run, tmp_path):
             "transfer",
             tmp_path / "transfer",
             init_from=run,
-            report=lambda line: None,
+            log=lambda line: None,
         )
 
 

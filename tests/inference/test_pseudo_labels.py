@@ -212,7 +212,7 @@ def test_pixels_of_what_the_split_lacks_are_ignored_and_said(
     told = []
     results = train(
         config, "transfer", tmp_path / "run", decoder_run[0],
-        report=told.append,
+        log=told.append,
     )  # fmt: skip
     assert results["data"]["pseudo_labels_ignored"] == {"arrow": shown}
     assert any(f"no category here: arrow ({shown} pictu" in t for t in told)
@@ -277,7 +277,7 @@ def test_training_goes_on_with_them(shapes_dir, transfer_run, folder, tmp_path):
             "transfer",
             tmp_path / name,
             init_from=transfer_run[0],
-            report=lambda line: None,
+            log=lambda line: None,
         )
     # The first batch's pairs differ only by the target pictures' masks.
     assert results["with"]["data"]["target_pairs"] > 0

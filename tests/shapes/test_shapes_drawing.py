@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from benchmarks.glyphs import glyphs, likeness, silhouette_area
 from keras_wsss.categories import SHAPES_SOURCE, SHAPES_TARGET
 from keras_wsss.shapes.drawing import (
     Thing,
@@ -15,7 +16,6 @@ from keras_wsss.shapes.drawing import (
     silhouette,
     varied,
 )
-from keras_wsss.shapes.glyphs import glyphs, likeness, silhouette_area
 from keras_wsss.shapes.outlines import OUTLINES, Outline, rectangle
 
 

@@ -26,7 +26,7 @@ def trained(shapes_dir, workdir, steps, warmup_steps=0, **weights):
     )
     for name, weight in weights.items():
         config = config.replace({f"train.{f'{name}_weight'}": weight})
-    train(config, "decoder", workdir, report=lambda line: None)
+    train(config, "decoder", workdir, log=lambda line: None)
     arrays = load_latest(workdir / CHECKPOINTS).arrays
     return {
         name.rpartition("/")[2]: array

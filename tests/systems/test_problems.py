@@ -18,7 +18,7 @@ NOWHERE = "nowhere"  # nothing of it is looked for
 def refused(config, phase, folder, init_from=None):
     """The sentence that `train` refuses a config with."""
     with pytest.raises(ConfigError) as caught:
-        train(config, phase, folder / "run", init_from, report=print)
+        train(config, phase, folder / "run", init_from, log=print)
     assert not (folder / "run").exists()
     return str(caught.value)
 

@@ -36,7 +36,7 @@ def config(shapes_dir):
 def run(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("toy") / "run"
     lines = []
-    results = train(config, "joint", workdir, report=lines.append)
+    results = train(config, "joint", workdir, log=lines.append)
     return workdir, results, lines
 
 
@@ -56,7 +56,7 @@ def test_it_is_trained(run, config):
     first, last = (float(line.split()[3]) for line in (losses[0], losses[-1]))
     assert last < first
     assert (workdir / "encoder").exists()
-    again = train(config, "joint", workdir, report=lines.append)
+    again = train(config, "joint", workdir, log=lines.append)
     assert again["steps"] == 6
     assert "nothing to do" in lines[-1]
 

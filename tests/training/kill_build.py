@@ -25,7 +25,7 @@ if __name__ == "__main__":
     root = Path(sys.argv[1])
     make_cache(root).build(
         write_pictures(root / "pictures", COUNT),
-        report=lambda line: print(line, flush=True),
-        report_seconds=0,
+        log=lambda line: print(line, flush=True),
+        log_seconds=0,
     )
     print("finished", flush=True)

@@ -56,7 +56,7 @@ def test_a_start_may_be_written_in_several_ways(
         "transfer",
         transfer_run[0],
         given,
-        report=lines.append,
+        log=lines.append,
     )
     assert results["phase"] == "transfer"
     assert "nothing to do" in lines[-1]
@@ -72,7 +72,7 @@ def test_another_start_is_another_run(
             "transfer",
             transfer_run[0],
             other,
-            report=silent,
+            log=silent,
         )
 
 
@@ -80,7 +80,7 @@ def test_another_start_is_another_run(
 def test_data_may_have_moved(shapes_dir, decoder_run, transfer_run, tmp_path):
     run = interrupted(transfer_run[0], tmp_path / "run")
     config, data = moved(shapes_dir, tmp_path / "data")
-    results = train(config, "transfer", run, decoder_run[0], report=silent)
+    results = train(config, "transfer", run, decoder_run[0], log=silent)
     assert results["steps"] == STEPS
     # The other commands find them where they are now.
     noted = load_run_config(run)
@@ -99,14 +99,14 @@ def test_data_that_changed_are_told(
     known = read_json(run / "about.json")["pictures"]["target"]["pictures"]
     path.write_text("\n".join(lines[:-5]) + "\n")
     with pytest.raises(ConfigError, match=f"target: {known} pictures there"):
-        train(config, "transfer", run, decoder_run[0], report=silent)
+        train(config, "transfer", run, decoder_run[0], log=silent)
     # As many pictures, of which one has another label; in the old place, too.
     words = lines[1].split(",")
     changed = "star" if words[1] != "star" else "heart"
     lines[1] = ",".join([words[0], changed, *words[2:]])
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(ConfigError, match=r"read other data .target: as many"):
-        train(config, "transfer", run, decoder_run[0], report=silent)
+        train(config, "transfer", run, decoder_run[0], log=silent)
 
 
 def test_pseudo_labels_of_another_model_are_other_data(shapes_dir, tmp_path):
@@ -136,7 +136,7 @@ def test_a_run_that_noted_no_pictures_keeps_its_places(
     config, _ = moved(shapes_dir, tmp_path / "data")
     config = config.replace({"train.deterministic": True})
     with pytest.raises(ConfigError, match=r"data\.source_images is '.*' there"):
-        train(config, "decoder", run, report=silent)
+        train(config, "decoder", run, log=silent)
 
 
 def test_more_steps_of_a_finished_run(shapes_dir, decoder_run, transfer_run):
@@ -147,9 +147,9 @@ def test_more_steps_of_a_finished_run(shapes_dir, decoder_run, transfer_run):
     with pytest.raises(
         ConfigError, match=f"to train longer, .* --init_from {run}"
     ):
-        train(longer, "transfer", run, decoder_run[0], report=silent)
+        train(longer, "transfer", run, decoder_run[0], log=silent)
     longer = config.replace(
         {"phases.decoder.steps": STEPS + 1, "train.deterministic": True}
     )
     with pytest.raises(ConfigError, match="longer, give another --workdir"):
-        train(longer, "decoder", decoder_run[0], report=silent)
+        train(longer, "decoder", decoder_run[0], log=silent)

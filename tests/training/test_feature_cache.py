@@ -65,7 +65,7 @@ def test_entries_are_the_encoders_outputs(
     make_cache, encoder, records, levels, crops
 ):
     cache = make_cache(levels=levels, crops=crops)
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     assert cache.num_views == 2 * (1 + crops)
     again = make_cache(levels=levels, crops=crops)
     windows = set()
@@ -94,7 +94,7 @@ def test_entries_are_the_encoders_outputs(
 def test_second_build_finds_everything(make_cache, records):
     lines = []
     first = make_cache()
-    first.build(records, report=lines.append, report_seconds=0)
+    first.build(records, log=lines.append, log_seconds=0)
     assert lines[-2].startswith("feature cache: 10 of 10 views")
     assert "10 views, 0 MB; 0 were there (0%), 10 built" in lines[-1]
     results = first.results()
@@ -104,7 +104,7 @@ def test_second_build_finds_everything(make_cache, records):
     assert results["bytes"] == sum(sizes)
     assert results["built_per_second"] > 0
     second = make_cache()
-    second.build(records, report=lines.append)
+    second.build(records, log=lines.append)
     assert "10 were there (100%), 0 built (0.0 a second)" in lines[-1]
     results = second.results()
     assert (results["built"], results["hit_rate"]) == (0, 1)
@@ -121,41 +121,41 @@ def test_second_build_finds_everything(make_cache, records):
     ids=["weights", "feature scale", "input size", "levels"],
 )
 def test_what_the_entries_depend_on(make_cache, records, change):
-    make_cache().build(records, report=_quiet)
+    make_cache().build(records, log=_quiet)
     other = make_cache(**change)
-    other.build(records, report=_quiet)
+    other.build(records, log=_quiet)
     assert other.results()["hits"] == 0
 
 
 def test_what_the_entries_do_not_depend_on(make_cache, records):
-    make_cache().build(records, report=_quiet)
+    make_cache().build(records, log=_quiet)
     views = ViewSpec(32, resize_size=36, min_scale=0.5, mirror=True)
     other = make_cache(
         encoder=make_encoder(), views=views, seed=7, encoder_batch=3
     )
-    other.build(records, report=_quiet)
+    other.build(records, log=_quiet)
     assert other.results()["hit_rate"] == 1
 
 
 def test_windows_depend_on_seed_and_crop_settings(make_cache, records):
-    make_cache(crops=1).build(records, report=_quiet)
+    make_cache(crops=1).build(records, log=_quiet)
     views = dataclasses.replace(VIEWS, resize_size=44)
     for other in (
         make_cache(crops=1, seed=1),
         make_cache(crops=1, views=views),
     ):
-        other.build(records, report=_quiet)
+        other.build(records, log=_quiet)
         assert other.results()["hit_rate"] == 0.5  # the whole views
 
 
 def test_preprocessing_version_and_picture_content_count(
     make_cache, records, monkeypatch
 ):
-    make_cache().build(records, report=_quiet)
+    make_cache().build(records, log=_quiet)
     data = records[0].image_path.read_bytes()
     records[0].image_path.write_bytes(records[1].image_path.read_bytes())
     swapped = make_cache()
-    swapped.build(records, report=_quiet)
+    swapped.build(records, log=_quiet)
     np.testing.assert_array_equal(
         swapped.read(records[0], 0).features,
         swapped.read(records[1], 0).features,
@@ -163,7 +163,7 @@ def test_preprocessing_version_and_picture_content_count(
     records[0].image_path.write_bytes(data)
     monkeypatch.setattr(preprocess, "PREPROCESSING_VERSION", -1)
     newer = make_cache()
-    newer.build(records, report=_quiet)
+    newer.build(records, log=_quiet)
     assert newer.results()["hits"] == 0
 
 
@@ -207,7 +207,7 @@ DAMAGES = {
 
 def test_damage_is_seen_counted_and_repaired_when_read(make_cache, records):
     cache = make_cache()
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     good = {path: path.read_bytes() for path in _entries(cache)}
     places = [(record, view) for record in records for view in range(2)]
     expected = [cache.read(*place) for place in places]
@@ -227,39 +227,39 @@ def test_damage_is_seen_counted_and_repaired_when_read(make_cache, records):
 
 def test_a_build_repairs_what_it_sees_without_reading_all(make_cache, records):
     cache = make_cache()
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     good = {path: path.read_bytes() for path in _entries(cache)}
     seen = ("size", "empty", "magic", "key")
     for path, name in zip(good, seen, strict=False):
         DAMAGES[name](path)
     builder = make_cache()
-    builder.build(records, report=_quiet)
+    builder.build(records, log=_quiet)
     assert builder.results()["damaged"] == builder.results()["built"] == 4
     assert {path: path.read_bytes() for path in _entries(cache)} == good
 
 
 def test_an_entry_under_another_name_is_not_taken_for_good(make_cache, records):
     cache = make_cache()
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     first, second, *_ = _entries(cache)
     good = first.read_bytes()
     first.write_bytes(second.read_bytes())
     builder = make_cache()
-    builder.build(records, report=_quiet)
+    builder.build(records, log=_quiet)
     assert builder.results()["damaged"] == 1
     assert first.read_bytes() == good
 
 
 def test_old_leftovers_are_removed_and_new_ones_kept(make_cache, records):
     cache = make_cache()
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     entry = _entries(cache)[0]
     old = entry.with_name(f".{entry.name}.old.features")
     new = entry.with_name(f".{entry.name}.new.features")
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     assert not old.exists()
     assert new.exists()  # another worker may be writing it
 
@@ -267,27 +267,27 @@ def test_old_leftovers_are_removed_and_new_ones_kept(make_cache, records):
 def test_workers_share_the_building(make_cache, records):
     workers = [make_cache() for _ in range(2)]
     for index, worker in enumerate(workers):
-        worker.build(records, index=index, count=2, report=_quiet)
+        worker.build(records, index=index, count=2, log=_quiet)
     assert [w.results()["built"] for w in workers] == [6, 4]
     whole = make_cache()
-    whole.build(records, report=_quiet)
+    whole.build(records, log=_quiet)
     assert whole.results()["hit_rate"] == 1
 
 
 def test_errors_name_the_picture_or_the_folder(make_cache, records, tmp_path):
     records[3].image_path.write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"3\.png"):
-        make_cache().build(records, report=_quiet)
+        make_cache().build(records, log=_quiet)
     records[3].image_path.unlink()
     with pytest.raises(DataError, match=r"3\.png"):
-        make_cache().build(records, report=_quiet)
+        make_cache().build(records, log=_quiet)
     blind = make_cache(encoder=make_encoder(scale=1e12))
     with pytest.raises(DataError, match=r"png: .* not finite"):
-        blind.build(records[:2], report=_quiet)
+        blind.build(records[:2], log=_quiet)
     (tmp_path / "file").write_text("")
     blocked = FeatureCache(tmp_path / "file", make_encoder(), VIEWS)
     with pytest.raises(ConfigError, match="file cannot be written"):
-        blocked.build(records[:2], report=_quiet)
+        blocked.build(records[:2], log=_quiet)
 
 
 def test_a_full_disk_is_told_before_work_begins(
@@ -296,7 +296,7 @@ def test_a_full_disk_is_told_before_work_begins(
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(ConfigError, match="GB more"):
-        make_cache().build(records, report=_quiet)
+        make_cache().build(records, log=_quiet)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_bad_arguments_are_named(make_cache, arguments, problem):
 
 def test_batches_from_the_cache(make_cache, encoder, records):
     cache = make_cache(crops=1, levels=(2, 3, 4))
-    cache.build(records, report=_quiet)
+    cache.build(records, log=_quiet)
     sampler = PairSampler(records, seed=3)
     stream = Stream(sampler, 4, VIEWS, num_categories=2, cache=cache)
     (batch,) = list(iterate(make_batches(target=stream, num_steps=1)))

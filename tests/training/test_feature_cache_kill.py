@@ -40,12 +40,12 @@ def test_killed_builds_are_resumed(tmp_path):
     assert 0 < found[0] < found[1] < 2 * COUNT
     records = write_pictures(broken / "pictures", COUNT)[:40]
     resumed = make_cache(broken)
-    resumed.build(records, report=lambda line: None)
+    resumed.build(records, log=lambda line: None)
     results = resumed.results()
     assert results["hits"] > 0
     # Every entry, whoever made it, is what an unbroken build makes.
     unbroken = make_cache(tmp_path / "unbroken")
-    unbroken.build(records, report=lambda line: None)
+    unbroken.build(records, log=lambda line: None)
     for record in records:
         for view in range(2):
             got = resumed.read(record, view)

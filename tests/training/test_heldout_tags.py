@@ -97,7 +97,7 @@ def test_the_best_checkpoint_is_kept_beside_the_last(shapes_dir, tmp_path):
         }
     )
     lines = []
-    train(config, "decoder", tmp_path / "run", report=lines.append)
+    train(config, "decoder", tmp_path / "run", log=lines.append)
     reached = {
         int(line.split()[1]): float(line.split("mask_iou ")[1].split()[0])
         for line in lines

@@ -101,7 +101,7 @@ def test_the_last_rate_is_that_of_its_step():
         log_every=1,
         settings=types.SimpleNamespace(steps=3),
         writer=tf.summary.create_noop_writer(),
-        report=lines.append,
+        log=lines.append,
     )
     progress = _Progress(loop, 0)
     begin = progress._start

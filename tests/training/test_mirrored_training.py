@@ -29,7 +29,7 @@ def run(shapes_dir, workdir, strategy):
         }
     )
     results = train(
-        config, "decoder", workdir, strategy_name=strategy, report=lambda _: 0
+        config, "decoder", workdir, strategy_name=strategy, log=lambda _: 0
     )
     return results, load_latest(workdir / CHECKPOINTS).arrays
 

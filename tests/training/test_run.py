@@ -90,7 +90,7 @@ def test_transfer_starts_from_the_decoders_weights(
             "phases.transfer.final_learning_rate": 0.0,
         }
     )
-    train(config, "transfer", tmp_path / "t", decoder_run[0], report=silent)
+    train(config, "transfer", tmp_path / "t", decoder_run[0], log=silent)
     one = load_latest(decoder_run[0] / CHECKPOINTS).arrays
     other = load_latest(tmp_path / "t" / CHECKPOINTS).arrays
     names = [name for name in one if name.startswith("model/")]
@@ -116,7 +116,7 @@ def test_transfer_runs_without_any_target_mask(
         }
     )
     results = train(
-        config, "transfer", tmp_path / "run", decoder_run[0], report=silent
+        config, "transfer", tmp_path / "run", decoder_run[0], log=silent
     )
     counts = results["data"]
     assert counts["target_pictures"] + counts["heldout_tagged_pictures"] == 16
@@ -132,7 +132,7 @@ def test_finished_run_is_left_alone(shapes_dir, transfer_run, decoder_run):
         "transfer",
         workdir,
         decoder_run[0],
-        report=lines.append,
+        log=lines.append,
     )
     assert again == read_json(workdir / "results.json")
     assert (workdir / "results.json").read_bytes() == before
@@ -153,7 +153,7 @@ def test_another_configuration_in_the_same_folder(config, decoder_run):
         ConfigError,
         match=r"another configuration: train.seed is 0 there and 5 here\. ",
     ):
-        train(config, "decoder", decoder_run[0], report=silent)
+        train(config, "decoder", decoder_run[0], log=silent)
 
 
 def test_a_cache_that_the_run_did_not_begin_with(config, decoder_run):
@@ -167,7 +167,7 @@ def test_a_cache_that_the_run_did_not_begin_with(config, decoder_run):
     with pytest.raises(
         ConfigError, match=r"cache\.folder is 'not used' there and 'used' here"
     ):
-        train(config, "decoder", decoder_run[0], report=silent)
+        train(config, "decoder", decoder_run[0], log=silent)
     other = config.replace({"cache.folder": "b"})
     assert not binding_differences(to_json(config), to_json(other))
 
@@ -175,14 +175,14 @@ def test_a_cache_that_the_run_did_not_begin_with(config, decoder_run):
 def test_another_phase_in_the_same_folder(config, decoder_run):
     config = config.replace({"train.deterministic": True})
     with pytest.raises(ConfigError, match="phase is 'decoder' there"):
-        train(config, "attention", decoder_run[0], report=silent)
+        train(config, "attention", decoder_run[0], log=silent)
 
 
 def test_start_from_the_wrong_phase(config, decoder_copy, tmp_path):
     text = (decoder_copy / "phase.json").read_text()
     (decoder_copy / "phase.json").write_text(text.replace("decoder", "joint"))
     with pytest.raises(ConfigError, match="is a run of --phase joint; --phase"):
-        train(config, "transfer", tmp_path / "t", decoder_copy, report=silent)
+        train(config, "transfer", tmp_path / "t", decoder_copy, log=silent)
 
 
 @pytest.mark.parametrize(
@@ -201,26 +201,26 @@ def test_start_from_another_network(
     with pytest.raises(
         ConfigError, match=f"differs .*{field} is .* Give them the values of"
     ):
-        train(config, "transfer", tmp_path / "t", decoder_run[0], report=silent)
+        train(config, "transfer", tmp_path / "t", decoder_run[0], log=silent)
     assert not (tmp_path / "t").exists()
 
 
 def test_start_from_what_is_no_run(config, tmp_path):
     with pytest.raises(ConfigError, match="is the folder a training run"):
-        train(config, "transfer", tmp_path / "t", tmp_path, report=silent)
+        train(config, "transfer", tmp_path / "t", tmp_path, log=silent)
 
 
 def test_start_from_a_run_without_checkpoint(config, decoder_copy, tmp_path):
     shutil.rmtree(decoder_copy / CHECKPOINTS)
     with pytest.raises(ConfigError, match="holds no sound checkpoint"):
-        train(config, "transfer", tmp_path / "t", decoder_copy, report=silent)
+        train(config, "transfer", tmp_path / "t", decoder_copy, log=silent)
     assert not (tmp_path / "t").exists()
 
 
 def test_wrong_weights_path_does_not_claim_the_folder(config, tmp_path):
     config = config.replace({"model.encoder_weights": "missing.h5"})
     with pytest.raises(ConfigError, match=r"missing\.h5 does not exist"):
-        train(config, "decoder", tmp_path / "d", report=silent)
+        train(config, "decoder", tmp_path / "d", log=silent)
     assert not (tmp_path / "d").exists()
 
 
@@ -233,7 +233,7 @@ def test_transfer_needs_target_pictures(config, decoder_run, tmp_path):
 def test_locations_are_asked_for(config, tmp_path):
     config = config.replace({"data.source_images": ""})
     with pytest.raises(ConfigError, match=r"data\.source_images is empty; set"):
-        train(config, "decoder", tmp_path / "d", report=silent)
+        train(config, "decoder", tmp_path / "d", log=silent)
 
 
 def test_bad_picture_is_named(config, shapes_dir, tmp_path):
@@ -248,7 +248,7 @@ def test_bad_picture_is_named(config, shapes_dir, tmp_path):
         }
     )
     with pytest.raises(DataError, match=r"source_\d+\.jpg"):
-        train(config, "decoder", tmp_path / "d", report=silent)
+        train(config, "decoder", tmp_path / "d", log=silent)
 
 
 @pytest.mark.usefixtures("eager")
@@ -266,7 +266,7 @@ def test_loss_that_is_not_finite_names_step_and_pictures(
         Checkpoint(start.step + 1, arrays, start.meta),
     )
     with pytest.raises(NotFiniteError) as caught:
-        train(config, "transfer", tmp_path / "t", decoder_copy, report=silent)
+        train(config, "transfer", tmp_path / "t", decoder_copy, log=silent)
     text = str(caught.value)
     assert "loss is not finite at step 0" in text
     assert text.count("source_") == text.count("train_") == 4

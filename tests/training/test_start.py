@@ -131,7 +131,7 @@ def test_weights_of_categories_follow_their_names(
     config = tags_of(config, {"star", "clover", "arrow"}, tmp_path / "tags.csv")
     lines = []
     run = tmp_path / "run"
-    train(config, "transfer", run, start, report=lines.append)
+    train(config, "transfer", run, start, log=lines.append)
     check_entries(config, run, start, {"toadstool": "mushroom"}, {"comet"})
     line = next(text for text in lines if text.startswith("Categories of"))
     assert "18 carried over (toadstool as mushroom, " in line
@@ -152,14 +152,14 @@ def test_the_column_of_absent_labels_is_no_category(
     """A run with them starts from one without: that column begins fresh."""
     config = as_it_starts(tiny_config(shapes_dir), "transfer")
     config = config.replace({"train.absent_per_image": 1})
-    train(config, "transfer", tmp_path / "a", decoder_run[0], report=silent)
+    train(config, "transfer", tmp_path / "a", decoder_run[0], log=silent)
     name = "attention/classifier_logits/bias"
     before, after = weights(decoder_run[0])[name], weights(tmp_path / "a")[name]
     np.testing.assert_array_equal(after[:-1], before)
     again = as_it_starts(tiny_config(shapes_dir), "transfer")
     again = again.replace({"train.absent_per_image": 1})
     again = with_split(again, SHAPES_SOURCE[1:], ("comet", *SHAPES_TARGET))
-    train(again, "transfer", tmp_path / "b", tmp_path / "a", report=silent)
+    train(again, "transfer", tmp_path / "b", tmp_path / "a", log=silent)
     check_entries(again, tmp_path / "b", tmp_path / "a", {}, {"comet"})
 
 
@@ -172,7 +172,7 @@ def test_the_prior_system_carries_its_categories_over_too(
     target = ("star", "comet", *SHAPES_TARGET[:-1])
     config = with_split(config, SHAPES_SOURCE, target)
     config = config.replace({"data.eval_root": ""})
-    train(config, "joint", tmp_path / "run", prior_run[0], report=silent)
+    train(config, "joint", tmp_path / "run", prior_run[0], log=silent)
     check_entries(config, tmp_path / "run", prior_run[0], {}, {"comet"})
     about = read_json(tmp_path / "run" / "about.json")["categories"]
     assert about["left_out"] == []  # it has no weights of source categories
@@ -185,9 +185,7 @@ def test_a_run_goes_on_with_its_own_categories_only(
     with pytest.raises(
         ConfigError, match=r"another configuration: split\.name"
     ):
-        train(
-            config, "transfer", transfer_run[0], decoder_run[0], report=silent
-        )
+        train(config, "transfer", transfer_run[0], decoder_run[0], log=silent)
 
 
 @pytest.mark.usefixtures("eager")
@@ -203,7 +201,7 @@ def test_pictures_may_have_another_size(shapes_dir, decoder_run, tmp_path):
     )
     lines = []
     run = tmp_path / "run"
-    train(config, "transfer", run, decoder_run[0], report=lines.append)
+    train(config, "transfer", run, decoder_run[0], log=lines.append)
     before, after = weights(decoder_run[0]), weights(run)
     for name, array in before.items():
         np.testing.assert_array_equal(after[name], array, name)
@@ -227,7 +225,7 @@ def test_weights_that_are_not_those_of_the_runs_categories(
     )
     config = tiny_config(shapes_dir)
     with pytest.raises(DataError, match=r"cls_embed/kernel' has shape \(19, 1"):
-        train(config, "transfer", tmp_path / "t", start, report=silent)
+        train(config, "transfer", tmp_path / "t", start, log=silent)
     assert not (tmp_path / "t").exists()
 
 

@@ -79,12 +79,12 @@ class PriorSystem(System):
         grid |= {"stride": SEGMENT_STRIDE, "points": True, "inside": True}
         return super().views(config, **grid)
 
-    def load_start(self, config, net, data, report) -> None:
+    def load_start(self, config, net, data, log) -> None:
         """First weights of all layers; see `initialise_prior`."""
         from keras_wsss.systems.prior.weights import initialise_prior
 
         origin = initialise_prior(net, config.model.encoder_weights or None)
-        report(
+        log(
             "fc6 and fc7 start from the "
             + (
                 "decimated layers of the weights file."

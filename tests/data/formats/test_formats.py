@@ -103,7 +103,7 @@ def test_a_format_of_ones_own_is_trained_on(config, shapes_dir, tmp_path):
     usual = read_training_data(tiny_config(shapes_dir), with_target=True).counts
     for count in ("target_pictures", "target_pairs", "source_pairs"):
         assert own[count] == usual[count] > 0
-    results = train(config, "decoder", tmp_path / "run", report=lambda line: 0)
+    results = train(config, "decoder", tmp_path / "run", log=lambda line: 0)
     assert results["mask_updates"] == 1
 
 

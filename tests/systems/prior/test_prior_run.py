@@ -70,7 +70,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     lines = []
     config = tiny_prior_config(prior_data)
     config = config.replace({"train.examples": 0})
-    train(config, "joint", workdir, report=lines.append)
+    train(config, "joint", workdir, log=lines.append)
     assert "Resuming after step 4." in lines
     found = load_checkpoint(list_checkpoints(workdir / CHECKPOINTS)[-1])
     assert set(found.arrays) == set(expected.arrays)
@@ -96,7 +96,7 @@ def test_another_run_of_it_is_where_a_run_may_start(
         }
     )
     lines = []
-    train(config, "joint", tmp_path / "run", prior_run[0], report=lines.append)
+    train(config, "joint", tmp_path / "run", prior_run[0], log=lines.append)
     assert not any("fc6 and fc7 start" in line for line in lines)
     before = last_weights(prior_run[0])
     after = last_weights(tmp_path / "run")

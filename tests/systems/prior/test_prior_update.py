@@ -264,4 +264,4 @@ def test_tags_that_are_positives_only_are_refused(prior_data, tmp_path):
     config = tiny_prior_config(prior_data)
     config = config.replace({"data.tags_complete": False})
     with pytest.raises(ConfigError, match="tags_complete is False"):
-        train(config, "joint", tmp_path / "run", report=lambda line: None)
+        train(config, "joint", tmp_path / "run", log=lambda line: None)

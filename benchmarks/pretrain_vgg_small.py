@@ -2,11 +2,11 @@
 
 The weights in the package were made in 45 minutes on 2 CPU cores by
 
-    python -m keras_wsss.encoders.pretrain_vgg_small \
+    python -m benchmarks.pretrain_vgg_small \
         --out keras_wsss/encoders/vgg_small.weights.h5
 
 with the default steps and seed. The pictures show random silhouettes (see
-`keras_wsss.shapes.glyphs`), none of which looks like a target category
+`benchmarks.glyphs`), none of which looks like a target category
 of the split "shapes", and share no random numbers with that data set. The
 labels are tags: which silhouettes a picture holds. No mask is used.
 
@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.glyphs import glyphs
 from keras_wsss.categories import SHAPES_TARGET
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.views import CAFFE
@@ -32,7 +33,6 @@ from keras_wsss.encoders.layer_weights import write_layer_weights
 from keras_wsss.encoders.vgg import VGG_SMALL
 from keras_wsss.errors import ConfigError
 from keras_wsss.shapes.drawing import Thing, blob, draw_scene
-from keras_wsss.shapes.glyphs import glyphs
 from keras_wsss.shapes.make import things_to_draw
 from keras_wsss.shapes.outlines import OUTLINES, Outline
 
@@ -307,7 +307,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m keras_wsss.encoders.pretrain_vgg_small",
+        prog="python -m benchmarks.pretrain_vgg_small",
         description="Learn the weights of vgg_small from image-level tags.",
         allow_abbrev=False,
     )

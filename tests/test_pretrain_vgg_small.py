@@ -6,10 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_wsss.categories import SHAPES_TARGET
-from keras_wsss.data.views import CAFFE
-from keras_wsss.encoders import get_encoder
-from keras_wsss.encoders.pretrain_vgg_small import (
+from benchmarks.glyphs import glyphs
+from benchmarks.pretrain_vgg_small import (
     STAGES,
     augment,
     build_classifier,
@@ -18,8 +16,10 @@ from keras_wsss.encoders.pretrain_vgg_small import (
     learn,
     main,
 )
+from keras_wsss.categories import SHAPES_TARGET
+from keras_wsss.data.views import CAFFE
+from keras_wsss.encoders import get_encoder
 from keras_wsss.errors import ConfigError
-from keras_wsss.shapes.glyphs import glyphs
 from keras_wsss.shapes.outlines import OUTLINES
 
 
