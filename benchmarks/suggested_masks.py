@@ -125,7 +125,7 @@ def main() -> None:
             masks = out / "masks" / place
             write_masks(masks, images, split, given.data_seed)
             own = config.replace({"data.target_masks": f"person:{masks}"})
-        train(own, "transfer", out / place, init_from=workdir, report=say)
+        train(own, "transfer", out / place, init_from=workdir, log=say)
         found[name] = score(out / place)
         say(f"{name}: {found[name]}")
     write_json(out / "suggested_masks.json", found)

@@ -53,7 +53,7 @@ def test_drawn_again_masks_train_and_agree_with_the_tags(
     lines = []
     train(
         config, "transfer", tmp_path / "run", decoder_run[0],
-        report=lines.append,
+        log=lines.append,
     )  # fmt: skip
     assert "A person's masks: 3 pictures." in lines
     with pytest.raises(ConfigError, match="is not of the set with seed 1"):

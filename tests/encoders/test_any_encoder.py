@@ -88,9 +88,9 @@ def test_from_training_to_a_served_model(case, shapes_dir, tmp_path):
         }
     )
     run = tmp_path / "decoder"
-    train(config, "decoder", run, report=_silent)
+    train(config, "decoder", run, log=_silent)
     results = train(
-        config, "transfer", tmp_path / "run", init_from=run, report=_silent
+        config, "transfer", tmp_path / "run", init_from=run, log=_silent
     )
     # The factors of scale went along: nothing was encoded twice.
     assert results["cache"]["source"]["hit_rate"] == 1
