@@ -143,7 +143,7 @@ class QualityFlags:
     refine: flags.FlagHolder
     crf: flags.FlagHolder
 
-    def given(self) -> dict[str, bool | None]:
+    def given(self) -> dict[str, Any]:
         """Arguments of `choose_quality`; None where no flag was given."""
         return {
             "augment": self.augment.value,

@@ -7,6 +7,7 @@ command goes on where it stopped. See docs/predict.md.
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -52,7 +53,8 @@ def run(argv: list[str]) -> int:
     """Parsed flags in, files out; user errors are raised."""
     if len(argv) < 2:
         raise ConfigError("Name pictures or folders to segment; see --help.")
-    tags = [tag for text in TAGS.value or () for tag in split(text)] or None
+    named = [tag for text in TAGS.value or () for tag in split(text)]
+    tags: Any = named or None
     if tags and TAGS_FILE.value:
         raise ConfigError("Give --tags or --tags_file, not both.")
     formats = FORMATS.given()

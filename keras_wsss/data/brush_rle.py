@@ -105,7 +105,7 @@ class _Bits:
     def read_values(self, count: int, size: int) -> np.ndarray:
         """Which of the next numbers are not zero, bool [count]."""
         taken = self._bits[self._take(count * size)]
-        return taken.reshape(count, size).any(axis=1)
+        return np.any(taken.reshape(count, size), axis=1)
 
 
 _DIGITS = bytes([48, 49, *range(2, 256)])  # "0" and "1"

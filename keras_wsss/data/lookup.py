@@ -158,12 +158,10 @@ def _list(folder: str, changed: int) -> _Listing:
             if entry.is_dir():
                 listing.folders.append(entry.name)
             elif ending and entry.is_file():
-                for table, key in (
-                    (listing.names, (stem, ending)),
-                    (listing.names, (stem, "")),
-                    (listing.folded, stem.casefold()),
-                ):
-                    table.setdefault(key, []).append(entry.name)
+                for key in ((stem, ending), (stem, "")):
+                    listing.names.setdefault(key, []).append(entry.name)
+                folded = listing.folded.setdefault(stem.casefold(), [])
+                folded.append(entry.name)
     return listing
 
 

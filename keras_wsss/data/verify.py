@@ -181,9 +181,10 @@ def _verify_source(
     )
     good = []
     for image, problem in zip(file.images, problems, strict=True):
-        if problem is None:
-            good.append(find_image(folder, image.file_name))
-        else:
+        path = find_image(folder, image.file_name)
+        if problem is None and path is not None:
+            good.append(path)
+        elif problem is not None:
             report(problem)
     dataset = _with(good, dataset)
     _count(counts, dataset, split)

@@ -30,7 +30,8 @@ from keras_wsss.inference.mask_notes import (
     read_note,
     rounded,
 )
-from keras_wsss.inference.predictor import Predictor, Tags
+from keras_wsss.inference.prediction import Tags
+from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import Quality, choose_quality
 
 __all__ = ["Outcome", "Picture", "find_pictures", "predict_files"]

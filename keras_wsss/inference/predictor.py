@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -276,14 +276,12 @@ class Predictor:
         """
         if isinstance(tags, str | numbers.Integral):
             tags = (tags,)
-        ids = set()
-        for tag in tags:
-            found = tag
-            if isinstance(tag, str):
-                found = self.split.find(tag)
+        ids: set[int] = set()
+        for tag in cast("Sequence[int | str]", tags):
+            found = self.split.find(tag) if isinstance(tag, str) else tag
             if (
                 not isinstance(found, numbers.Integral)
-                or not 1 <= found <= self.split.num_categories
+                or not 1 <= int(found) <= self.split.num_categories
             ):
                 raise ConfigError(
                     f"Unknown tag '{tag}'; this model knows "

@@ -202,7 +202,8 @@ def coco_records(
             visible = _visible(mask, labels, min_pixels)
             if not visible:
                 reason = HIDDEN
-        if reason is not None:
+        if reason is not None or path is None:
+            reason = reason or MISSING
             skipped.setdefault(reason, []).append(record_id)
             if lacking_all and not found & target and path is not None:
                 without.append(
