@@ -155,9 +155,10 @@ def _list(folder: str, changed: int) -> _Listing:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             stem, ending = _split(normal_name(entry.name))
-            if entry.is_dir():
+            # os.path, not the entry, which raises where links go in circles.
+            if os.path.isdir(entry.path):
                 listing.folders.append(entry.name)
-            elif ending and entry.is_file():
+            elif ending and os.path.isfile(entry.path):
                 for key in ((stem, ending), (stem, "")):
                     listing.names.setdefault(key, []).append(entry.name)
                 folded = listing.folded.setdefault(stem.casefold(), [])

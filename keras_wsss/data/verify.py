@@ -76,6 +76,7 @@ def verify(data: DataConfig, split: Split) -> Findings:
             continue
         finally:
             findings.problems.extend(found)
+        findings.problems.extend(_unusable(name, given, counts, split))
         if name == "evaluation":
             validation = paths
         else:
@@ -86,6 +87,33 @@ def verify(data: DataConfig, split: Split) -> Findings:
         names = name == "target"
         findings.problems.extend(_in_both(paths, validation, names))
     return findings
+
+
+def _unusable(
+    part: str, place: str, counts: Counts, split: Split
+) -> Iterator[Problem]:
+    """Yields what would make training or a score of a part mean nothing."""
+    if not counts.images:
+        text = "0 pictures can be used; see what is left out, and why"
+        yield Problem("nothing to use", str(place), part, text)
+    elif part == "evaluation":
+        absent = [n for n in split.scored if not counts.pixels.get(n)]
+        if len(absent) == len(split.scored):
+            text = "no scored category has a pixel"
+            if not set(counts.pixels) - {"background", "ignore"}:
+                text += ": all is 0 or 255; is this a 0/255 mask?"
+            text += "; save masks whose values are the categories' indices"
+            yield Problem("nothing to score", str(place), "", text)
+        else:
+            for name in absent:
+                text = (
+                    f"the scored category {name!r} has no pixel; correct the "
+                    "masks, or leave it out of config.split.scored"
+                )
+                yield Problem("category without a pixel", str(place), "", text)
+    elif not counts.pairs:
+        text = "0 pairs of picture and label; see what is left out, and why"
+        yield Problem("nothing to use", str(place), part, text)
 
 
 class _TooMany(Exception):

@@ -7,7 +7,7 @@ import pytest
 from small_data import annotation, box, document, write_coco, write_tags
 from tiny import ENCODER_WEIGHTS, REPOSITORY, run_script, tiny_config
 
-from keras_wsss.categories import SHAPES_SOURCE, get_split
+from keras_wsss.categories import SHAPES_SOURCE, SHAPES_TARGET, get_split
 from keras_wsss.commands.data import main
 from keras_wsss.config import split_of
 from keras_wsss.config_files import load_run_config
@@ -126,6 +126,10 @@ def test_training_takes_the_config(shapes_dir, tmp_path, monkeypatch):
         .model
     )
     # verify and show take the same files.
-    assert main(["verify", "--config", base]) == 0
+    parts = ["--config.split.scored=('clover', 'fish', 'heart')"]
+    parts += ["--config.split.source=" + repr(SHAPES_SOURCE)]
+    parts += ["--config.split.target=" + repr(SHAPES_TARGET)]
+    parts += ["--config.split.name=seen"]  # six pictures hold no star
+    assert main(["verify", "--config", base, *parts]) == 0
     sheet = ["--out", str(tmp_path / "sheet.png")]
     assert main(["show", "--config", str(out / "config.yaml"), *sheet]) == 0

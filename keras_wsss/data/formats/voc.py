@@ -32,7 +32,9 @@ from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
 
 CLASSES_FILE = "classes.txt"
-_BACKGROUND_NAMES = ("background", "__background__")
+# As class lists of annotation tools begin, in any case and with or without
+# underscores around; none of them takes an index of a category.
+_NO_CATEGORY = ("background", "bg", "ignore")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,18 +152,27 @@ def target_labels(mask: np.ndarray, split: Split) -> tuple[int, ...]:
 def read_classes(root: Path) -> tuple[str, ...]:
     """Category names of a folder in index order, index 1 first.
 
-    They stand in `classes.txt`, a name a line; a first line "background" is
+    They stand in `classes.txt`, a name a line; first lines that mean
+    background or ignore, such as "_background_" and "__ignore__", are
     skipped. Without that file they are VOC's.
 
     Raises:
-        DataError: an empty or repeated name, or too many.
+        DataError: an empty or repeated name, too many, or a name of the
+            background behind a category.
     """
     path = root / CLASSES_FILE
     if not path.exists():
         return VOC_CATEGORIES
     names = [line.strip() for line in read_text(path).rstrip().split("\n")]
-    if names[0] in _BACKGROUND_NAMES:
+    while names and _is_no_category(names[0]):
         names = names[1:]
+    for name in names:
+        if _is_no_category(name):
+            raise DataError(
+                f"{path}: {name!r} stands behind a category, so that it is not "
+                "clear which index each name has; write the categories only, "
+                "in the order of the mask indices from 1 on."
+            )
     if not names or len(names) > MAX_CATEGORIES:
         raise DataError(
             f"{path}: {len(names)} names; give 1 to {MAX_CATEGORIES}."
@@ -173,6 +184,10 @@ def read_classes(root: Path) -> tuple[str, ...]:
                 "one category name a line, in the order of the mask indices."
             )
     return tuple(names)
+
+
+def _is_no_category(name: str) -> bool:
+    return name.strip("_ ").lower() in _NO_CATEGORY
 
 
 def write_classes(root: Path, names: Iterable[str]) -> None:

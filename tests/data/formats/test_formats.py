@@ -110,7 +110,9 @@ def test_a_format_of_ones_own_is_trained_on(config, shapes_dir, tmp_path):
 def test_it_is_verified_and_shown(config, shapes_dir, tmp_path):
     usual = verify(tiny_config(shapes_dir).data, split_of(config)).counts
     findings = verify(config.data, split_of(config))
-    assert not findings.problems
+    # So few pictures hold no star.
+    kinds = {problem.kind for problem in findings.problems}
+    assert kinds <= {"category without a pixel"}
     for part in ("source", "target"):
         assert findings.counts[part].pictures == usual[part].pictures
     assert findings.counts["source"].pixels == usual["source"].pixels
@@ -126,6 +128,7 @@ def test_what_is_wrong_with_its_files_is_listed(config, tmp_path):
     third.write_bytes(b"")
     findings = verify(config.data, split_of(config))
     told = {(p.kind, Path(p.path).stem) for p in findings.problems}
+    told -= {("category without a pixel", "target")}
     assert told == {
         ("unreadable mask", first.stem),
         ("size mismatch", second.stem),
