@@ -1,12 +1,14 @@
 """Scores a trained run: tables and a page from a run folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_wsss.categories import Split
 from keras_wsss.config import to_json
 from keras_wsss.data import formats
-from keras_wsss.errors import ConfigError
+from keras_wsss.data.records import Record
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.report.page import run_report, write_report
 from keras_wsss.evaluation.report.pictures import Album
@@ -97,6 +99,9 @@ def evaluate_run(
     data = data.replace({k: str(v) for k, v in places.items() if v})
     if data.eval_root:
         dataset = formats.read(data, predictor.split, "evaluation")
+        absent = absent_categories(dataset.records[:limit], predictor.split)
+        if absent:
+            log(f"No picture shows {', '.join(absent)}: not in any mean.")
         results = evaluate(
             predictor,
             dataset.records[:limit],
@@ -107,6 +112,7 @@ def evaluate_run(
             log=log,
         )
         results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
+        results["absent_categories"] = absent
     else:
         results = _by_tags(predictor, workdir, limit, quality, album, log)
     results["without"] += score_negatives(
@@ -126,6 +132,24 @@ def evaluate_run(
         write_report(out / "report.html", report)
         log(f"Written: {out}/report.html")
     return results
+
+
+def absent_categories(records: Sequence[Record], split: Split) -> list[str]:
+    """Scored categories of which no mask has a pixel, by name.
+
+    Raises:
+        DataError: none of them has one, so that there is nothing to score.
+    """
+    shown = {i for record in records for i in record.labels}
+    absent = [split.name_of(i) for i in split.scored_ids if i not in shown]
+    if records and len(absent) == len(split.scored_ids):
+        raise DataError(
+            f"None of the scored categories ({', '.join(absent)}) has a pixel "
+            f"in the masks of the {len(records)} pictures to evaluate on, so "
+            "there is nothing to score; check their values (0/255 masks?) "
+            "with `python -m keras_wsss.data verify`."
+        )
+    return absent
 
 
 def _by_tags(

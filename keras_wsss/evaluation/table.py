@@ -183,6 +183,10 @@ def per_class_table(
     return markdown_table(rows, columns)
 
 
+def _absent_note(names: Sequence[str]) -> str:
+    return f"No picture shows {', '.join(names)}: not in any mean."
+
+
 def summary(results: Mapping) -> str:
     """Tables of what `evaluate` returned: methods, classes, tagger.
 
@@ -213,6 +217,7 @@ def summary(results: Mapping) -> str:
         },
     )
     warning = results.get("warning")
+    absent = results.get("absent_categories")
     masks = [
         results_table(rows),
         default_note(results),
@@ -226,6 +231,7 @@ def summary(results: Mapping) -> str:
             *([f"**Warning: {warning}**", ""] if warning else ()),
             f"# Results on {results['pictures']} pictures",
             "",
+            *([_absent_note(absent), ""] if absent else ()),
             *(masks if rows else [NO_MASKS, ""]),
             *_without(results),
             f"## Tagger, {tagging['views']} scores",

@@ -121,6 +121,10 @@ def test_results_are_plain_json_and_readable(results):
     for part in ("class activation maps", "augmented + refined", "all backgr"):
         assert part in text
     assert "## Tagger, augmented scores" in text
+    text = summary({**results, "absent_categories": ["star", "disc"]})
+    assert (
+        text.splitlines()[2] == "No picture shows star, disc: not in any mean."
+    )
 
 
 def test_parts_can_be_left_out(predictor, records):
