@@ -27,7 +27,10 @@ from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.graphs import encoding_function
-from keras_wsss.training import switch_packing
+from keras_wsss.training.cache_entry import (
+    pack_switches,
+    unpack_switches,
+)
 from keras_wsss.training.feature_cache import FeatureCache
 
 
@@ -59,13 +62,12 @@ def packing(shapes: tuple[tuple[int, ...], ...], repeats: int) -> None:
     """Prints the time that packing and unpacking of one picture takes."""
     rng = np.random.default_rng(0)
     maps = [rng.integers(0, 4, shape, np.uint8) for shape in shapes]
-    packed = [switch_packing.pack(switches) for switches in maps]
+    packed = [pack_switches(switches) for switches in maps]
     size = sum(switches.nbytes for switches in maps) / 1e6
-    pack = seconds(lambda: [switch_packing.pack(s) for s in maps], repeats)
+    pack = seconds(lambda: [pack_switches(s) for s in maps], repeats)
     unpack = seconds(
         lambda: [
-            switch_packing.unpack(p, s)
-            for p, s in zip(packed, shapes, strict=True)
+            unpack_switches(p, s) for p, s in zip(packed, shapes, strict=True)
         ],
         repeats,
     )

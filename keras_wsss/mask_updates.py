@@ -54,14 +54,7 @@ def untrained_sentence(
 ) -> str:
     """Why a run's masks are noise and what to do; "" if they are not.
 
-    Args:
-        run: a run folder.
-        step: of the checkpoint that counts; the newest readable one if None.
-        folder: where in the run folder the checkpoint lies.
-
-    Raises:
-        ConfigError: the folder is not that of a run.
-        DataError: the checkpoint cannot be read.
+    Arguments and errors are those of `count_mask_updates`.
     """
     if count_mask_updates(run, step, folder):
         return ""
@@ -86,13 +79,10 @@ def untrained_sentence(
             "would be noise; repeat its training command, which goes on from "
             "there."
         )
-    reason, remedy = (
-        no_masks_reason(config, phase),
-        no_masks_remedy(config, phase),
-    )
     return (
-        f"{what} ({reason}), so its masks would be noise; train again with "
-        f"another --workdir, and {remedy}."
+        f"{what} ({no_masks_reason(config, phase)}), so its masks would be "
+        "noise; train again with another --workdir, and "
+        f"{no_masks_remedy(config, phase)}."
     )
 
 

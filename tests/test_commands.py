@@ -1,5 +1,6 @@
 """train.py and evaluate.py as a user meets them: help, and wrong input."""
 
+import functools
 import re
 
 import pytest
@@ -10,6 +11,12 @@ NO_TENSORFLOW = """
 import sys
 sys.modules.update(tensorflow=None, keras=None)
 """
+
+
+@functools.cache
+def help_of(script: str):
+    """What a script prints for --help."""
+    return run_script(script, "--help", code=NO_TENSORFLOW)
 
 
 def assert_one_sentence(done, *texts):
@@ -40,7 +47,7 @@ def assert_one_sentence(done, *texts):
     ],
 )
 def test_help_lists_the_flags_without_tensorflow(script, names):
-    done = run_script(script, "--help", code=NO_TENSORFLOW)
+    done = help_of(script)
     assert "Traceback" not in done.stderr
     for name in names.split():
         assert f"--{name}:" in done.stdout or f"--[no]{name}:" in done.stdout
@@ -55,7 +62,7 @@ def test_flags_of_quality_mean_the_same_everywhere():
         "evaluate.py",
         "export/__main__.py",
     ):
-        done = run_script(script, "--help", code=NO_TENSORFLOW)
+        done = help_of(script)
         # A flag's text ends where the next one begins.
         flags = re.findall(
             r"--\[no\](augment|refine|crf): (.*?)(?=\n  --)", done.stdout, re.S

@@ -1,5 +1,6 @@
 """The first line of a command, and GPUs that TensorFlow cannot use."""
 
+import importlib.metadata
 import os
 import re
 import sys
@@ -85,12 +86,16 @@ def test_no_gpu_no_warning(tmp_path):
 
 
 def test_a_gpu_of_the_drivers_folder_is_missed(driver, monkeypatch):
+    """Whether this machine has the package installed or not."""
+
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
     text = devices.unused_gpus(driver)
     assert f"the driver has 2 GPUs ({H100}, NVIDIA GPU)" in text
     assert "pip install 'tensorflow[and-cuda]'" in text
-    monkeypatch.setattr(
-        devices.importlib.metadata, "version", lambda name: "1.0"
-    )
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0")
     assert "pip install 'keras-wsss[gpu]'" in devices.unused_gpus(driver)
 
 

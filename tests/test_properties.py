@@ -20,7 +20,10 @@ from keras_wsss.layers.pooling import (
     MaxPoolingWithSwitches,
     UnpoolingWithSwitches,
 )
-from keras_wsss.training import switch_packing
+from keras_wsss.training.cache_entry import (
+    pack_switches,
+    unpack_switches,
+)
 
 settings.register_profile(
     "tests", max_examples=40, deadline=None, derandomize=True
@@ -107,10 +110,10 @@ def test_pooling_inverts_unpooling_of_what_it_pooled(features):
     )
 )
 def test_packed_switches_survive(switches):
-    packed = switch_packing.pack(switches)
+    packed = pack_switches(switches)
     assert packed.nbytes == (switches.size + 3) // 4
     np.testing.assert_array_equal(
-        switch_packing.unpack(packed, switches.shape), switches
+        unpack_switches(packed, switches.shape), switches
     )
 
 

@@ -135,34 +135,32 @@ def _verify(flags: argparse.Namespace) -> int:
 
 def _add_show_flags(parser: argparse.ArgumentParser) -> None:
     add_config_flags(parser)
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FILE",
         help="PNG file to write.",
     )
-    add(
-        "--count",
-        type=int,
-        default=12,
-        metavar="N",
-        help="Pictures of each part (default: 12).",
-    )
-    add(
-        "--columns",
-        type=int,
-        default=6,
-        metavar="N",
-        help="Pictures in a row (default: 6).",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="Choice of the pictures (default: 0).",
+    _add_number(parser, "count", 12, "Pictures of each part")
+    _add_number(parser, "columns", 6, "Pictures in a row")
+    _add_number(parser, "seed", 0, "Choice of the pictures")
+
+
+def _add_number(
+    parser: argparse.ArgumentParser,
+    name: str,
+    default: float,
+    text: str,
+    unit: str = "N",
+) -> None:
+    """A flag of the default's type."""
+    parser.add_argument(
+        f"--{name}",
+        type=type(default),
+        default=default,
+        metavar=unit,
+        help=f"{text} (default: {default:g}).",
     )
 
 
@@ -198,34 +196,21 @@ def _prepare(flags: argparse.Namespace) -> int:
 
 
 def _add_shapes_flags(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="DIR",
         help="Folder to make; it must not exist yet.",
     )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="The same seed gives the same files (default: 0).",
-    )
-    add(
-        "--image_size",
-        type=int,
-        default=128,
-        metavar="PIXELS",
-        help="Side of the pictures (default: 128).",
-    )
-    add(
-        "--share",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="Share of the pictures to draw, for a quick look (default: 1).",
+    _add_number(parser, "seed", 0, "The same seed gives the same files")
+    _add_number(parser, "image_size", 128, "Side of the pictures", "PIXELS")
+    _add_number(
+        parser,
+        "share",
+        1.0,
+        "Share of the pictures to draw, for a quick look",
+        "X",
     )
 
 

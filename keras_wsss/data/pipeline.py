@@ -15,9 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.data import preprocess
-from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.encodings import Encodings
-from keras_wsss.data.hide_and_seek import HideAndSeek
+from keras_wsss.data.hidden import ChannelDropout, HideAndSeek
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.reading import ViewReader, cast_arrays
 from keras_wsss.data.records import Record

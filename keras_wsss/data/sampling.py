@@ -39,6 +39,12 @@ def random_words(
     return generator.random_raw(count)
 
 
+def random_units(count: int, *, seed: int, stream: int) -> np.ndarray:
+    """As `random_words`, at the stream's beginning: float64 in [0, 1)."""
+    words = random_words(count, seed=seed, stream=stream, position=0)
+    return (words >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
 @dataclasses.dataclass(frozen=True)
 class PairBatch:
     """The pictures and queried labels of some slots (B) of one step.

@@ -2,9 +2,7 @@
 
 import dataclasses
 
-import numpy as np
-
-from keras_wsss.data.sampling import random_words
+from keras_wsss.data.sampling import random_units
 from keras_wsss.errors import ConfigError
 
 _VIEW_STREAM = 0
@@ -133,8 +131,7 @@ class ViewSpec:
             height: rows of the original picture.
             width: columns of the original picture.
         """
-        words = random_words(4, seed=seed, stream=_VIEW_STREAM, position=0)
-        unit = (words >> np.uint64(11)).astype(np.float64) / 2.0**53  # [0, 1)
+        unit = random_units(4, seed=seed, stream=_VIEW_STREAM)
         base = self.base_size
         scale = self.min_scale + (1 - self.min_scale) * unit[0]
         size = round(self.image_size * scale / self.min_scale)

@@ -11,7 +11,6 @@ import numpy as np
 
 from keras_wsss.data.encodings import LevelSpec
 from keras_wsss.files import atomic_path
-from keras_wsss.training import switch_packing
 
 SUFFIX = ".features"
 
@@ -22,6 +21,11 @@ _MAGIC = b"KWSSSFC1"
 _FIELDS = struct.Struct("<8s32sIIQ")
 _CHECKSUM = struct.Struct("<I")
 HEADER_SIZE = _FIELDS.size + _CHECKSUM.size
+# Value of the four cells that a byte holds, lowest bits first.
+_CELLS = (np.arange(256)[:, None] >> np.array([0, 2, 4, 6])).astype(
+    np.uint8
+) & 3
+_FOUR_CELLS = np.ascontiguousarray(_CELLS).view("<u4")[:, 0]
 
 
 class DamagedEntryError(Exception):
@@ -147,20 +151,20 @@ def _spec_of(maps: np.ndarray) -> LevelSpec:
 def _level_size(spec: LevelSpec) -> int:
     count = math.prod(spec.shape)
     if spec.dtype == "uint8":
-        return switch_packing.packed_size(count)
+        return packed_size(count)
     return 2 * count
 
 
 def _level_bytes(maps: np.ndarray) -> bytes:
     if maps.dtype == np.uint8:
-        return switch_packing.pack(maps).tobytes()
+        return pack_switches(maps).tobytes()
     return maps.astype("<f2", copy=False).tobytes()
 
 
 def _level_maps(payload: memoryview, spec: LevelSpec) -> np.ndarray:
     if spec.dtype == "uint8":
         packed = np.frombuffer(payload, np.uint8)
-        return switch_packing.unpack(packed, spec.shape)
+        return unpack_switches(packed, spec.shape)
     return np.frombuffer(payload, "<f2").reshape(spec.shape)
 
 
@@ -174,3 +178,54 @@ def looks_complete(path: Path, key: bytes, layout: Layout) -> bool:
         if os.fstat(file.fileno()).st_size != layout.file_size:
             return False
         return file.read(len(_MAGIC) + len(key)) == _MAGIC + key
+
+
+# --- Pooling switches, at two bits each.
+
+
+def packed_size(count: int) -> int:
+    """Bytes that `count` switches take."""
+    return -(-count // 4)
+
+
+def pack_switches(switches: np.ndarray) -> np.ndarray:
+    """Packs four switches into a byte.
+
+    Args:
+        switches: uint8, any shape, values 0 to 3.
+
+    Returns:
+        uint8 [packed_size(number of switches)]; missing ones count as 0.
+
+    Raises:
+        ValueError: another type, or a value above 3.
+    """
+    if switches.dtype != np.uint8:
+        raise ValueError(f"switches are {switches.dtype}, not uint8")
+    flat = np.ravel(switches)
+    if flat.size and flat.max() > 3:
+        raise ValueError(f"a switch has the value {flat.max()}; 0 to 3 exist")
+    flat = np.pad(flat, (0, -flat.size % 4))
+    words = flat.view("<u4")  # four cells at once
+    return (words | words >> 6 | words >> 12 | words >> 18).astype(np.uint8)
+
+
+def unpack_switches(packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Undoes `pack_switches`.
+
+    Args:
+        packed: uint8 [packed_size(product of `shape`)].
+        shape: shape of the switches.
+
+    Returns:
+        uint8 of `shape`, values 0 to 3.
+
+    Raises:
+        ValueError: `packed` has another size.
+    """
+    count = int(np.prod(shape))
+    if packed.shape != (packed_size(count),):
+        raise ValueError(f"{packed.shape} bytes cannot hold switches {shape}")
+    # "clip" spares the check of bounds that a byte cannot leave.
+    words = np.take(_FOUR_CELLS, packed, mode="clip")
+    return words.view(np.uint8)[:count].reshape(shape)

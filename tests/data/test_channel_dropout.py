@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_wsss.data.channel_dropout import ChannelDropout
+from keras_wsss.data.hidden import ChannelDropout
 from keras_wsss.errors import ConfigError
 
 

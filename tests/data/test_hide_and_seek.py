@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.data.hide_and_seek import HideAndSeek, hide
+from keras_wsss.data.hidden import HideAndSeek, hide
 from keras_wsss.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_wsss.data import preprocess
 from keras_wsss.data.encodings import Encoding, LevelSpec
 from keras_wsss.data.failures import iterate, user_errors
-from keras_wsss.data.hide_and_seek import HideAndSeek
+from keras_wsss.data.hidden import HideAndSeek
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pipeline import (
     Stream,

@@ -3,23 +3,27 @@
 import numpy as np
 import pytest
 
-from keras_wsss.training import switch_packing
+from keras_wsss.training.cache_entry import (
+    pack_switches,
+    packed_size,
+    unpack_switches,
+)
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 8), (3, 5, 7), (1,), (0,)])
 def test_round_trip(shape):
     rng = np.random.default_rng(0)
     switches = rng.integers(0, 4, shape, np.uint8)
-    packed = switch_packing.pack(switches)
-    assert packed.nbytes == switch_packing.packed_size(switches.size)
+    packed = pack_switches(switches)
+    assert packed.nbytes == packed_size(switches.size)
     assert packed.nbytes == (switches.size + 3) // 4
-    unpacked = switch_packing.unpack(packed, shape)
+    unpacked = unpack_switches(packed, shape)
     assert unpacked.dtype == np.uint8
     np.testing.assert_array_equal(unpacked, switches)
 
 
 def test_order_of_bits():
-    packed = switch_packing.pack(np.array([1, 2, 3, 0, 3], np.uint8))
+    packed = pack_switches(np.array([1, 2, 3, 0, 3], np.uint8))
     assert packed.tolist() == [0b00_11_10_01, 0b11]
 
 
@@ -28,9 +32,9 @@ def test_order_of_bits():
 )
 def test_what_does_not_fit_is_refused(switches):
     with pytest.raises(ValueError, match="switch"):
-        switch_packing.pack(switches)
+        pack_switches(switches)
 
 
 def test_wrong_size_is_refused():
     with pytest.raises(ValueError, match="cannot hold"):
-        switch_packing.unpack(np.zeros(3, np.uint8), (4,))
+        unpack_switches(np.zeros(3, np.uint8), (4,))

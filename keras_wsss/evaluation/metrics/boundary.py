@@ -72,16 +72,7 @@ class BoundaryIou(Metric):
     def update(
         self, truth: np.ndarray, prediction: np.ndarray, name: str = ""
     ) -> None:
-        """Counts one picture.
-
-        Args:
-            truth: uint8 [height, width]; class ids or 255 (ignore).
-            prediction: uint8 [height, width]; class ids only.
-            name: picture or file that error messages name.
-
-        Raises:
-            DataError: shapes differ, or a label that is not a class.
-        """
+        """See `Metric.update`."""
         where = f"{name}: " if name else ""
         if truth.ndim != 2 or truth.shape != prediction.shape:
             raise DataError(

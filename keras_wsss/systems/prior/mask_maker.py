@@ -5,7 +5,7 @@ Training learns from these masks, TensorBoard and the evaluation show them.
 
 import tensorflow as tf
 
-from keras_wsss.data.hide_and_seek import hide
+from keras_wsss.data.hidden import hide
 from keras_wsss.layers.mean_field import MeanFieldCrf
 from keras_wsss.systems.prior.masks import Masks, build_masks
 from keras_wsss.systems.prior.network import Prior

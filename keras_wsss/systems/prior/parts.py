@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import Split
-from keras_wsss.data.hide_and_seek import HideAndSeek
+from keras_wsss.data.hidden import HideAndSeek
 from keras_wsss.data.images import read_image
 from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore

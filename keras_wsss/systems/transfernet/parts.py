@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from keras_wsss.data.channel_dropout import ChannelDropout
 from keras_wsss.data.encodings import Encodings
+from keras_wsss.data.hidden import ChannelDropout
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record

@@ -1,14 +1,14 @@
-"""Hide-and-Seek: which cells of a picture a training step does not see."""
+"""What a training step does not see: cells of a picture, or channels."""
 
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.data.sampling import random_words
+from keras_wsss.data.sampling import random_units
 from keras_wsss.errors import ConfigError
 
-_HIDE_STREAM = 1  # `keras_wsss.data.views` takes 0 of the same seed
+_CELLS, _CHANNELS = 1, 2  # `keras_wsss.data.views` takes 0 of the same seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +41,8 @@ class HideAndSeek:
         Returns:
             float32 [grid, grid], 1 for hidden.
         """
-        count = self.grid**2
-        words = random_words(count, seed=seed, stream=_HIDE_STREAM, position=0)
-        unit = (words >> np.uint64(11)).astype(np.float64) / 2.0**53  # [0, 1)
-        hidden = (unit < self.probability).astype(np.float32)
+        drawn = random_units(self.grid**2, seed=seed, stream=_CELLS)
+        hidden = (drawn < self.probability).astype(np.float32)
         return hidden.reshape(self.grid, self.grid)
 
 
@@ -65,3 +63,41 @@ def hide(images: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
     side = images.shape[1] // hidden.shape[1]
     seen = tf.repeat(tf.repeat(1.0 - hidden, side, axis=1), side, axis=2)
     return images * tf.cast(seen, images.dtype)[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelDropout:
+    """Draws the channels that a picture keeps, the same at every position.
+
+    With few pictures of a category, a network on frozen features learns them
+    by heart; it cannot when it sees other channels every time (Srivastava et
+    al., JMLR 2014; whole channels: Tompson et al., CVPR 2015).
+
+    Attributes:
+        channels: D, channels of the encoder's features.
+        share: of the channels that are hidden, at least 0 and below 1.
+    """
+
+    channels: int
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ConfigError(
+                f"config.train.feature_dropout is {self.share}; it must be at "
+                "least 0 and less than 1."
+            )
+
+    def kept(self, seed: int) -> np.ndarray:
+        """The factors of one slot of one step.
+
+        Args:
+            seed: see `PairBatch.seed`; it alone decides.
+
+        Returns:
+            float32 [D], 0 for hidden channels, else 1 / (1 - share), so that
+            sums over channels keep their expected value.
+        """
+        drawn = random_units(self.channels, seed=seed, stream=_CHANNELS)
+        kept = (drawn >= self.share).astype(np.float32)
+        return kept / np.float32(1 - self.share)
