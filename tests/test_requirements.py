@@ -15,13 +15,20 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "grpc": "grpcio",
     "jinja2": "Jinja2",
+    "keras_hub": "keras-hub",
     "PIL": "Pillow",
     "pydensecrf": "pydensecrf2",
     "yaml": "PyYAML",
     "tensorflow_serving": "tensorflow-serving-api",
 }
 # Imported only by what an extra of pyproject.toml is for.
-EXTRAS = {"grpcio", "pydensecrf2", "scipy", "tensorflow-serving-api"}
+EXTRAS = {
+    "grpcio",
+    "keras-hub",
+    "pydensecrf2",
+    "scipy",
+    "tensorflow-serving-api",
+}
 
 
 def requirements(name: str) -> dict[str, str]:
