@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_wsss.encoders.applications import downloaded
 from keras_wsss.encoders.encoder import Block, Encoder, Level
 from keras_wsss.encoders.layer_weights import assign_by_name, read_layer_weights
 from keras_wsss.errors import ConfigError
@@ -141,7 +142,10 @@ class Vgg16(Vgg):
         """
         path = path or os.environ.get(ENCODER_WEIGHTS_VARIABLE)
         origin = str(path or "keras.applications.VGG16")
-        weights = read_layer_weights(path) if path else _downloaded_vgg16()
+        remedy = f" or in the environment variable {ENCODER_WEIGHTS_VARIABLE}"
+        weights = (
+            read_layer_weights(path) if path else downloaded("VGG16", remedy)
+        )
         assign_by_name(model, weights, origin)
         if check_statistics:
             _check_vgg16_statistics(model, origin)
@@ -199,34 +203,6 @@ VGG_SMALL = Vgg(
     feature_scale=1.0,
     head_units=192,
 )
-
-
-def _downloaded_vgg16() -> dict[str, list[np.ndarray]]:
-    """ImageNet weights of `keras.applications`, by layer name."""
-    import keras
-
-    try:
-        published = keras.applications.VGG16(
-            include_top=False, weights="imagenet"
-        )
-    except Exception as error:  # Keras wraps every network failure in this
-        raise ConfigError(
-            "The ImageNet weights of VGG-16 are neither on this machine nor "
-            f"could they be downloaded ({_first_line(error)}). Fetch them on "
-            "a machine with internet by `keras.applications.VGG16("
-            "include_top=False).save_weights('vgg16.weights.h5')`, then give "
-            "the file with --encoder_weights or in the environment variable "
-            f"{ENCODER_WEIGHTS_VARIABLE}."
-        ) from error
-    return {
-        layer.name: layer.get_weights()
-        for layer in published.layers
-        if layer.weights
-    }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _check_vgg16_statistics(model: keras.Model, origin: str) -> None:
