@@ -261,7 +261,8 @@ class CacheConfig(Group):
     )
     switches: bool = field(
         False,
-        "Whether switches of pictures without masks are kept too: larger, but "
+        "Whether the encoder's levels (switches, finer maps) of pictures "
+        "without masks are kept too: larger, but "
         "`pseudo_labels` then finds all it needs.",
     )
 
@@ -323,12 +324,6 @@ class TrainConfig(Group):
     )
     examples: int = field(
         6, "Pictures of each domain that TensorBoard shows at the same steps."
-    )
-    compute_dtype: str = field(
-        "float32",
-        "What layers compute in; bfloat16 is about twice as fast on CPUs with "
-        "AVX512-BF16 or AMX. Weights, losses and sums stay float32.",
-        choices=("float32", "bfloat16"),
     )
     deterministic: bool = field(
         False, "Whether a run gives the same weights again, at some cost."

@@ -39,3 +39,8 @@ class DataError(UserError):
 
 class ConfigError(UserError):
     """A config field or command line flag that cannot be used."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, as part of a sentence."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

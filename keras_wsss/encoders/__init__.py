@@ -42,7 +42,7 @@ def get_encoder(name: str) -> "Encoder":
         ConfigError: there is none.
     """
     from keras_wsss.encoders.applications import APPLICATIONS, application
-    from keras_wsss.encoders.hub import PREFIX, HubBackbone
+    from keras_wsss.encoders.hub import PREFIX, hub_backbone
     from keras_wsss.encoders.two_encoders import TwoEncoders
 
     if name in _ENCODERS.names():
@@ -53,7 +53,7 @@ def get_encoder(name: str) -> "Encoder":
     if name in APPLICATIONS:
         return application(name)
     if name.startswith(PREFIX):
-        return HubBackbone(name.removeprefix(PREFIX))
+        return hub_backbone(name.removeprefix(PREFIX))
     raise ConfigError(
         f"Unknown encoder '{name}'; use one of {', '.join(encoder_names())}, "
         f"'{PREFIX}' and an image backbone of keras-hub, or two of them as "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from keras_wsss.data.views import PixelScale
 from keras_wsss.encoders.encoder import Encoder, Level, frozen_model
 from keras_wsss.encoders.layer_weights import assign_by_name, read_layer_weights
-from keras_wsss.errors import ConfigError
+from keras_wsss.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -126,7 +127,7 @@ class Application(Encoder):
             for layer in model.layers
             if layer.weights and not getattr(layer, "from_data", False)
         ]
-        # Some of its layers are called otherwise in every model of a process.
+        # Published models count their unnamed layers on, see `_Names`.
         for layer, arrays in zip(layers, weights.values(), strict=True):
             layer.set_weights(arrays)
 
@@ -134,11 +135,39 @@ class Application(Encoder):
         import keras
 
         make = getattr(keras.applications, self.function)
-        return make(
+        model = make(
             include_top=False,
             weights=None,
             input_shape=(image_size, image_size, 3),
         )
+        return keras.models.clone_model(model, clone_function=_Names())
+
+
+class _Names:
+    """Copies layers, numbering those that Keras names as in a new process.
+
+    Keras counts layers without a name of their own over all models of a
+    process; files of weights and run folders know them by their names.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        kind = _snake_case(type(layer).__name__)
+        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            count = self._counts.get(kind, 0)
+            self._counts[kind] = count + 1
+            config["name"] = f"{kind}_{count}" if count else kind
+        return type(layer).from_config(config)
+
+
+def _snake_case(name: str) -> str:
+    """LayerNormalization to layer_normalization, as Keras does."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def encoder_name(function: str) -> str:
@@ -178,13 +207,12 @@ def downloaded(function: str, remedy: str = "") -> dict[str, list[np.ndarray]]:
         published = make(include_top=False, weights="imagenet")
     except Exception as error:  # Keras wraps every network failure in this
         name = encoder_name(function)
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"The ImageNet weights of {function} are neither on this machine "
-            f"nor could they be downloaded ({first}). Fetch them on a machine "
-            f"with internet by `keras.applications.{function}(include_top="
-            f"False).save_weights('{name}.weights.h5')`, then give the file "
-            f"with --encoder_weights{remedy}."
+            f"nor could they be downloaded ({first_line(error)}). Fetch them "
+            "on a machine with internet by `keras.applications."
+            f"{function}(include_top=False).save_weights('{name}.weights.h5')"
+            f"`, then give the file with --encoder_weights{remedy}."
         ) from error
     return {
         layer.name: layer.get_weights()

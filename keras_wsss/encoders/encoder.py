@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,26 +126,6 @@ class Encoder(abc.ABC):
         Raises:
             ConfigError: no file, or one that does not fit.
         """
-
-    def calibrate(
-        self, model: keras.Model, batches: Iterable[np.ndarray | tf.Tensor]
-    ) -> None:
-        """Brings features and finer maps to the scale that decoders expect.
-
-        Nothing changes unless the model has `FeatureScale` layers. Their
-        factors are rounded, so that workers of other machines get the same.
-
-        Args:
-            model: of `build`, with its weights.
-            batches: inputs, float32 [B, S, S, 3]; nothing of them is read
-                where there is nothing to bring to scale.
-
-        Raises:
-            ConfigError: features that are all 0 or not finite.
-        """
-        from keras_wsss.layers.feature_scale import calibrate
-
-        calibrate(model, batches)
 
     def head_weights(
         self, path: str | os.PathLike[str] | None = None

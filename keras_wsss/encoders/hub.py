@@ -11,12 +11,13 @@ import numpy as np
 
 from keras_wsss.data.views import PixelScale
 from keras_wsss.encoders.encoder import Encoder, Level, frozen_model
-from keras_wsss.errors import ConfigError
+from keras_wsss.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     import keras
 
 PREFIX = "hub:"
+_PROBE = 128  # pixels, to see the stride of maps
 
 
 class HubBackbone(Encoder):
@@ -63,7 +64,7 @@ class HubBackbone(Encoder):
         except Exception as error:
             raise ConfigError(
                 f"{self.name}: the preset says nothing of its scale of pixels "
-                f"({_first_line(error)}); add an image converter to it."
+                f"({first_line(error)}); add an image converter to it."
             ) from error
         scale = np.broadcast_to(
             1.0 if converter.scale is None else converter.scale, 3
@@ -148,13 +149,16 @@ class HubBackbone(Encoder):
         except Exception as error:  # of a download, of a file, of a shape
             size = f" at {image_size} pixels" if image_size else ""
             raise ConfigError(
-                f"{self.name} cannot be had{size} ({_first_line(error)}); "
+                f"{self.name} cannot be had{size} ({first_line(error)}); "
                 "give the name of an image backbone of keras-hub or the "
                 "folder of a preset, and a config.image.size that it takes."
             ) from error
 
 
-_PROBE = 128
+@functools.cache
+def hub_backbone(preset: str) -> HubBackbone:
+    """The encoder of a preset, whose files are looked at once."""
+    return HubBackbone(preset)
 
 
 def _keras_hub() -> Any:
@@ -174,8 +178,10 @@ def _output(backbone: Any) -> Any:
 
 
 def _pyramid(backbone: Any, stride: int) -> dict[int, Any]:
-    """Stride -> map of a backbone, the finest first."""
+    """Stride -> map of a backbone, the finest first; tokens are no maps."""
     outputs = getattr(backbone, "pyramid_outputs", None) or {}
+    if len(_output(backbone).shape) == 3:
+        outputs = {}
     strides = {2 ** int(key[1:]): maps for key, maps in outputs.items()}
     return {s: strides[s] for s in sorted(strides) if 4 <= s < stride}
 
@@ -197,7 +203,3 @@ def _gathered(image: Any, stride: int) -> Any:
     cells = ops.reshape(image, (-1, side, stride, side, stride, 3))
     cells = ops.transpose(cells, (0, 1, 3, 2, 4, 5))
     return ops.reshape(cells, (-1, side, side, 3 * stride * stride))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         f"{__name__}.class_activation": ["ClassActivationHead"],
         f"{__name__}.densify": ["AttendedFeature", "DensifiedAttention"],
         f"{__name__}.dropout": ["FixedNameDropout"],
+        f"{__name__}.feature_scale": ["FeatureScale"],
         f"{__name__}.guide": ["AppendFeatures", "GuideMaps", "StackMaps"],
         f"{__name__}.mean_field": ["MeanFieldCrf"],
         f"{__name__}.pairs": ["MergePairs", "RepeatForLabels", "SplitPairs"],

@@ -59,7 +59,19 @@ class FeatureScale(keras.layers.Layer):
 
 
 def calibrate(model: keras.Model, batches: Iterable) -> None:
-    """Sets the factors of a model's outputs; see `Encoder.calibrate`."""
+    """Brings features and finer maps to the scale that decoders expect.
+
+    Nothing changes unless the model has `FeatureScale` layers. Their factors
+    are rounded, so that workers of other machines get the same.
+
+    Args:
+        model: an encoder with its weights.
+        batches: inputs, float32 [B, S, S, 3]; nothing of them is read where
+            there is nothing to bring to scale.
+
+    Raises:
+        ConfigError: features that are all 0 or not finite.
+    """
     scales = {
         layer.output.name: layer
         for layer in model.layers

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -212,14 +213,16 @@ def entry(
         split: names of the categories.
     """
     name = split.name_of
-    shown = sorted({*split.target_ids})
     return {
         "place": place,
         "image": look.image,
         "tags": [name(i) for i in look.tags],
         "unknown": [name(i) for i in look.unknown],
         "predicted": [name(i) for i in look.predicted],
-        "scores": {name(i): round(float(look.scores[i - 1]), 4) for i in shown},
+        "scores": {
+            name(i): round(float(look.scores[i - 1]), 4)
+            for i in split.target_ids
+        },
         "values": {
             key: round(float(found.values[number]), 4)
             for key, found in rankings.items()
@@ -267,7 +270,7 @@ def _read(
     if pictures:
         found, _ = find_pictures(pictures, out)
         folders = {picture.path.resolve().parent for picture in found}
-        root = Path(*_common([folder.parts for folder in folders]))
+        root = Path(os.path.commonpath(folders))
         return Album(
             root,
             [
@@ -286,16 +289,6 @@ def _read(
     return Album(
         Path(data.target_images), dataset.records, True, dict(dataset.dropped)
     )
-
-
-def _common(parts: Sequence[tuple[str, ...]]) -> list[str]:
-    """The parts that all paths begin with."""
-    common = []
-    for same in zip(*parts, strict=False):
-        if len(set(same)) > 1:
-            break
-        common.append(same[0])
-    return common
 
 
 def _page(

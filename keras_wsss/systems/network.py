@@ -1,6 +1,7 @@
 """What the networks of all systems have in common, and weights by name."""
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -10,9 +11,6 @@ import numpy as np
 from keras_wsss.categories import Split
 from keras_wsss.errors import DataError
 from keras_wsss.systems import get_system
-
-# `config.train.compute_dtype` -> how layers compute.
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 class Network(keras.Model):
@@ -78,17 +76,10 @@ def arguments_from(network: type[Network], group: Any) -> dict[str, Any]:
 def build_network(config, split: Split) -> Network:
     """Builds the network of a config, with random weights.
 
-    Its layers compute in `config.train.compute_dtype`; weights are float32.
-
     Raises:
         ConfigError: a field that no network can have.
     """
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[config.train.compute_dtype])
-    try:
-        return get_system(config.system).build(config, split)
-    finally:
-        keras.config.set_dtype_policy(before)
+    return get_system(config.system).build(config, split)
 
 
 def named_variables(
@@ -101,15 +92,30 @@ def named_variables(
     named: dict[str, keras.Variable] = {}
     seen: set[int] = set()
     for part in parts:
-        for variable in getattr(net, part).variables:
+        model = getattr(net, part)
+        # The state of a dropout that never acts is nothing to keep.
+        frozen = part in net.frozen_parts
+        for variable in model.weights if frozen else model.variables:
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            name = f"{part}/{variable.path}"
+            name = _steady(f"{part}/{variable.path}", named)
             if name in named:
                 raise AssertionError(f"two variables are called {name}")
             named[name] = variable
     return named
+
+
+def _steady(name: str, taken: Iterable[str]) -> str:
+    """A name that is the same in every process.
+
+    Keras counts variables without a name of their own over all of a process.
+    """
+    layer, _, own = name.rpartition("/")
+    if not re.fullmatch(r"variable(_\d+)?", own):
+        return name
+    before = f"{layer}/variable"
+    return f"{before}{sum(other.startswith(before) for other in taken)}"
 
 
 def read_arrays(

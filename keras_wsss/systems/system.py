@@ -280,13 +280,14 @@ class System(abc.ABC):
         """
         from keras_wsss.data.pictures import PictureStore
         from keras_wsss.data.pipeline import whole_inputs
+        from keras_wsss.layers.feature_scale import calibrate
 
         encoder = get_encoder(config.model.encoder)
         weights = config.model.encoder_weights or None
         encoder.load_weights(net.encoder, weights)
         records = (*data.source, *data.target)
         step = max(1, len(records) // CALIBRATION_PICTURES)
-        encoder.calibrate(
+        calibrate(
             net.encoder,
             whole_inputs(
                 records[::step][:CALIBRATION_PICTURES],

@@ -1,5 +1,7 @@
 """Encoders of other libraries: trained on, scored, exported, read again."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
 from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.systems.network import named_variables
 from keras_wsss.training.run import train
 
 SIZE = 64
@@ -60,8 +63,8 @@ def _random_weights(name, folder):
     return name, str(path)
 
 
-# Larger models of keras.applications take half a minute each: they are built
-# and read below, and go the same way as the small one.
+# Larger models of keras.applications take minutes: they are built and read
+# below, and go the same way as the small one.
 CASES = ["vit", "mobilenetv3_small", "efficientnet_lite0+vgg_small"]
 
 
@@ -96,7 +99,9 @@ def test_from_training_to_a_served_model(case, shapes_dir, tmp_path):
     assert results["cache"]["source"]["hit_rate"] == 1
     predictor = Predictor.from_workdir(tmp_path / "run")
     records = read_voc(config.data.eval_root, "val", predictor.split).records
-    assert evaluate(predictor, records, log=_silent)["pictures"] == len(records)
+    plain = {"augment": False, "refine": False, "baselines": False}
+    results = evaluate(predictor, records, **plain, log=_silent)
+    assert results["pictures"] == len(records)
     options = ServingOptions(max_pixels=40_000, max_tags=3, max_batch=4)
     manifest = export_model(predictor, tmp_path / "1", options, log=_silent)
     assert manifest["check"]["masks"] > 0
@@ -144,6 +149,44 @@ def test_levels_end_blocks(name, channels):
     assert [m.shape[1] for m in maps] == [16, 8, 4]
 
 
+@pytest.mark.parametrize("name", ["convnext_tiny", "efficientnetv2b0"])
+def test_names_of_variables_do_not_depend_on_the_process(name):
+    """Keras counts what has no name over all models that a process builds."""
+    names = [
+        list(named_variables(frozen(get_encoder(name)), ["encoder"]))
+        for _ in range(2)
+    ]
+    assert names[0] == names[1]
+    # Dropout never acts in an encoder, so its state is nothing to keep.
+    assert not any("seed" in variable for variable in names[0])
+
+
+def frozen(encoder):
+    return SimpleNamespace(
+        encoder=encoder.build(SIZE), frozen_parts=("encoder",)
+    )
+
+
+def test_downloaded_weights_go_to_their_layers(monkeypatch):
+    make, published = keras.applications.MobileNetV3Small, []
+
+    def download(weights=None, **options):
+        model = make(weights=None, **options)
+        if weights == "imagenet":
+            published.append(model)
+        return model
+
+    monkeypatch.setattr(keras.applications, "MobileNetV3Small", download)
+    encoder = get_encoder("mobilenetv3_small")
+    model = encoder.build(SIZE)
+    encoder.load_weights(model)
+    expected = {w.path: w.numpy() for w in published[0].weights}
+    found = {w.path: w.numpy() for w in model.weights}
+    assert len(expected) > 100
+    for path, value in expected.items():
+        np.testing.assert_array_equal(found[path], value)
+
+
 def test_two_encoders_see_the_same_picture():
     """The second is given what it would be given of a smaller picture."""
     both = get_encoder("efficientnet_lite0+vgg_small")
@@ -172,6 +215,32 @@ def test_names_of_nothing_are_refused():
     model = both.build(SIZE)
     with pytest.raises(ConfigError, match="takes two files"):
         both.load_weights(model, "one.npz")
+
+
+def test_a_pyramid_of_maps(tmp_path):
+    hub = pytest.importorskip(
+        "keras_hub", reason="keras-hub is not installed (extra 'hub')"
+    )
+    backbone = hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 32, 16, 8],
+        stackwise_num_blocks=[1, 1, 1, 1],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+    )
+    backbone.save_to_preset(str(tmp_path))
+    encoder = get_encoder(f"hub:{tmp_path}")
+    assert (encoder.stride, encoder.channels) == (32, 8)
+    assert [(x.stride, x.channels) for x in encoder.levels] == [
+        (4, 64),
+        (8, 32),
+        (16, 16),
+    ]
+    image = np.random.default_rng(0).uniform(-1, 1, (1, SIZE, SIZE, 3))
+    features, *maps = encoder.build(SIZE)(image.astype("f"))
+    assert features.shape == (1, 2, 2, 8)
+    assert [m.shape[1] for m in maps] == [16, 8, 4]
 
 
 def test_a_preset_tells_its_pixels_and_its_patches(tmp_path):

@@ -12,6 +12,7 @@ from toy_encoder import ToyEncoder
 from keras_wsss.config import split_of
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.encoders import encoder_names, get_encoder, register_encoder
+from keras_wsss.encoders.encoder import Level
 from keras_wsss.encoders.layer_weights import write_layer_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
@@ -22,6 +23,7 @@ from keras_wsss.systems.network import build_network
 from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.problems import validate
 from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.systems.transfernet.problems import stride_problem
 from keras_wsss.training.run import train
 
 
@@ -136,6 +138,16 @@ def test_a_decoder_says_when_it_misses_switches():
         TransferNet(3, variant(levels=()), image_size=SIZE)
     with pytest.raises(ValueError, match="the pools of the encoder 'variant'"):
         TransferNet(3, variant(levels=ToyEncoder.levels[:2]), image_size=SIZE)
+
+
+def test_an_output_stride_must_divide_what_the_decoder_reaches():
+    """Patches of 14 pixels: halved once, then no whole step to 2 or 4."""
+    levels = (Level(8, 7, switches=False),)
+    name = variant(stride=14, levels=levels)
+    assert stride_problem(14, levels, 1) == ""
+    for stride in (2, 4):
+        with pytest.raises(ValueError, match="ends at stride 7"):
+            TransferNet(3, name, image_size=56, output_stride=stride)
 
 
 def test_the_prior_system_needs_blocks(encoder):

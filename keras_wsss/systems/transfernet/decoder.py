@@ -6,6 +6,7 @@ import keras
 
 from keras_wsss.encoders.encoder import Level
 from keras_wsss.layers.pooling import UnpoolingWithSwitches
+from keras_wsss.systems.transfernet.problems import stride_problem
 
 OUTPUT_STRIDES = (1, 2, 4)
 INITIALIZERS = ("he", "published")
@@ -38,8 +39,9 @@ def build_decoder(
     the encoder only the pooling switches are passed, no features: the decoder
     learns shapes, not categories. Where an encoder has no switches, its finer
     maps take their place (an extension): what was made so far is enlarged
-    bilinearly, and the finer map, projected, is put beside it. Such maps are
-    of early layers, which tell edges and textures and name no category.
+    bilinearly, and the finer map, projected, is put beside it. Maps of stride
+    4 and 8 are of early layers, which tell edges and textures; one of stride
+    16 may tell more.
 
     Args:
         grid: side of the guide, or None for any size.
@@ -67,6 +69,8 @@ def build_decoder(
         raise ValueError(
             f"decoder_width is {width}; it must be above 0 and at most 1"
         )
+    if text := stride_problem(stride, levels, output_stride):
+        raise ValueError(text)
     channels = [max(8, round(width * count)) for count in _widths(levels)]
     last = len(levels)
 

@@ -1,9 +1,11 @@
 """What TransferNet cannot do with a config, without building anything."""
 
+from collections.abc import Sequence
+
 from keras_wsss.config import Config
 from keras_wsss.data import formats
 from keras_wsss.encoders import get_encoder
-from keras_wsss.encoders.encoder import Encoder
+from keras_wsss.encoders.encoder import Encoder, Level
 from keras_wsss.systems.problems import encoder_problems, resize_problems
 from keras_wsss.systems.system import Phase
 
@@ -56,7 +58,9 @@ def _image_problems(config: Config) -> list[str]:
                 f"config.image.size is {size}, which is no multiple of "
                 f"{stride}, the stride of {encoder.name}; use {near}."
             )
-        if text := levels_problem(encoder):
+        if text := levels_problem(encoder) or stride_problem(
+            encoder.stride, encoder.levels, config.model.output_stride
+        ):
             found.append(f"config.model.encoder: {text}.")
     return found + resize_problems(config)
 
@@ -86,3 +90,23 @@ def levels_problem(encoder: Encoder) -> str:
             )
         reached = level.undone
     return ""
+
+
+def stride_problem(
+    stride: int, levels: Sequence[Level], output_stride: int
+) -> str:
+    """Why a decoder cannot end at an output stride, or "" if it can.
+
+    Args:
+        stride: of the encoder.
+        levels: of the encoder, the finest first.
+        output_stride: of the mask logits.
+    """
+    undone = [level.undone for level in levels]
+    end = min([stride, *(s for s in undone if s >= output_stride)])
+    if end % output_stride == 0:
+        return ""
+    return (
+        f"the decoder ends at stride {end}, which an output stride of "
+        f"{output_stride} does not divide; set config.model.output_stride=1"
+    )

@@ -112,3 +112,28 @@ def test_unknown_values_are_refused():
         build_decoder(GRID, 16, LEVELS, output_stride=3)
     with pytest.raises(ValueError, match="initializer must be one of"):
         build_decoder(GRID, 16, LEVELS, initializer="zeros")
+
+
+@pytest.mark.parametrize(
+    ("stride", "used"), [(1, (2, 1)), (2, (2, 1)), (4, (2, 1))]
+)
+def test_finer_maps_take_the_place_of_switches(stride, used):
+    """Below the finest map, logits are enlarged."""
+    levels = [Level(5, 4, 2, switches=False), Level(6, 8, 2, switches=False)]
+    assert used_levels(levels, stride) == used
+    decoder = build_decoder(
+        GRID, 32, levels, width=0.1, output_stride=stride, shortcut=True
+    )
+    names = ["guide", "finer2", "finer1"]
+    assert [part.name for part in decoder.inputs] == names
+    rng = np.random.default_rng(0)
+    parts = [
+        rng.uniform(0, 1, (1, *part.shape[1:])).astype(np.float32)
+        for part in decoder.inputs
+    ]
+    before = decoder(parts).numpy()
+    assert before.shape == (1, 32 * GRID // stride, 32 * GRID // stride, 2)
+    for index in (1, 2):  # each of the maps counts
+        changed = [*parts]
+        changed[index] = 1 - changed[index]
+        assert np.abs(decoder(changed).numpy() - before).max() > 0
