@@ -99,6 +99,7 @@ def evaluate_run(
     data = data.replace({k: str(v) for k, v in places.items() if v})
     if data.eval_root:
         dataset = formats.read(data, predictor.split, "evaluation")
+        check_scored(dataset.records, predictor.split)
         absent = absent_categories(dataset.records[:limit], predictor.split)
         if absent:
             log(f"No picture shows {', '.join(absent)}: not in any mean.")
@@ -135,13 +136,14 @@ def evaluate_run(
 
 
 def absent_categories(records: Sequence[Record], split: Split) -> list[str]:
-    """Scored categories of which no mask has a pixel, by name.
-
-    Raises:
-        DataError: none of them has one, so that there is nothing to score.
-    """
+    """Scored categories of which no mask has a pixel, by name."""
     shown = {i for record in records for i in record.labels}
-    absent = [split.name_of(i) for i in split.scored_ids if i not in shown]
+    return [split.name_of(i) for i in split.scored_ids if i not in shown]
+
+
+def check_scored(records: Sequence[Record], split: Split) -> None:
+    """Raises `DataError` where masks show no scored category at all."""
+    absent = absent_categories(records, split)
     if records and len(absent) == len(split.scored_ids):
         raise DataError(
             f"None of the scored categories ({', '.join(absent)}) has a pixel "
@@ -149,7 +151,6 @@ def absent_categories(records: Sequence[Record], split: Split) -> list[str]:
             "there is nothing to score; check their values (0/255 masks?) "
             "with `python -m keras_wsss.data verify`."
         )
-    return absent
 
 
 def _by_tags(

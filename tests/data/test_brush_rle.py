@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from brush_reader import decode_brush
 
-from keras_wsss.data.brush_rle import decode_brush, encode_brush
+from keras_wsss.data.brush_rle import encode_brush
 
 
 def mask_of(seed, height=23, width=31):

@@ -7,7 +7,7 @@ import pytest
 from keras_wsss.categories import get_split
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
-from keras_wsss.evaluation.run import absent_categories
+from keras_wsss.evaluation.run import absent_categories, check_scored
 
 SPLIT = get_split("own", ("cup",), ("cat", "dog"), (), {})
 
@@ -26,4 +26,5 @@ def test_categories_without_a_pixel_are_named():
 
 def test_nothing_but_background_is_refused():
     with pytest.raises(DataError, match=r"\(cat, dog\) has a pixel.*0/255"):
-        absent_categories([record("a"), record("b")], SPLIT)
+        check_scored([record("a"), record("b")], SPLIT)
+    check_scored([record("a"), record("b", "dog")], SPLIT)

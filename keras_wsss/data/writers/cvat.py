@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from keras_wsss.categories import BACKGROUND, IGNORE, palette
-from keras_wsss.data.labelmap import LABELMAP, labelmap_text
 from keras_wsss.data.writers.writer import (
     LabelledPicture,
     Writer,
@@ -19,6 +18,8 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_path
 
 CVAT_FILE = "cvat.zip"
+_LABELMAP = "labelmap.txt"
+_HEADER = "# label:color_rgb:parts:actions"
 _SET = "ImageSets/Segmentation/default.txt"
 _MASKS = "SegmentationClass"
 
@@ -38,7 +39,7 @@ class _Cvat(Writer):
         options: WriterOptions,
     ) -> None:
         """See `Writer`."""
-        labelmap_text(names)
+        _labelmap(names)
         for name in file_names:
             if any(c in name for c in '"\n\r') or name != name.strip():
                 raise ConfigError(
@@ -61,7 +62,7 @@ class _Cvat(Writer):
             atomic_path(out / CVAT_FILE) as temporary,
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
         ):
-            _add(archive, LABELMAP, labelmap_text(names).encode())
+            _add(archive, _LABELMAP, _labelmap(names).encode())
             for picture in pictures:
                 # CVAT finds the picture by its name without ending.
                 listed.append(picture.name)
@@ -69,6 +70,23 @@ class _Cvat(Writer):
                 _add(archive, f"{_MASKS}/{picture.name}.png", data)
             _add(archive, _SET, "".join(f"{n}\n" for n in listed).encode())
         return [out / CVAT_FILE]
+
+
+def _labelmap(names: Sequence[str]) -> str:
+    """The text for categories in the colours of VOC, index 1 first.
+
+    Raises:
+        ConfigError: a name that the format cannot hold.
+    """
+    lines = [_HEADER]
+    for name, colour in zip(("background", *names), palette(), strict=False):
+        if ":" in name or "\n" in name or name.startswith("#"):
+            raise ConfigError(
+                f"The category {name!r} cannot stand in CVAT's {_LABELMAP}, "
+                "which ends names at ':'; rename it."
+            )
+        lines.append(f"{name}:{','.join(map(str, colour.tolist()))}::")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _png(pixels: np.ndarray) -> bytes:
