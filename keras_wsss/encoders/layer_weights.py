@@ -149,7 +149,7 @@ def write_layer_weights(
     """
     with (
         atomic_path(path) as temporary,
-        h5py.File(temporary, "w", track_order=True) as file,
+        h5py.File(temporary, "w") as file,
     ):
         for name, arrays in weights.items():
             group = file.create_group(f"layers/{name}/vars")

@@ -250,5 +250,10 @@ def test_written_files_are_a_function_of_the_weights(tmp_path):
     paths = [tmp_path / "one.weights.h5", tmp_path / "two.weights.h5"]
     for path in paths:
         write_layer_weights(path, weights)
+        with h5py.File(path, "r") as file:
+            # HDF5 writes the second of creation where order is tracked, and
+            # two files of one second would hide it.
+            flags = file.id.get_create_plist().get_link_creation_order()
+        assert flags == 0
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert read_layer_weights(paths[0])["b"][0].dtype == np.float16
