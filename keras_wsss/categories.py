@@ -1,10 +1,12 @@
 """Category names and ids, source/target splits, and the mask palette."""
 
 import dataclasses
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from keras_wsss.errors import ConfigError
+from keras_wsss.files import normal_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +53,8 @@ SHAPES_SOURCE = (
 )  # fmt: skip
 SHAPES_TARGET = ("arrow", "clover", "fish", "heart", "mushroom", "star")
 
+_NEAR = 0.65  # "dgo" is near "dog", "hot dog" is not
+
 ANIMALS = ("cat", "cow", "dog", "horse", "sheep")
 
 
@@ -67,6 +71,10 @@ class Split:
         scored: target names that the evaluation scores, in id order; pixels
             of any other category count as background there.
         aliases: other spellings, e.g. COCO's name of a VOC category.
+        ignored: names of tags that are not wanted; "*" is every tag that is
+            no near misspelling of a known one.
+
+    Names are kept in one Unicode form (NFC) and with single blanks.
     """
 
     name: str
@@ -75,8 +83,21 @@ class Split:
     target: tuple[str, ...]
     scored: tuple[str, ...]
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    _ids: Mapping[str, int | None] = dataclasses.field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
+        for field in ("categories", "source", "target", "scored", "ignored"):
+            plain = tuple(map(_plain, getattr(self, field)))
+            object.__setattr__(self, field, plain)
+        aliases = {_plain(a): _plain(own) for a, own in self.aliases.items()}
+        object.__setattr__(self, "aliases", aliases)
+        ids = {name: i for i, name in enumerate(self.categories, 1)}
+        others = {other: ids.get(own) for other, own in aliases.items()}
+        object.__setattr__(self, "_ids", {**ids, **others})
+
         def fail(problem: str) -> None:
             raise ConfigError(f"Split '{self.name}': {problem}.")
 
@@ -115,6 +136,12 @@ class Split:
             fail(
                 f"{', '.join(both)} stand in source and in target; a category "
                 "has either masks or tags only"
+            )
+        wanted = sorted(n for n in self.ignored if self.find(n) is not None)
+        if wanted:
+            fail(
+                f"ignored names {', '.join(wanted)}, which are among its "
+                "categories; leave them out of one"
             )
         unknown = (set(self.source) | set(self.target)) - set(self.categories)
         if unknown:
@@ -156,11 +183,17 @@ class Split:
 
     def find(self, name: str) -> int | None:
         """Id (1 to C) of a category name or alias, or None if unknown."""
-        name = self.aliases.get(name, name)
-        try:
-            return self.categories.index(name) + 1
-        except ValueError:
-            return None
+        return self._ids.get(name) or self._ids.get(_plain(name))
+
+    def ignores(self, name: str) -> bool:
+        """Whether a tag that is no category is to be left out."""
+        name = _plain(name)
+        if name in self.ignored:
+            return True
+        if "*" not in self.ignored or self.find(name) is not None:
+            return False
+        known = [n.lower() for n in (*self.categories, *self.aliases)]
+        return not difflib.get_close_matches(name.lower(), known, 1, _NEAR)
 
     def name_of(self, category: int) -> str:
         """Name of an id; 0 is 'background'. Raises `KeyError`."""
@@ -169,6 +202,11 @@ class Split:
         if not 1 <= category <= len(self.categories):
             raise KeyError(category)
         return self.categories[category - 1]
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared."""
+    return " ".join(normal_name(name).split())
 
 
 _VOC_AND_COCO = VOC_CATEGORIES + COCO_NOT_VOC_CATEGORIES
@@ -219,6 +257,7 @@ def get_split(
     target: Sequence[str] = (),
     scored: Sequence[str] = (),
     aliases: Mapping[str, str] | None = None,
+    ignored: Sequence[str] = (),
 ) -> Split:
     """The split called `name`, or a user's own made of category names.
 
@@ -232,6 +271,7 @@ def get_split(
         aliases: for a user's split, other spellings to its names. COCO's
             and VOC's spellings of one category ("couch", "sofa") are known
             anyway: a target must be found under either name.
+        ignored: tags that are not wanted, also of a built-in split.
 
     Raises:
         ConfigError: unknown name without categories, or a split that
@@ -239,7 +279,9 @@ def get_split(
     """
     if not target and not source:
         if name in SPLITS:
-            return SPLITS[name]
+            if not ignored:
+                return SPLITS[name]
+            return dataclasses.replace(SPLITS[name], ignored=tuple(ignored))
         raise ConfigError(
             f"Unknown split '{name}'. Known: {', '.join(sorted(SPLITS))}; "
             "for your own, give the names of source and target categories "
@@ -250,7 +292,10 @@ def get_split(
             f"Split name '{name}' is taken; give your own split a name of its "
             "own (--split; in a config split.name)."
         )
-    categories = (*target, *source)
+    categories = tuple(map(_plain, (*target, *source)))
+    source, target, scored = (
+        tuple(map(_plain, names)) for names in (source, target, scored)
+    )
     known = set(categories)
     spellings = {
         other: own
@@ -269,6 +314,7 @@ def get_split(
             *(each for each in scored if each not in known),
         ),
         aliases={**spellings, **(aliases or {})},
+        ignored=tuple(ignored),
     )
 
 

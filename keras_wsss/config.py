@@ -44,6 +44,11 @@ class SplitConfig(Group):
     aliases: tuple[str, ...] = field(
         (), "Other spellings in annotations, each of the form other=name."
     )
+    ignored: tuple[str, ...] = field(
+        (),
+        "Tags in a tags file that are not wanted; '*' is every one that is no "
+        "near misspelling of a category.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +56,54 @@ class DataConfig(Group):
     """Pictures; relative paths are relative to the current folder."""
 
     source_annotations: str = field(
-        "", "Masks of the source pictures: COCO instances JSON."
+        "",
+        "Masks of the source pictures: COCO instances JSON, or a file or "
+        "folder of another format (docs/data.md).",
     )
-    source_images: str = field("", "Folder of the source pictures.")
-    source_format: str = field("coco", "Format of `source_annotations`.")
+    source_images: str = field(
+        "", "Folder of the source pictures, where the format has none itself."
+    )
+    source_set: str = field(
+        "train", "List in ImageSets/Segmentation of them, in VOC layout."
+    )
+    source_format: str = field(
+        "auto", "Format of `source_annotations`; auto goes by its content."
+    )
     target_tags: str = field(
-        "", "Tags of the target pictures: CSV with the columns image,labels."
+        "",
+        "Tags of the target pictures: CSV with the columns image,labels, or a "
+        "file or folder of another format (docs/data.md).",
     )
-    target_images: str = field("", "Folder of the target pictures.")
-    tags_format: str = field("csv", "Format of `target_tags`.")
+    target_images: str = field(
+        "", "Folder of the target pictures, where the format has none itself."
+    )
+    tags_format: str = field(
+        "auto", "Format of `target_tags`; auto goes by its content."
+    )
+    tags_image_column: str = field(
+        "", "Column of a tags file that names pictures; found if empty."
+    )
+    tags_label_column: str = field(
+        "", "Column of a tags file that holds tags; found if empty."
+    )
     eval_root: str = field(
-        "", "Pictures with masks to score on, a folder in VOC layout."
+        "",
+        "Pictures with masks to score on: a folder in VOC layout, or a file or "
+        "folder of another format (docs/data.md).",
     )
-    eval_set: str = field("val", "List in ImageSets/Segmentation of them.")
-    eval_masks: str = field("SegmentationClass", "Folder of their masks.")
-    eval_format: str = field("voc", "Format of `eval_root`.")
+    eval_images: str = field(
+        "", "Folder of these pictures, where the format has none itself."
+    )
+    eval_set: str = field(
+        "val", "List in ImageSets/Segmentation of them, in VOC layout."
+    )
+    eval_masks: str = field(
+        "SegmentationClass",
+        "Folder of masks in VOC layout, of source pictures too.",
+    )
+    eval_format: str = field(
+        "auto", "Format of `eval_root`; auto goes by its content."
+    )
     eval_negatives: str = field(
         "", "Folder of pictures without any scored category, to score too."
     )
@@ -124,6 +162,16 @@ class DataConfig(Group):
     )
     skip_bad_images: bool = field(
         False, "Leave out pictures that cannot be read, in place of stopping."
+    )
+    skip_bad_annotations: bool = field(
+        False,
+        "Leave out and count single annotations with a fault, in place of "
+        "stopping; what they should mark becomes background.",
+    )
+    crowds_as_instances: bool = field(
+        False,
+        "Whether annotations with iscrowd 1 are objects as all others; CVAT "
+        "and Datumaro mark drawn masks so.",
     )
     memory_mb: float = field(
         1000.0, "Decoded pictures that are kept in memory, MB."
@@ -685,7 +733,12 @@ def split_of(config: Config) -> Split:
                 "other=name."
             )
     return get_split(
-        split.name, split.source, split.target, split.scored, dict(aliases)
+        split.name,
+        split.source,
+        split.target,
+        split.scored,
+        dict(aliases),
+        split.ignored,
     )
 
 

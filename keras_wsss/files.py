@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and their digests."""
+"""Files that appear complete or not at all, their digests and names."""
 
 import contextlib
 import hashlib
@@ -7,9 +7,15 @@ import math
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+def normal_name(name: str) -> str:
+    """A name in the Unicode form in which names are compared (NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 @contextlib.contextmanager

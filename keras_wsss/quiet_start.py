@@ -25,7 +25,13 @@ def load_tensorflow() -> None:
     They would stand between ours. An outer TF_CPP_MIN_LOG_LEVEL wins; it is
     made to hold for the import too, which TensorFlow 2.21 does not do: of
     oneDNN and of missing CUDA drivers it tells before it looks.
+
+    Raises:
+        ConfigError: Keras is set up for something else.
     """
+    from keras_wsss.keras_settings import check_keras
+
+    check_keras()
     level = os.environ.setdefault(LOG_LEVEL, _QUIET)
     quiet = level in ("1", "2", "3") and sys.stderr is not None
     context = _filtered(level) if quiet else contextlib.nullcontext()

@@ -62,6 +62,18 @@ def write_picture(path: Path, width: int, height: int, seed: int = 0) -> None:
     Image.fromarray(colours).save(path)
 
 
+def bbox_of(segmentation) -> list[float]:
+    """x, y, width, height of polygons; nothing of run lengths."""
+    try:
+        points = np.concatenate(
+            [np.reshape(part, (-1, 2)) for part in segmentation]
+        )
+        low, high = points.min(0), points.max(0)
+        return [float(value) for value in (*low, *(high - low))]
+    except (TypeError, ValueError):
+        return []
+
+
 def annotation(number: int, image: int, name: str, segmentation, crowd=0):
     """One entry of "annotations"."""
     return {
@@ -70,7 +82,7 @@ def annotation(number: int, image: int, name: str, segmentation, crowd=0):
         "category_id": COCO_IDS.get(name, name),
         "iscrowd": crowd,
         "area": 1.0,
-        "bbox": [0, 0, 1, 1],
+        "bbox": bbox_of(segmentation),
         "segmentation": segmentation,
     }
 

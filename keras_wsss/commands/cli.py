@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -39,6 +40,10 @@ def exit_with(main: Callable[[], int | None]) -> NoReturn:
     Args:
         main: returns the exit code; None means 0.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
     except UserError as error:

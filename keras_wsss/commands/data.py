@@ -1,4 +1,4 @@
-"""Command line of the data tools: verify, show, prepare, shapes, rehearse.
+"""Command line of the data tools: verify, show, import, prepare and others.
 
     keras-wsss data verify --help
 
@@ -53,6 +53,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
             _add_show_flags,
             _show,
             "Write a contact sheet with masks and tags drawn over pictures.",
+        ),
+        (
+            "import",
+            _add_import_flags,
+            _import,
+            "Write data of any format as COCO JSON and a tags file, as they "
+            "were understood.",
         ),
         (
             "prepare",
@@ -177,6 +184,30 @@ def _show(flags: argparse.Namespace) -> int:
         seed=flags.seed,
     )
     print(f"Written: {flags.out}")
+    return 0
+
+
+def _add_import_flags(parser: argparse.ArgumentParser) -> None:
+    add_config_flags(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="Folder for source.json, evaluation.json and tags.csv.",
+    )
+
+
+def _import(flags: argparse.Namespace) -> int:
+    from keras_wsss.data.import_data import import_data
+
+    # Nothing is left out that nobody asked to leave out.
+    if not flags.config:
+        name = "data.exclude_images_with_target"
+        flags.overrides.insert(0, (name, "False"))
+    config = _with_data(flags)
+    for line in import_data(config.data, split_of(config), flags.out):
+        print(line)
     return 0
 
 

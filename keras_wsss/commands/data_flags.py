@@ -14,6 +14,7 @@ _LOCATIONS = {
     "coco_annotations": "data.source_annotations",
     "coco_images": "data.source_images",
     "voc_root": "data.eval_root",
+    "eval_images": "data.eval_images",
     "image_set": "data.eval_set",
     "masks": "data.eval_masks",
     "tags": "data.target_tags",
@@ -25,6 +26,7 @@ _SPLIT = {
     "source": "split.source",
     "target": "split.target",
     "scored": "split.scored",
+    "ignored": "split.ignored",
 }
 _OVERRIDE = re.compile(r"--config\.([\w.]+)=(.*)", re.DOTALL)
 
@@ -106,12 +108,11 @@ def check_locations(config: Config) -> None:
             "No data given: name a --config with data, or at least one of "
             "--coco_annotations, --voc_root and --tags."
         )
-    for file, folder, flag in (
-        ("source_annotations", "source_images", "coco_images"),
-        ("target_tags", "target_images", "tag_images"),
-    ):
-        if data[file] and not data[folder]:
-            raise ConfigError(
-                f"config.data.{folder} (--{flag}) is empty; give the folder of "
-                f"the pictures of {data[file]}."
-            )
+    from keras_wsss.data import formats  # NumPy, which `--help` is without
+
+    found: list[str] = []
+    for part, (_, place, _) in formats.FIELDS.items():
+        if data[place]:
+            found += formats.problems(data, part)
+    if found:
+        raise ConfigError(" ".join(found))

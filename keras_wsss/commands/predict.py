@@ -39,7 +39,7 @@ TAGS_FILE = flags.DEFINE_string(
     "tagger decides for those that it does not name.",
 )
 TAGS_FORMAT = flags.DEFINE_string(
-    "tags_format", "csv", "Format of --tags_file, as config.data.tags_format."
+    "tags_format", "auto", "Format of --tags_file, as config.data.tags_format."
 )
 EXIT_SOME_FAILED = 1
 

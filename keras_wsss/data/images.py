@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import ExifTags, Image
 
 from keras_wsss.errors import DataError
 
@@ -119,6 +120,24 @@ def read_image(
         max_pixels,
         apply_orientation=apply_orientation,
     )
+
+
+def exif_orientation(path: str | os.PathLike[str]) -> int:
+    """How a picture is stored, 1 (upright) to 8; from 5 on, on its side.
+
+    1 too where nothing can be read.
+    """
+    try:
+        with Image.open(path, formats=["JPEG", "PNG"]) as image:
+            if image.format == "PNG":
+                with open(path, "rb") as file:
+                    if b"eXIf" not in file.read():
+                        return 1
+                image.load()  # it may stand behind the pixels
+            found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def read_picture_file(

@@ -10,13 +10,13 @@ import difflib
 import functools
 import os
 import time
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from keras_wsss.data.problems import path_problem
+from keras_wsss.files import normal_name
 
 # Endings of pictures, in small letters -> what they mean.
 _MEANING = {
@@ -33,13 +33,12 @@ _FOLDERS = 100  # below the root that are searched for a name
 
 
 def is_image_name(path: str | os.PathLike[str]) -> bool:
-    """Whether a name's ending is one of pictures, in any case."""
-    return _split(os.path.basename(path))[1] != ""
+    """Whether a name's ending is one of pictures, in any case.
 
-
-def normal_name(name: str) -> str:
-    """A name in the Unicode form in which names are compared (NFC)."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
+    Hidden files are none: macOS leaves "._a.jpg" beside "a.jpg".
+    """
+    name = os.path.basename(path)
+    return not name.startswith(".") and _split(name)[1] != ""
 
 
 def find_image(root: Path, name: str) -> Path | None:
@@ -60,6 +59,19 @@ def find_image(root: Path, name: str) -> Path | None:
     """
     found = _fitting(Path(root), name)
     return found[0] if len(found) == 1 else None
+
+
+def find_mask(root: Path, name: str) -> Path:
+    """The PNG of the mask `name` under `root`, spelled as `find_image` allows.
+
+    Args:
+        root: folder of masks.
+        name: of the picture, without an ending.
+
+    Returns:
+        The path of a file; where there is none, the one that it should have.
+    """
+    return find_image(root, f"{name}.png") or Path(root) / f"{name}.png"
 
 
 def near_image(root: Path, name: str) -> str:
@@ -97,6 +109,9 @@ def _spellings(name: str) -> Iterator[PurePosixPath]:
 
 def _fitting(root: Path, name: str) -> list[Path]:
     """The files that a name may mean: the best kind of fit only."""
+    # Most names are right, and a data set has many of them.
+    if path_problem(name) is None and os.path.isfile(os.path.join(root, name)):
+        return [root / name]
     for spelling in _spellings(name):
         if (root / spelling).is_file():
             return [root / spelling]
@@ -185,6 +200,9 @@ def _near(root: Path, name: str) -> list[str]:
             return [_below(root, folder / found) for found in same[:3]]
     for folder in filter(None, dict.fromkeys(folders[:2])):
         files = [n for found in _listing(folder).folded.values() for n in found]
+        longer = [n for n in files if n.startswith((f"{stem}_", f"{stem}-"))]
+        if longer:
+            return [_below(root, folder / found) for found in longer[:3]]
         if len(files) <= _SEARCHED:
             near = difflib.get_close_matches(stem + ending, files, 3, 0.7)
             if near:

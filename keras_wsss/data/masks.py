@@ -20,8 +20,12 @@ from keras_wsss.data.images import (
     check_image,
     read_picture_file,
 )
+from keras_wsss.data.problems import Problem, raise_problem
 from keras_wsss.errors import DataError
 from keras_wsss.files import atomic_path
+
+# What the colours of a mask stand for: RGB -> index.
+Colours = Mapping[tuple[int, int, int], int]
 
 # Place of bit depth and colour type in a PNG file, which begins with its
 # 8 magic bytes, the chunk's length and name, width and height.
@@ -81,9 +85,92 @@ def read_palette_mask(
             "category indices; save it as an 8-bit palette PNG "
             "(keras_wsss.data.masks.write_palette_mask)."
         )
+    image = _open(data, path)
+    mask = np.array(image, np.uint8)
+    if colour == _PALETTE:
+        _check_palette(mask, image.getpalette("RGB") or [], path)
+    return mask
+
+
+def read_colour_mask(
+    path: str | os.PathLike[str],
+    colours: Colours,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> np.ndarray:
+    """Reads a PNG whose colours stand for categories.
+
+    Args:
+        path: PNG file, of colours or with a palette of them.
+        colours: RGB -> index in [0, 255].
+        max_pixels: largest width times height that is accepted.
+
+    Returns:
+        uint8 [height, width]: indices.
+
+    Raises:
+        DataError: missing or damaged, no PNG, or with another colour.
+    """
+    if check_image(path, max_pixels).kind != "png":
+        raise DataError(
+            f"{path}: a JPEG cannot be a mask, compression changes its "
+            "colours; save masks as PNG."
+        )
+    data = read_picture_file(path, max_pixels)
+    check_complete(data, str(path), max_pixels)
+    pixels = np.array(_open(data, path).convert("RGB")).astype(np.uint32)
+    codes = pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    known = np.full(1 << 24, -1, np.int16)
+    for (red, green, blue), index in colours.items():
+        known[(red << 16) + (green << 8) + blue] = index
+    mask = known[codes]
+    if (mask < 0).any():
+        code = int(codes[mask < 0][0])
+        colour = f"{code >> 16}, {code >> 8 & 255}, {code & 255}"
+        raise DataError(
+            f"{path}: {int((mask < 0).sum())} pixels have colours of no "
+            f"category, such as {colour}; add the colour to the list of "
+            "colours, or save the mask without smoothing."
+        )
+    return mask.astype(np.uint8)
+
+
+def _check_palette(
+    mask: np.ndarray, colours: list[int], path: str | os.PathLike[str]
+) -> None:
+    """Refuses indices whose colours are VOC's for other indices.
+
+    Programs that turn colours into a palette number them as they come.
+    """
+    used = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    own = np.zeros((256, 3), int)
+    own[: len(colours) // 3] = np.reshape(colours, (-1, 3))
+    shown = own[used]
+    grey = (shown == shown[:, :1]).all()  # a ramp says nothing
+    if grey or len(np.unique(shown, axis=0)) < len(shown):
+        return
+    usual = palette().astype(int)
+    for index, colour in zip(used.tolist(), shown, strict=True):
+        (meant,) = np.nonzero((usual == colour).all(axis=1))
+        if meant.size and index not in meant:
+            raise_problem(
+                Problem(
+                    "palette contradicts indices",
+                    str(path),
+                    "",
+                    f"index {index} has the colour that VOC's palette gives "
+                    f"index {meant[0]}: a program numbered the colours anew; "
+                    "save the original indices, or masks of colours again with "
+                    "VOC's palette",
+                )
+            )
+
+
+def _open(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
+    """A decoded PNG. Raises `DataError`."""
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return np.array(image, np.uint8)
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image.load()
+        return image
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}; cut the mask in parts.") from None
     except _DAMAGE:

@@ -12,7 +12,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_wsss.categories import Split
-from keras_wsss.data.formats.voc import VocMask, index_ids
+from keras_wsss.data.formats.index_masks import IndexMask
+from keras_wsss.data.formats.voc import read_classes
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 
@@ -33,7 +34,7 @@ def with_true_masks(
     Raises:
         DataError: a picture has no mask.
     """
-    ids = index_ids(root, split)
+    ids = tuple(split.find(name) or 0 for name in read_classes(root))
     found = []
     for record in records:
         path = root / MASKS / f"{record.image_id}.png"
@@ -42,7 +43,7 @@ def with_true_masks(
                 f"{path}: no such file; config.prior.tags='crop_gt' needs the "
                 "true mask of every training picture. Use 'image'."
             )
-        mask = VocMask(path, ids, max_pixels)
+        mask = IndexMask(path, ids, max_pixels)
         found.append(dataclasses.replace(record, mask=mask))
     return tuple(found)
 

@@ -188,7 +188,9 @@ def drop_bad_images(
         )
     before = dataset.skipped.get(UNREADABLE, ())
     skipped = {**dataset.skipped, UNREADABLE: (*before, *bad)}
-    return Dataset(kept, skipped, dataset.dropped, negatives)
+    return dataclasses.replace(
+        dataset, records=kept, skipped=skipped, negatives=negatives
+    )
 
 
 def _on_cpu(function: Callable, array: np.ndarray, *options) -> np.ndarray:

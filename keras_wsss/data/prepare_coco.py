@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
-from keras_wsss.data.formats.coco import coco_records
 from keras_wsss.data.formats.coco_json import read_coco_file
+from keras_wsss.data.formats.instances import source_records
 from keras_wsss.data.prepare_voc import link
 from keras_wsss.data.problems import Problem
 from keras_wsss.errors import DataError
@@ -74,7 +74,7 @@ def prepare_coco(
                 "prepare the sets into separate folders."
             )
         categories = file.categories
-        dataset = coco_records(
+        dataset = source_records(
             file,
             coco / name,
             split,
@@ -96,6 +96,13 @@ def prepare_coco(
         }
         document = json.loads(path.read_text(encoding="utf-8-sig"))
         left_out[FAULTY] += _add(document, name, valid, joined)
+    if not joined["images"]:
+        why = ", ".join(f"{n} {reason}" for reason, n in left_out.items() if n)
+        raise DataError(
+            f"{coco}: no picture of {', '.join(sets)} is left "
+            f"({why or 'there is none'}); see --source, --target "
+            "and --keep_images_with_target."
+        )
     _check_unique(joined, out)
     out.mkdir(parents=True, exist_ok=True)
     link(coco, out / "images")

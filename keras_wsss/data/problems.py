@@ -8,6 +8,7 @@ after which the reader goes on without the faulty item. Training passes
 import collections
 import dataclasses
 import difflib
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -41,15 +42,67 @@ class Problem:
 
 # Largest text file that is read; COCO's own largest has 450 MB.
 MAX_TEXT_BYTES = 1_000_000_000
+_EXAMPLES = 5  # of each kind that are shown; all of them are in the JSON
 _MAX_NAME = 255  # bytes of a file name on all common file systems
 _MAX_PATH = 2000
+# Names of most files, of which one glance is enough.
+_HARMLESS = re.compile(r"(?!.*\.\.)\w[\w ./-]{0,200}", re.ASCII)
+
+# Kinds that are faults of single annotations, not of a file or a picture.
+ANNOTATION_FAULTS = (
+    "wrong entry",
+    "bad polygon",
+    "bad RLE",
+    "unknown category",
+)
 
 Report = Callable[[Problem], None]
 
 
+class ProblemError(DataError):
+    """A problem that ends reading.
+
+    Attributes:
+        problem: what is wrong.
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem.sentence)
+        self.problem = problem
+
+
 def raise_problem(problem: Problem) -> NoReturn:
     """The `Report` of readers: raises `DataError` for the first problem."""
-    raise DataError(problem.sentence)
+    raise ProblemError(problem)
+
+
+def problem_of(error: DataError, kind: str) -> Problem:
+    """An error as a problem; of `kind` where it does not know its own."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    # A DataError's sentence begins with its file.
+    path, _, text = str(error).partition(": ")
+    return Problem(kind, path, "", text.removesuffix("."))
+
+
+def counting_report(
+    reason: str, counts: dict[str, int], others: Report
+) -> Report:
+    """A `Report` that counts what is wrong with annotations, and goes on.
+
+    Args:
+        reason: key to count under.
+        counts: changed.
+        others: what is told of all other problems.
+    """
+
+    def report(problem: Problem) -> None:
+        if problem.kind in ANNOTATION_FAULTS:
+            counts[reason] = counts.get(reason, 0) + 1
+        else:
+            others(problem)
+
+    return report
 
 
 def path_problem(name: str) -> str | None:
@@ -59,6 +112,8 @@ def path_problem(name: str) -> str | None:
     that an annotation file from elsewhere cannot make us read other files.
     Symbolic links that the user put into the folder are followed.
     """
+    if _HARMLESS.fullmatch(name):
+        return None
     if not name.strip() or "\0" in name:
         return f"the file name {name!r} is empty or holds a zero byte"
     try:
@@ -129,6 +184,7 @@ class Counts:
     """What one part of the data holds.
 
     Attributes:
+        format: what the part was read as.
         images: pictures that can be used.
         pairs: (picture, label) pairs, the samples of training.
         pictures: pictures with each label, by category name.
@@ -138,6 +194,7 @@ class Counts:
         notes: what is no fault but worth knowing.
     """
 
+    format: str = ""
     images: int = 0
     pairs: int = 0
     pictures: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -173,11 +230,10 @@ class Findings:
         kinds = collections.Counter(item.kind for item in self.problems)
         for kind, number in sorted(kinds.items()):
             lines.append(f"{kind}: {number}")
-            lines += [
-                f"  {item.sentence}"
-                for item in self.problems
-                if item.kind == kind
-            ]
+            found = [item for item in self.problems if item.kind == kind]
+            lines += [f"  {item.sentence}" for item in found[:_EXAMPLES]]
+            if number > _EXAMPLES:
+                lines.append(f"  ... {number - _EXAMPLES} more")
         if kinds:
             lines += ["", f"{len(self.problems)} problems."]
         else:
@@ -186,7 +242,8 @@ class Findings:
 
 
 def _part(name: str, counts: Counts) -> Iterator[str]:
-    yield f"{name}: {counts.images} pictures, {counts.pairs} pairs"
+    kind = f" ({counts.format})" if counts.format else ""
+    yield f"{name}{kind}: {counts.images} pictures, {counts.pairs} pairs"
     for reason, number in counts.skipped.items():
         yield f"  left out: {number} pictures ({reason})"
     for reason, number in counts.dropped.items():

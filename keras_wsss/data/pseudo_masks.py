@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import IGNORE, Split
-from keras_wsss.data.formats.voc import CLASSES_FILE, VocMask, read_classes
+from keras_wsss.data.formats.index_masks import IndexMask
+from keras_wsss.data.formats.voc import CLASSES_FILE, read_classes
 from keras_wsss.data.records import Dataset
 from keras_wsss.errors import DataError
 
@@ -61,7 +62,7 @@ def with_pseudo_masks(
                 f"{path}: no such file; the picture {record.image_id} has no "
                 f"pseudo label: {_REMEDY} for these pictures."
             )
-        mask = VocMask(path, ids, max_pixels)
+        mask = IndexMask(path, ids, max_pixels)
         records.append(dataclasses.replace(record, mask=mask))
     return dataclasses.replace(dataset, records=tuple(records))
 

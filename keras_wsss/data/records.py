@@ -13,10 +13,16 @@ Domain = Literal["source", "target"]
 # Reasons in `Dataset.skipped` that mean a file is at fault.
 MISSING = "image file missing"
 UNREADABLE = "unreadable image"
+# A reason that is none.
+NO_TARGET = "no target category among the tags, which are positives only"
 
 
 class MaskReader(Protocol):
     """Reads one picture's index mask when it is needed, not before."""
+
+    @property
+    def place(self) -> str:
+        """What messages call it: its file, or where in a file it stands."""
 
     def read(self) -> np.ndarray:
         """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
@@ -92,6 +98,11 @@ class Dataset:
             pictures that remain, e.g. tags of categories that are no target.
         negatives: pictures that have no label to train on but are known to
             hold no target category; to test with.
+        left_out: other pictures that were skipped though they and their
+            masks are there; to check.
+        listed: ids of the categories that the files list, whether a picture
+            shows them or not; empty if they list none.
+        unknown: names that the files list and the split does not know.
     """
 
     records: tuple[Record, ...]
@@ -100,3 +111,6 @@ class Dataset:
     )
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
     negatives: tuple[Record, ...] = ()
+    left_out: tuple[Record, ...] = ()
+    listed: tuple[int, ...] = ()
+    unknown: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from keras_wsss.categories import IGNORE, Split
 from keras_wsss.config import Config, split_of
 from keras_wsss.config_files import load_config, yaml_text
 from keras_wsss.data import formats
-from keras_wsss.data.formats.tags import HEADER, UNKNOWN
+from keras_wsss.data.formats.tag_table import HEADER, UNKNOWN
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import Record
@@ -192,7 +192,11 @@ def _config_text(
                 "source_images": Path(data.source_images).resolve(),
                 "target_tags": out / "train_tags.csv",
                 "target_images": out / "JPEGImages",
+                "tags_format": "csv",
+                "tags_image_column": "",
+                "tags_label_column": "",
                 "target_masks": "",
+                "eval_format": "voc",
                 "eval_root": out,
                 "eval_set": "val",
                 "eval_masks": "SegmentationClass",

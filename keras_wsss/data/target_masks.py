@@ -14,7 +14,8 @@ import numpy as np
 
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data import formats
-from keras_wsss.data.formats.voc import CLASSES_FILE, VocMask, read_classes
+from keras_wsss.data.formats.index_masks import IndexMask
+from keras_wsss.data.formats.voc import CLASSES_FILE, read_classes
 from keras_wsss.data.pseudo_masks import (
     MASKS,
     with_pseudo_masks,
@@ -238,7 +239,7 @@ def _read_folder(
     judged = frozenset(ids) & frozenset(split.target_ids)
     return {
         path.relative_to(masks).with_suffix("").as_posix(): (
-            VocMask(path, ids, data.max_pixels),
+            IndexMask(path, ids, data.max_pixels),
             judged,
         )
         for path in paths
@@ -249,8 +250,14 @@ def _read_format(
     place: MaskPlace, data: Any, split: Split
 ) -> dict[str, tuple[MaskReader, frozenset[int]]]:
     """Of a format that `config.data.eval_format` may name."""
-    places = {"eval_format": place.format, "eval_root": str(place.path)}
-    records = formats.read(data.replace(places), split, "evaluation").records
+    places = {
+        "eval_format": place.format,
+        "eval_root": str(place.path),
+        "eval_images": data.target_images,
+    }
+    # Nobody has to draw all that is scored.
+    free = dataclasses.replace(split, scored=())
+    records = formats.read(data.replace(places), free, "evaluation").records
     # A category that nobody drew anywhere was perhaps not looked for.
     judged = frozenset(i for record in records for i in record.labels)
     return {

@@ -2,28 +2,28 @@
 
 import collections
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from keras_wsss.categories import BACKGROUND, IGNORE, Split
+from keras_wsss.categories import IGNORE, Split
 from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
-from keras_wsss.data.formats import coco, tags, voc
-from keras_wsss.data.formats.coco_json import (
-    CocoFile,
-    CocoImage,
-    read_coco_file,
+from keras_wsss.data.formats.instances import InstanceMask, crowds_of
+from keras_wsss.data.geometry import geometry_problems
+from keras_wsss.data.images import exif_orientation, read_image
+from keras_wsss.data.problems import (
+    Counts,
+    Findings,
+    Problem,
+    Report,
+    closest,
+    problem_of,
 )
-from keras_wsss.data.images import read_image
-from keras_wsss.data.lookup import find_image
-from keras_wsss.data.masks import mask_value_problem, read_palette_mask
-from keras_wsss.data.problems import Counts, Findings, Problem, Report, closest
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.errors import DataError
 from keras_wsss.files import sha256
@@ -31,6 +31,7 @@ from keras_wsss.progress import progress
 
 FAULTY = "image with a problem listed here"
 MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
+_SIDEWAYS = 5  # the first EXIF orientation that swaps width and height
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -51,24 +52,18 @@ def verify(data: DataConfig, split: Split) -> Findings:
         Counts of each part and every problem.
     """
     findings = Findings(split.name)
-    train: dict[str, list[Path]] = {}
-    validation: list[Path] = []
-    parts = (
-        ("source", data.source_annotations, data.source_format),
-        ("target", data.target_tags, data.tags_format),
-        ("evaluation", data.eval_root, data.eval_format),
-    )
-    for name, given, kind in parts:
+    good: dict[str, list[Record]] = {}
+    for part, (_, place, _) in formats.FIELDS.items():
+        given = getattr(data, place)
         if not given:
             continue
-        check = _CHECKS.get((name, kind)) or functools.partial(_verify, name)
-        counts = findings.counts[name] = Counts()
+        counts = findings.counts[part] = Counts()
         found: list[Problem] = []
         try:
-            paths = check(data, split, counts, _limited(found))
+            good[part] = _verify(part, data, split, counts, _limited(found))
         except DataError as error:
             # The whole file is unusable; the other parts are still checked.
-            found.append(_unreadable("unreadable file", error))
+            found.append(problem_of(error, "unreadable file"))
             continue
         except _TooMany:
             text = f"only the first {MAX_PROBLEMS} problems of it are listed"
@@ -76,16 +71,8 @@ def verify(data: DataConfig, split: Split) -> Findings:
             continue
         finally:
             findings.problems.extend(found)
-        findings.problems.extend(_unusable(name, given, counts, split))
-        if name == "evaluation":
-            validation = paths
-        else:
-            train[name] = paths
-    for name, paths in train.items():
-        # Two collections may number their pictures alike: there only the
-        # content counts. Pictures of one collection are compared by name too.
-        names = name == "target"
-        findings.problems.extend(_in_both(paths, validation, names))
+        findings.problems.extend(_unusable(part, given, counts, split))
+    findings.problems.extend(_across(good))
     return findings
 
 
@@ -131,290 +118,117 @@ def _limited(problems: list[Problem]) -> Report:
     return report
 
 
+class _Checked(NamedTuple):
+    """What was seen of one record.
+
+    Attributes:
+        pixels: of each of the 256 values of its mask.
+        problems: what is wrong; if anything is, the record is not counted.
+        orientation: of the picture by EXIF, 1 if upright or without a mask.
+    """
+
+    pixels: np.ndarray
+    problems: tuple[Problem, ...] = ()
+    orientation: int = 1
+
+
 def _verify(
     part: str, data: DataConfig, split: Split, counts: Counts, report: Report
-) -> list[Path]:
-    """A part of any format: all that its reader gives, picture by picture.
-
-    What only the format itself knows, such as names of categories that the
-    split lacks, is not told.
-    """
-    dataset = formats.read(data, split, part)
+) -> list[Record]:
+    """Checks a part picture by picture; the records without a problem."""
+    # What is missing is a problem here, whatever training does.
+    reading = data.replace({"skip_bad_images": False})
+    dataset = formats.read(reading, split, part, report)
+    counts.format = formats.format_of(data, part).name
+    used = dataset.records
+    others = (*dataset.negatives, *dataset.left_out)
     checked = _in_threads(
         lambda record: _check_record(record, data),
-        dataset.records,
+        (*used, *others),
         f"checking {part} pictures",
     )
-    good, pixels = [], _no_pixels()
-    for record, (histogram, problem) in zip(
-        dataset.records, checked, strict=True
-    ):
-        if problem is None:
-            good.append(record.image_path)
-            pixels += histogram
-        else:
+    good, pixels, turned = [], _no_pixels(), 0
+    for record, found in zip((*used, *others), checked, strict=True):
+        for problem in found.problems:
             report(problem)
-    _count(counts, _with(good, dataset), split)
+        turned += 1 < found.orientation < _SIDEWAYS
+        if not found.problems:
+            good.append(record)
+            if len(good) <= len(used):
+                pixels += found.pixels
+    names = {record.image_id for record in good}
+    bad = tuple(r.image_id for r in used if r.image_id not in names)
+    left = tuple(r for r in used if r.image_id in names)
+    if bad:
+        skipped = {**dataset.skipped, FAULTY: bad}
+        dataset = dataclasses.replace(dataset, records=left, skipped=skipped)
+    _count(counts, dataset, split)
     _name_pixels(counts, pixels, split)
+    _note(part, counts, dataset, split)
+    if turned:
+        counts.notes.append(
+            f"{turned} pictures with masks are turned upside down or mirrored "
+            "by their EXIF orientation, and of the same size either way; "
+            "`data show` shows whether their masks fit"
+        )
+    if part == "source":
+        _note_source(counts, dataset, split, data)
+        for problem in _only_crowds(counts, dataset, split, data):
+            report(problem)
     return good
 
 
-def _check_record(
-    record: Record, data: DataConfig
-) -> tuple[np.ndarray, Problem | None]:
-    """Pixels of each id, and what is wrong with picture or mask."""
-    histogram = _no_pixels()
+def _check_record(record: Record, data: DataConfig) -> _Checked:
+    """Decodes the picture, and paints or reads its mask."""
+    pixels = _no_pixels()
     path, what = record.image_path, "unreadable image"
     try:
         size = read_image(path, data.max_pixels).shape[1::-1]
         if record.mask is None:
-            return histogram, None
+            return _Checked(pixels)
+        orientation = exif_orientation(path)
         what = "unreadable mask"
         mask = record.read_mask()
     except DataError as error:
-        return histogram, _unreadable(what, error)
-    wrong = _size_problem(path, size, "its mask has", mask.shape[::-1])
-    return _histogram(mask), wrong
-
-
-def _verify_source(
-    data: DataConfig, split: Split, counts: Counts, report: Report
-) -> list[Path]:
-    file = read_coco_file(
-        Path(data.source_annotations), report, data.max_pixels
-    )
-    folder = Path(data.source_images)
-    dataset = coco.coco_records(
-        file,
-        folder,
-        split,
-        report,
-        exclude_images_with_target=data.exclude_images_with_target,
-        min_pixels=data.min_pixels,
-        skip_missing=True,
-        negatives=data.source_negatives,
-    )
-    unknown = sorted(
-        name for name in file.categories.values() if split.find(name) is None
-    )
-    if unknown:
-        counts.notes.append(
-            f"categories that split '{split.name}' does not know, ignored "
-            f"in masks: {', '.join(unknown)}"
+        return _Checked(pixels, (problem_of(error, what),))
+    problems = []
+    if size != mask.shape[::-1]:
+        place = record.mask.place
+        problems.append(
+            _size_problem(path, size, place, mask.shape[::-1], orientation)
         )
-    problems = _in_threads(
-        lambda image: _coco_image_problem(file, folder, image, data),
-        file.images,
-        "checking source pictures",
-    )
-    good = []
-    for image, problem in zip(file.images, problems, strict=True):
-        path = find_image(folder, image.file_name)
-        if problem is None and path is not None:
-            good.append(path)
-        elif problem is not None:
-            report(problem)
-    dataset = _with(good, dataset)
-    _count(counts, dataset, split)
-    _note_unseen(counts, split.source, file.categories.values())
-    _note_unlisted(counts, split, file)
-    both = _pictures_of_both(file, split)
-    if both and not data.exclude_images_with_target:
-        counts.notes.append(
-            f"{both} pictures show a target category too; training leaves "
-            "them out unless config.data.exclude_images_with_target is False"
-        )
-    histograms = _in_threads(
-        lambda record: _histogram(record.read_mask()),
-        dataset.records,
-        "painting masks",
-    )
-    _name_pixels(counts, sum(histograms, _no_pixels()), split)
-    return good
-
-
-def _coco_image_problem(
-    file: CocoFile, folder: Path, image: CocoImage, data: DataConfig
-) -> Problem | None:
-    path = find_image(folder, image.file_name)
-    if path is None:
-        return coco.missing_image(file, folder, image)
-    try:
-        height, width = read_image(path, data.max_pixels).shape[:2]
-    except DataError as error:
-        return _unreadable("unreadable image", error)
-    return _size_problem(
-        path,
-        (width, height),
-        f"{file.path} says of image {image.id}",
-        (image.width, image.height),
-    )
-
-
-def _verify_target(
-    data: DataConfig, split: Split, counts: Counts, report: Report
-) -> list[Path]:
-    path, folder = Path(data.target_tags), Path(data.target_images)
-    lines = list(tags.read_tag_lines(path, split, report))
-    dataset = tags.tag_records(
-        path, lines, folder, split, report, complete=data.tags_complete
-    )
-    found = [find_image(folder, line.image) for line in lines]
-    images = list(dict.fromkeys(image for image in found if image))
-    problems = _in_threads(
-        lambda image: _image_problem(image, data),
-        images,
-        "checking target pictures",
-    )
-    good = []
-    for image, problem in zip(images, problems, strict=True):
-        if problem is None:
-            good.append(image)
-        else:
-            report(problem)
-    dataset = _with(good, dataset)
-    _count(counts, dataset, split)
-    if empty := sum(not record.labels for record in dataset.records):
-        counts.notes.append(
-            f"{empty} of them without any target category: they teach the "
-            "tagger what is absent"
-        )
-    _note_unseen(counts, split.target, ())
-    return images
-
-
-def _with(images: Sequence[Path], dataset: Dataset) -> Dataset:
-    """The records whose picture is among these; the others left out."""
-    good = set(images)
-    bad = [r.image_id for r in dataset.records if r.image_path not in good]
-    if not bad:
-        return dataset
-    return dataclasses.replace(
-        dataset,
-        records=tuple(r for r in dataset.records if r.image_path in good),
-        skipped={**dataset.skipped, FAULTY: tuple(bad)},
-    )
-
-
-def _image_problem(path: Path, data: DataConfig) -> Problem | None:
-    try:
-        read_image(path, data.max_pixels)
-    except DataError as error:
-        return _unreadable("unreadable image", error)
-    return None
-
-
-def _verify_evaluation(
-    data: DataConfig, split: Split, counts: Counts, report: Report
-) -> list[Path]:
-    root = Path(data.eval_root)
-    ids = voc.index_ids(root, split)
-    names = list(voc.read_image_set(root, data.eval_set, report))
-    checked = _in_threads(
-        lambda item: _check_pair(data, ids, *item),
-        names,
-        "checking evaluation pictures",
-    )
-    records: list[Record] = []
-    images: list[Path] = []
-    pixels = _no_pixels()
-    for (_, name), (image, histogram, problems) in zip(
-        names, checked, strict=True
-    ):
-        for problem in problems:
-            report(problem)
-        if image is not None:
-            images.append(image)
-        if problems or image is None:
-            continue
-        pixels += histogram
-        labels = tuple(label for label in split.target_ids if histogram[label])
-        records.append(Record(name, image, "target", labels))
-    _count(counts, Dataset(tuple(records)), split)
-    _name_pixels(counts, pixels, split)
-    unknown = [
-        name
-        for name, number in zip(voc.read_classes(root), ids, strict=True)
-        if number == BACKGROUND
-    ]
-    if unknown:
-        counts.notes.append(
-            f"categories that split '{split.name}' does not know, scored as "
-            f"background: {', '.join(unknown)}"
-        )
-    return images
-
-
-# Formats of which more is told than `_verify` can.
-_CHECKS = {
-    ("source", "coco"): _verify_source,
-    ("target", "csv"): _verify_target,
-    ("evaluation", "voc"): _verify_evaluation,
-}
-
-
-def _check_pair(
-    data: DataConfig, ids: tuple[int, ...], line: int, name: str
-) -> tuple[Path | None, np.ndarray, list[Problem]]:
-    """(picture, pixels of each id, problems) of one evaluation picture."""
-    root = Path(data.eval_root)
-    problems: list[Problem] = []
-    histogram = _no_pixels()
-    size = None
-    image = find_image(root / "JPEGImages", name)
-    if image is None:
-        problems.append(voc.missing_image(root, data.eval_set, line, name))
-    else:
-        try:
-            size = read_image(image, data.max_pixels).shape[1::-1]
-        except DataError as error:
-            problems.append(_unreadable("unreadable image", error))
-    path = root / data.eval_masks / f"{name}.png"
-    try:
-        mask = read_palette_mask(path, data.max_pixels)
-    except DataError as error:
-        problems.append(_unreadable("unreadable mask", error))
-        return image, histogram, problems
-    if wrong := mask_value_problem(mask, len(ids)):
-        problems.append(Problem(wrong.kind, str(path), "", wrong.text))
-    else:
-        mask = voc.with_split_ids(mask, ids)
-        histogram = _histogram(mask)
-    if size is not None:
-        problem = _size_problem(
-            path, mask.shape[::-1], f"its picture {image} has", size
-        )
-        if problem is not None:
-            problems.append(problem)
-    return image, histogram, problems
+    if isinstance(record.mask, InstanceMask):
+        problems += geometry_problems(record.mask)
+    pixels = np.bincount(mask.ravel(), minlength=IGNORE + 1)
+    return _Checked(pixels, tuple(problems), orientation)
 
 
 def _size_problem(
     path: Path,
     size: tuple[int, int],
-    other: str,
-    other_size: tuple[int, int],
-) -> Problem | None:
-    if size == other_size:
-        return None
+    place: str,
+    other: tuple[int, int],
+    orientation: int,
+) -> Problem:
+    """Of a picture whose upright size is not that of its mask."""
     text = (
-        f"it has {size[0]} x {size[1]} pixels but {other} "
-        f"{other_size[0]} x {other_size[1]}"
+        f"it has {size[0]} x {size[1]} pixels but {place} is {other[0]} x "
+        f"{other[1]}; "
     )
-    if size == other_size[::-1]:
+    if size != other[::-1]:
+        text += "use the size that the mask was drawn on"
+    elif orientation >= _SIDEWAYS:
         text += (
-            "; perhaps the picture has an EXIF orientation that its mask "
-            "does not follow: save it upright"
+            f"the picture is stored on its side (EXIF orientation "
+            f"{orientation}), and the mask follows what is stored: save the "
+            "picture upright and turn the mask, or draw it on the upright one"
         )
     else:
-        text += "; use the size that the mask was drawn on"
+        text += (
+            "width and height are swapped there, as the picture has no EXIF "
+            "orientation that turns it"
+        )
     return Problem("size mismatch", str(path), "", text)
-
-
-def _unreadable(kind: str, error: DataError) -> Problem:
-    # A DataError's sentence begins with its file.
-    path, _, text = str(error).partition(": ")
-    return Problem(kind, path, "", text.removesuffix("."))
 
 
 def _count(counts: Counts, dataset: Dataset, split: Split) -> None:
@@ -430,48 +244,81 @@ def _count(counts: Counts, dataset: Dataset, split: Split) -> None:
     counts.dropped = dict(dataset.dropped)
 
 
-def _note_unlisted(counts: Counts, split: Split, file: CocoFile) -> None:
-    """Notes targets of which the source's annotators say nothing."""
-    listed = {split.find(name) for name in file.categories.values()}
-    unlisted = [split.name_of(i) for i in split.target_ids if i not in listed]
-    if unlisted:
+def _note(part: str, counts: Counts, dataset: Dataset, split: Split) -> None:
+    """Notes what is no fault but worth knowing."""
+    if dataset.unknown:
+        what = {
+            "source": "ignored in masks",
+            "target": "which say nothing of its own",
+            "evaluation": "scored as background",
+        }[part]
+        counts.notes.append(
+            f"categories that split '{split.name}' does not know, {what}: "
+            f"{', '.join(dataset.unknown)}"
+        )
+    empty = sum(not record.labels for record in dataset.records)
+    if part == "target" and empty:
+        counts.notes.append(
+            f"{empty} of them without any target category: they teach the "
+            "tagger what is absent"
+        )
+    if part != "evaluation":
+        names = split.source if part == "source" else split.target
+        _note_unseen(counts, names, dataset.unknown)
+
+
+def _note_source(
+    counts: Counts, dataset: Dataset, split: Split, data: DataConfig
+) -> None:
+    unlisted = [
+        split.name_of(i) for i in split.target_ids if i not in dataset.listed
+    ]
+    if dataset.listed and unlisted:
         counts.notes.append(
             f"the file does not list {', '.join(unlisted)}, so that its "
             "pictures may hold them unseen; if none does, set "
             "config.data.source_negatives='all', and they teach the tagger "
             "what is absent"
         )
+    targets = set(split.target_ids)
+    both = sum(bool(targets & {*r.uncertain}) for r in dataset.records)
+    if both and not data.exclude_images_with_target:
+        counts.notes.append(
+            f"{both} pictures show a target category too; training leaves "
+            "them out unless config.data.exclude_images_with_target is False"
+        )
+
+
+def _only_crowds(
+    counts: Counts, dataset: Dataset, split: Split, data: DataConfig
+) -> Iterator[Problem]:
+    """Yields source categories that nothing but crowds marks."""
+    for name in split.source:
+        crowds = dataset.dropped.get(crowds_of(name))
+        if crowds and name not in counts.pictures:
+            yield Problem(
+                "crowds only",
+                data.source_annotations,
+                "",
+                f"{name!r} has no annotation but {crowds} crowds (iscrowd 1), "
+                "which teach nothing; CVAT and Datumaro mark drawn masks so: "
+                "if they are objects, set "
+                "config.data.crowds_as_instances=True",
+            )
 
 
 def _note_unseen(
     counts: Counts, names: Sequence[str], known: Iterable[str]
 ) -> None:
     """Notes categories without any picture: perhaps they are misspelt."""
-    known = [name for name in known if name not in names]
     unseen = [name for name in names if name not in counts.pictures]
     if unseen:
         hints = (f"{name}{closest(name, known)}" for name in unseen)
         counts.notes.append(f"no picture has a label {'; '.join(hints)}")
 
 
-def _pictures_of_both(file: CocoFile, split: Split) -> int:
-    """Pictures with instances of source and of target categories."""
-    ids = {key: split.find(name) for key, name in file.categories.items()}
-    count = 0
-    for instances in file.instances.values():
-        found = {ids[instance.category] for instance in instances}
-        if found & set(split.source_ids) and found & set(split.target_ids):
-            count += 1
-    return count
-
-
 def _no_pixels() -> np.ndarray:
     return np.zeros(IGNORE + 1, np.int64)
-
-
-def _histogram(mask: np.ndarray) -> np.ndarray:
-    """Pixels of each of the 256 values of a mask."""
-    return np.bincount(mask.ravel(), minlength=IGNORE + 1)
 
 
 def _name_pixels(counts: Counts, pixels: np.ndarray, split: Split) -> None:
@@ -491,41 +338,100 @@ def _in_threads(
         yield from progress(pool.map(function, items), what, len(items))
 
 
-def _in_both(
-    train: Sequence[Path], validation: Sequence[Path], names: bool
-) -> Iterator[Problem]:
-    """Yields a problem for every training picture that is in validation.
+def _across(good: dict[str, list[Record]]) -> Iterator[Problem]:
+    """Yields what is wrong between pictures that are sound by themselves.
 
     Content is compared byte for byte (by SHA-256); a picture that was saved
     again at another size or quality is found by its name only.
 
     Args:
-        train: training pictures.
-        validation: evaluation pictures.
-        names: whether equal names mean equal pictures.
+        good: part -> records without a problem.
     """
-    by_name = {path.stem: path for path in validation} if names else {}
-    by_size: dict[int, list[Path]] = collections.defaultdict(list)
-    for path in validation:
-        by_size[path.stat().st_size].append(path)
-    digests: dict[Path, str] = {}
-    for path in train:
-        twin = by_name.get(path.stem)
-        relation = "has the name of"
-        remedy = "or rename it if it is another picture"
-        # Equal content needs equal size; only such files are hashed.
-        for other in by_size.get(path.stat().st_size, ()):
-            for file in (path, other):
-                if file not in digests:
-                    digests[file] = sha256(file)
-            if digests[path] == digests[other]:
-                twin = other
-                relation, remedy = "is also", "whatever its name"
-        if twin is not None:
+    sizes: dict[int, list[tuple[str, Record]]] = collections.defaultdict(list)
+    for part, records in good.items():
+        for record in records:
+            sizes[record.image_path.stat().st_size].append((part, record))
+    contents: dict[str, list[tuple[str, Record]]]
+    contents = collections.defaultdict(list)
+    for alike in sizes.values():
+        if len(alike) > 1:  # equal content needs equal size
+            for part, record in alike:
+                contents[sha256(record.image_path)].append((part, record))
+    same = {
+        id(record): [other for other in twins if other[1] is not record]
+        for twins in contents.values()
+        for _, record in twins
+    }
+    names = {r.image_path.stem: r for r in good.get("evaluation", ())}
+    for part in ("source", "target"):
+        for record in good.get(part, ()):
+            twins = same.get(id(record), ())
+            scored = [r for p, r in twins if p == "evaluation"]
+            # Two collections may number their pictures alike: there only the
+            # content counts. Pictures of one are compared by name too.
+            named = names.get(record.image_path.stem)
+            if scored:
+                yield _in_both(
+                    record, scored[0], "is also", "whatever its name"
+                )
+            elif part == "target" and named is not None:
+                yield _in_both(
+                    record,
+                    named,
+                    "has the name of",
+                    "or rename it if it is another picture",
+                )
+    yield from _tagged_twice(good.get("target", ()), same)
+    for records in good.values():
+        yield from _alike_names(records)
+
+
+def _in_both(
+    record: Record, scored: Record, relation: str, remedy: str
+) -> Problem:
+    return Problem(
+        "same image in train and val",
+        str(record.image_path),
+        "",
+        f"it {relation} the evaluation picture {scored.image_path}; remove it "
+        f"from one of them, {remedy}",
+    )
+
+
+def _tagged_twice(
+    records: Iterable[Record],
+    same: dict[int, list[tuple[str, Record]]],
+) -> Iterator[Problem]:
+    """Yields tagged pictures of equal content and unlike tags."""
+    seen: set[str] = set()
+    for record in records:
+        for part, other in same.get(id(record), ()):
+            if (
+                part == "target"
+                and other.image_id in seen
+                and other.labels != record.labels
+            ):
+                yield Problem(
+                    "same image with other tags",
+                    str(record.image_path),
+                    "",
+                    f"it is also {other.image_path}, which has other tags; "
+                    "correct them, and remove one of the two",
+                )
+                break
+        seen.add(record.image_id)
+
+
+def _alike_names(records: Iterable[Record]) -> Iterator[Problem]:
+    """Yields pictures whose outputs would be one file on many systems."""
+    seen: dict[str, Record] = {}
+    for record in records:
+        other = seen.setdefault(record.image_id.casefold(), record)
+        if other is not record:
             yield Problem(
-                "same image in train and val",
-                str(path),
+                "names that differ by case",
+                str(record.image_path),
                 "",
-                f"it {relation} the evaluation picture {twin}; remove it from "
-                f"one of them, {remedy}",
+                f"it and {other.image_path} differ in upper and lower case "
+                "alone, which Windows and macOS take for one file; rename one",
             )

@@ -14,7 +14,8 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 # Far more than any camera writes; every scan visits the whole picture, so a
 # small file of many scans would keep the decoder busy for minutes.
 _MOST_SCANS = 100
-_MOST_SEGMENTS = 512  # of a JPEG or PNG header that are looked at
+_MOST_SEGMENTS = 512  # of a JPEG header that are looked at
+_MOST_CHUNKS = 20_000  # of a PNG file; the usual 8 kB each make 160 MB
 _MOST_ENTRIES = 512  # of an EXIF directory
 _ORIENTATION = 0x0112  # EXIF tag
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
@@ -193,13 +194,14 @@ def _number(values: tf.Tensor, little: bool | tf.Tensor = False) -> tf.Tensor:
     return tf.reduce_sum(values * factors, -1)
 
 
-def _search(data: tf.Tensor, first: int, step) -> tf.Tensor:
+def _search(data: tf.Tensor, first: int, step, most: int) -> tf.Tensor:
     """Walks over segments until one holds EXIF.
 
     Args:
         data: the file.
         first: offset of the first segment.
         step: offset to (found offset or 0, next offset), -1 to end.
+        most: segments that are looked at.
 
     Returns:
         int64 scalar, offset of the EXIF data, or 0.
@@ -210,7 +212,7 @@ def _search(data: tf.Tensor, first: int, step) -> tf.Tensor:
         lambda found, offset: (found == 0) & (offset >= 0) & (offset < end),
         lambda _, offset: step(offset),
         (zero, tf.constant(first, tf.int64)),
-        maximum_iterations=_MOST_SEGMENTS,
+        maximum_iterations=most,
     )
     return found
 
@@ -232,7 +234,7 @@ def _jpeg_exif(data: tf.Tensor) -> tf.Tensor:
             tf.where(stop, -tf.ones_like(offset), offset + 2 + length),
         )
 
-    return _search(data, 2, step)
+    return _search(data, 2, step, _MOST_SEGMENTS)
 
 
 def _png_exif(data: tf.Tensor) -> tf.Tensor:
@@ -240,8 +242,7 @@ def _png_exif(data: tf.Tensor) -> tf.Tensor:
         values = _bytes(data, offset, 8)
         kind = values[4:8]
         is_exif = tf.reduce_all(tf.equal(kind, list(b"eXIf")))
-        # It may stand behind the pixels too, where hardly anyone puts it.
-        stop = tf.reduce_all(tf.equal(kind, list(b"IDAT")))
+        stop = tf.reduce_all(tf.equal(kind, list(b"IEND")))
         return (
             tf.where(is_exif, offset + 8, tf.zeros_like(offset)),
             tf.where(
@@ -251,7 +252,14 @@ def _png_exif(data: tf.Tensor) -> tf.Tensor:
             ),
         )
 
-    return _search(data, len(PNG_MAGIC), step)
+    # It may stand behind the pixels, whose many chunks are walked over only
+    # where the name is found at all.
+    named = tf.size(tf.strings.split(data, "eXIf")) > 1
+    return tf.cond(
+        named,
+        lambda: _search(data, len(PNG_MAGIC), step, _MOST_CHUNKS),
+        lambda: tf.constant(0, tf.int64),
+    )
 
 
 def _exif_orientation(data: tf.Tensor, start: tf.Tensor) -> tf.Tensor:

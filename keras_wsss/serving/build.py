@@ -139,6 +139,11 @@ def check_version(out: Path) -> None:
             f"--out {out}: it must end in a version number, such as "
             f"{out / '1'}; TensorFlow Serving takes the highest one."
         )
+    if found := set(str(out.absolute())) & set("[]*?"):
+        raise ConfigError(
+            f"--out {out}: TensorFlow takes {' '.join(sorted(found))} in a "
+            "path for a pattern; give one without."
+        )
     if out.exists():
         raise ConfigError(
             f"--out {out} exists; versions are not replaced, take the next "

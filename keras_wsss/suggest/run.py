@@ -286,9 +286,11 @@ def _read(
         places = {"target_tags": str(tags_file), "target_images": str(images)}
         data = data.replace(places)
     dataset: Dataset = formats.read(data, predictor.split, "target")
-    return Album(
-        Path(data.target_images), dataset.records, True, dict(dataset.dropped)
-    )
+    root = Path(data.target_images)
+    if formats.format_of(data, "target").own_images:
+        folders = {record.image_path.parent for record in dataset.records}
+        root = Path(os.path.commonpath(folders)) if folders else root
+    return Album(root, dataset.records, True, dict(dataset.dropped))
 
 
 def _page(

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from brush_reader import decode_brush
 
-from keras_wsss.data.brush_rle import encode_brush
+from keras_wsss.data.brush_rle import decode_brush, encode_brush
 
 
 def mask_of(seed, height=23, width=31):

@@ -40,7 +40,7 @@ def test_verify_prints_counts_and_writes_json(flags, tmp_path, capsys):
     path = tmp_path / "found.json"
     assert main(["verify", *flags, "--json", str(path)]) == 0
     printed = capsys.readouterr().out
-    assert "source: 1 pictures, 1 pairs" in printed
+    assert "source (coco): 1 pictures, 1 pairs" in printed
     assert "No problem found." in printed
     found = json.loads(path.read_text())
     assert found["split"] == "own"
@@ -81,8 +81,8 @@ def test_prepare_says_what_it_wrote(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["verify"], "No data given"),
-        (["verify", "--coco_annotations", "x"], "--coco_images"),
-        (["verify", "--tags", "x"], "--tag_images"),
+        (["verify", "--coco_annotations", __file__], "of no format"),
+        (["verify", "--tags", __file__], "target_images is empty"),
         (["verify", "--voc_root", "x", "--split", "y"], "Unknown split 'y'"),
         (["verify", "--voc_root", "x", "--max_pixels", "0"], "max_pixels"),
         (["prepare", "--out", "x"], "Nothing to prepare"),
@@ -99,7 +99,7 @@ def test_coco_spellings_work_in_own_splits(tmp_path, capsys):
     arguments = ["verify", "--tags", str(tags), "--tag_images", str(tagged)]
     own = ["--split", "own", "--target", "sofa"]
     assert main([*arguments, *own]) == 0
-    assert "target: 1 pictures" in capsys.readouterr().out
+    assert "target (csv): 1 pictures" in capsys.readouterr().out
 
 
 def test_shapes_does_not_overwrite(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from keras_wsss.data.images import (
     check_image,
     decode_image,
+    exif_orientation,
     largest_side,
     read_image,
 )
@@ -174,3 +175,17 @@ def test_what_is_no_file_is_named(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")  # opening it would wait for ever
     with pytest.raises(DataError, match="not a file"):
         read_image(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_orientations_are_read_without_the_pixels(tmp_path, kind):
+    path = tmp_path / "a"
+    for orientation in (1, 3, 6):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.new("RGB", (4, 2)).save(path, kind, exif=exif)
+        assert exif_orientation(path) == orientation
+    Image.new("RGB", (4, 2)).save(path, kind)
+    assert exif_orientation(path) == 1
+    path.write_bytes(path.read_bytes()[:40])
+    assert exif_orientation(path) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_data import (
+    COCO_IDS,
     SPLIT,
     annotation,
     box,
@@ -279,3 +280,14 @@ def test_a_set_twice_is_refused(coco, tmp_path):
     with pytest.raises(DataError, match=r"instances_third\.json: no such"):
         prepare_coco(coco, tmp_path / "out", SPLIT, ["third"])
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_left_is_no_success(coco, tmp_path):
+    out = tmp_path / "out"
+    path = coco / "annotations" / "instances_second.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["category_id"] = COCO_IDS["lamp"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"of second is left \(1 no s"):
+        prepare_coco(coco, out, SPLIT, ["second"])
+    assert not out.exists()

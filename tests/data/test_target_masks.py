@@ -125,6 +125,19 @@ def test_other_formats_are_read_by_their_name(tagged, tmp_path):
     _, records = read(tagged, f"person:voc:{root}", eval_set="val")
     np.testing.assert_array_equal(records["b"].read_mask(), mask(CAT, DOG))
     assert records["a"].trusted
+    # What LabelMe writes, of which nothing but cats were drawn.
+    points = [[0, 0], [SIZE[1], 0], [SIZE[1], 1], [0, 1]]
+    content = {
+        "imagePath": "a.png",
+        "imageWidth": SIZE[1],
+        "imageHeight": SIZE[0],
+        "shapes": [{"label": "cat", "points": points}],
+    }
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "a.json").write_text(json.dumps(content))
+    _, records = read(tagged, f"person:labelme:{tmp_path / 'drawn'}")
+    np.testing.assert_array_equal(records["a"].read_mask(), mask(CAT))
+    assert [name for name, r in records.items() if r.trusted] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_every_fault_of_the_source_is_listed(locations):
             annotation(12, 1, "cup", {"size": [8, 8], "counts": [63]}),
             annotation(13, 1, 999, [box(0, 0, 2, 2)]),
             annotation(14, 77, "cup", [box(0, 0, 2, 2)]),
+            annotation(15, 4, "cup", [box(0, 0, 2, 2)]),
         ]
         for number, (name, side) in {
             4: ("gone.png", 8),
@@ -159,17 +160,18 @@ def test_every_fault_of_the_evaluation_is_listed(locations):
         "path leaving the root": ["val.txt"],
         "duplicate name": ["val.txt"],
         "palette read as grey": ["grey.png"],
-        "unreadable mask": ["rgb.png", "no_mask.png"],
+        "unreadable mask": ["rgb.png"],
+        "missing mask": ["no_mask.png"],
         "label out of range": ["range.png"],
         "missing image": ["val.txt"],
-        "size mismatch": ["small.png"],
+        "size mismatch": ["small.jpg"],
     }
     assert findings.counts["evaluation"].images == 1
 
 
 def test_every_fault_of_the_tags_is_listed(locations):
     with locations.target_tags.open("a") as stream:
-        stream.write("e,unicorn\nf,cat\n../g,cat\na,cat\na.png,cat\nh,dog\n")
+        stream.write("e,unicorn\nf,cat\n../g,cat\na,\na.png,\nh,dog\n")
     (locations.target_images / "h.jpg").write_bytes(b"no picture")
     findings = verify(locations.data(), SPLIT)
     assert kinds(findings) == {
@@ -292,3 +294,53 @@ def test_what_the_split_names_and_no_picture_has_is_noted(locations):
     assert "1 pictures show a target category too; training leaves" in source
     assert "the file does not list dogs, so that" in source
     assert "no picture has a label dogs" in findings.counts["target"].notes
+
+
+def turned(path, orientation, size=(6, 4)):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size).save(path, exif=exif)
+
+
+def test_swapped_sizes_are_told_from_turned_pictures(locations):
+    Image.new("RGB", (4, 6)).save(locations.source_images / "3.png")
+    (problem,) = verify(locations.data(), SPLIT).problems
+    assert "has no EXIF orientation that turns it" in problem.text
+    turned(locations.source_images / "3.png", 6)
+    (problem,) = verify(locations.data(), SPLIT).problems
+    assert "stored on its side (EXIF orientation 6)" in problem.text
+
+
+def test_pictures_upside_down_are_noted(locations):
+    turned(locations.source_images / "3.png", 3)
+    findings = verify(locations.data(), SPLIT)
+    assert findings.problems == []
+    notes = "\n".join(findings.counts["source"].notes)
+    assert "1 pictures with masks are turned upside down" in notes
+
+
+def test_a_kind_is_shown_with_five_examples_and_listed_whole(locations):
+    with locations.target_tags.open("a") as stream:
+        stream.writelines(f"x{i},Cat\n" for i in range(40))
+    findings = verify(locations.data(), SPLIT)
+    text = findings.text()
+    assert text.count("the tag 'Cat' is no category") == 5
+    assert "  ... 35 more" in text
+    assert len(findings.as_dict()["problems"]) == 40
+
+
+def test_one_picture_under_two_tags_is_a_problem(locations):
+    folder = locations.target_images
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
+    (problem,) = verify(locations.data(), SPLIT).problems
+    assert problem.kind == "same image with other tags"
+    assert "a.png" in problem.text
+    assert problem.path.endswith("b.png")
+
+
+def test_names_that_differ_by_case_are_a_problem(locations):
+    Image.new("RGB", (5, 5)).save(locations.target_images / "A.png")
+    with locations.target_tags.open("a") as stream:
+        stream.write("A.png,dog\n")
+    (problem,) = verify(locations.data(), SPLIT).problems
+    assert problem.kind == "names that differ by case"

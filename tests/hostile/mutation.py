@@ -111,7 +111,7 @@ def _targets(folder: Path) -> Iterator[tuple[str, list[bytes], Reader]]:
         lists.mkdir(parents=True, exist_ok=True)
         for place in (root / "classes.txt", lists / "val.txt"):
             place.write_bytes(path.read_bytes())
-        list(read_image_set(root, "val"))
+        list(read_image_set(lists / "val.txt"))
         read_classes(root)
 
     yield "voc", [b"cat\ndog\n", b"background\r\ncat\r\n"], voc

@@ -157,3 +157,18 @@ def test_many_scans_are_refused(decode):
     many = data[:start] + 101 * scan + data[start:]
     with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG scans"):
         decode(many)
+
+
+def test_an_orientation_behind_the_pixels_counts(decode):
+    """ImageMagick writes it there."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture(), "PNG", exif=exif)
+    start = data.index(b"eXIf") - 4
+    length = 12 + int.from_bytes(data[start : start + 4], "big")
+    chunk, rest = data[start : start + length], data[start + length :]
+    end = rest.index(b"IEND") - 4
+    data = data[:start] + rest[:end] + chunk + rest[end:]
+    upright = np.rot90(np.asarray(picture()), -1)
+    np.testing.assert_array_equal(decode_image(data, "a"), upright)
+    np.testing.assert_array_equal(decode(data).numpy(), upright)

@@ -7,7 +7,7 @@ import pytest
 from tiny import read_json
 
 from keras_wsss.data import formats, masks
-from keras_wsss.data.formats import coco, voc
+from keras_wsss.data.formats import coco, index_masks
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predictor import RAW
 from keras_wsss.suggest.run import suggest
@@ -22,7 +22,7 @@ def listed(transfer_run, tmp_path_factory):
         # No mask that lies on disk may decide anything.
         for module, name in (
             (masks, "read_palette_mask"),
-            (voc, "read_palette_mask"),
+            (index_masks, "read_palette_mask"),
             (coco, "read_coco"),
         ):
             patch.setattr(module, name, lambda *_, **__: pytest.fail("a mask"))

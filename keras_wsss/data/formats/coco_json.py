@@ -4,21 +4,22 @@ Everything is validated here, before any of it reaches pycocotools, whose C
 code trusts sizes, run lengths and coordinates.
 """
 
-import json
+import collections
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeGuard
 
 import numpy as np
 
+from keras_wsss.data.annotations import AnnotatedImage, Annotations, Instance
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
+from keras_wsss.data.json_text import read_json
 from keras_wsss.data.problems import (
     Problem,
     Report,
     path_problem,
     raise_problem,
-    read_text,
 )
 from keras_wsss.data.segmentation import (
     checked_polygons,
@@ -30,62 +31,24 @@ from keras_wsss.data.segmentation import (
 from keras_wsss.errors import DataError
 
 
-class CocoImage(NamedTuple):
-    """One entry of "images"; sizes in pixels."""
-
-    id: int
-    file_name: str
-    width: int
-    height: int
-
-
-class CocoInstance(NamedTuple):
-    """One entry of "annotations".
-
-    Attributes:
-        id: its id, unique in the file.
-        category: id of its category in the file.
-        crowd: whether it marks a group and not one object.
-        polygons: float64 arrays [2 * points] of x, y in pixels; empty for a
-            run-length encoded instance.
-        runs: uint32 run lengths, column-wise, background first; None for
-            polygons.
-    """
-
-    id: int
-    category: int
-    crowd: bool
-    polygons: tuple[np.ndarray, ...]
-    runs: np.ndarray | None
-
-
-class CocoFile(NamedTuple):
-    """What training needs of an instances JSON.
-
-    Attributes:
-        path: the file.
-        images: its pictures, ascending by id.
-        categories: id -> name.
-        instances: image id -> its annotations, ascending by id.
-    """
-
-    path: Path
-    images: tuple[CocoImage, ...]
-    categories: dict[int, str]
-    instances: dict[int, tuple[CocoInstance, ...]]
-
-
 def read_coco_file(
     path: str | Path,
     report: Report = raise_problem,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-) -> CocoFile:
+    *,
+    masks: bool = True,
+) -> Annotations:
     """Reads and validates an instances JSON.
+
+    Ids are keys: any integers will do, also as 1.0 or "1". What nothing reads
+    (a faulty bbox) refuses nothing.
 
     Args:
         path: the file.
         report: called with every problem; the faulty entry is left out.
         max_pixels: largest width times height of a picture.
+        masks: whether annotations need a segmentation; without, none of
+            theirs is read, as for tags.
 
     Raises:
         DataError: no COCO JSON at all; and with the default `report`, the
@@ -102,17 +65,21 @@ def read_coco_file(
         image.id: image
         for image in _images(document["images"], tell, max_pixels)
     }
-    instances: dict[int, list[CocoInstance]] = {}
+    instances: dict[int, list[Instance]] = {}
     seen: set[int] = set()
+    dropped: collections.Counter[str] = collections.Counter()
     for index, entry in enumerate(document["annotations"]):
         record = f"annotations[{index}]"
         try:
-            key, instance = _instance(entry, record, images, categories, seen)
+            key, instance, crumbs = _instance(
+                entry, record, images, categories, seen, masks
+            )
         except _Wrong as wrong:
             tell(*wrong.args)
         else:
+            dropped[CRUMBS] += crumbs
             instances.setdefault(key, []).append(instance)
-    return CocoFile(
+    return Annotations(
         path=path,
         images=tuple(images[key] for key in sorted(images)),
         categories=categories,
@@ -120,6 +87,7 @@ def read_coco_file(
             key: tuple(sorted(value, key=lambda instance: instance.id))
             for key, value in instances.items()
         },
+        dropped=dict(+dropped),
     )
 
 
@@ -130,36 +98,12 @@ class _Wrong(Exception):
     """An annotation cannot be used: kind, record and text for `_Tell`."""
 
 
+CRUMBS = "parts of fewer than three points"
 _WRONG_ENTRY = "wrong entry"
-_SMALL = 16_000_000  # characters; less text cannot take much memory
-_TEXT_PER_BRACKET = 8  # characters; real files have 30 and more
 
 
 def _load(path: Path) -> dict[str, Any]:
-    text = read_text(path)
-    brackets = text.count("[") + text.count("{")
-    if len(text) > _SMALL and brackets * _TEXT_PER_BRACKET > len(text):
-        # Each would take 20 times its text as a Python object.
-        raise DataError(
-            f"{path}: not a COCO instances file ({brackets} brackets in "
-            f"{len(text)} characters); export the file again."
-        )
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: line {error.lineno} column {error.colno}: not JSON "
-            f"({error.msg}); download or export the file again."
-        ) from None
-    except RecursionError:
-        raise DataError(
-            f"{path}: not a COCO instances file (its lists are nested too "
-            "deeply); export the file again."
-        ) from None
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not a COCO instances file ({error})."
-        ) from None
+    document = read_json(path, "COCO instances file")
     if not isinstance(document, dict):
         document = {}
     for key in ("images", "annotations", "categories"):
@@ -191,47 +135,52 @@ def _entry_problem(entry: Any, fields: dict[str, tuple]) -> str | None:
     return None
 
 
-def _is_name(value: Any) -> bool:
-    # JSON can hold halves of characters, which no output can.
-    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value):
+def is_name(value: Any) -> TypeGuard[str]:
+    """Whether a JSON value is a text that can name something."""
+    # JSON can hold halves of characters, which no output can, and what clears
+    # a terminal.
+    odd = "[\x01-\x1f\x7f\ud800-\udfff]"
+    if not isinstance(value, str) or re.search(odd, value):
         return False
     return bool(value.strip())
 
 
-def _is_box(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(map(is_number, value))
-    )
+def _is_key(value: Any) -> bool:
+    """Whether `int` makes an id of it; some tools write 1.0 or "1" for 1."""
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < 2**53
+    if isinstance(value, str):
+        return re.fullmatch(r"-?[0-9]{1,18}", value) is not None
+    return is_integer(value) and abs(value) < 2**63
+
+
+def _box(value: Any) -> tuple[float, float, float, float] | None:
+    """x, y, width, height; None where there are no such numbers."""
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    if not all(map(is_number, value)):
+        return None
+    x, y, width, height = map(float, value)
+    return (x, y, width, height)
 
 
 def _is_positive(value: Any) -> bool:
-    return is_integer(value) and 0 < value < 2**31
+    return _is_key(value) and 0 < int(value) < 2**31
 
 
-_ID = (lambda value: is_integer(value) and abs(value) < 2**63, "an integer")
-_CATEGORY_FIELDS = {
-    "id": (_is_positive, "a positive integer (0 is the background)"),
-    "name": (_is_name, "a name"),
-}
+_ID = (_is_key, "an integer")
+_CATEGORY_FIELDS = {"id": _ID, "name": (is_name, "a name")}
 _IMAGE_FIELDS = {
     "id": _ID,
-    "file_name": (_is_name, "a file name"),
+    "file_name": (is_name, "a file name"),
     "width": (_is_positive, "a positive number of pixels"),
     "height": (_is_positive, "a positive number of pixels"),
 }
-_INSTANCE_FIELDS = {
-    "id": _ID,
-    "image_id": _ID,
-    "category_id": _ID,
-    "segmentation": (
-        lambda value: isinstance(value, list | dict),
-        "a list of polygons or a run-length encoding",
-    ),
-}
-# Not needed, but wrong ones tell of a broken export.
-_BOX = (_is_box, "x, y, width, height in finite numbers")
+_INSTANCE_FIELDS = {"id": _ID, "image_id": _ID, "category_id": _ID}
+_SEGMENTATION = (
+    lambda value: isinstance(value, list | dict),
+    "a list of polygons or a run-length encoding",
+)
 
 
 def _categories(entries: list, tell: _Tell) -> Iterator[tuple[int, str]]:
@@ -242,7 +191,7 @@ def _categories(entries: list, tell: _Tell) -> Iterator[tuple[int, str]]:
         if text := _entry_problem(entry, _CATEGORY_FIELDS):
             tell("bad category", record, text)
             continue
-        number, name = entry["id"], entry["name"].strip()
+        number, name = int(entry["id"]), entry["name"].strip()
         if number in ids:
             text = f"id {number} is taken twice; ids must be unique"
         elif name in names:
@@ -255,14 +204,21 @@ def _categories(entries: list, tell: _Tell) -> Iterator[tuple[int, str]]:
         yield number, name
 
 
-def _images(entries: list, tell: _Tell, max_pixels: int) -> Iterator[CocoImage]:
+def _images(
+    entries: list, tell: _Tell, max_pixels: int
+) -> Iterator[AnnotatedImage]:
     ids: set[int] = set()
     names: set[str] = set()
     for index, entry in enumerate(entries):
         record, kind = f"images[{index}]", _WRONG_ENTRY
         text = _entry_problem(entry, _IMAGE_FIELDS)
         if not text:
-            image = CocoImage(*(entry[key] for key in CocoImage._fields))
+            image = AnnotatedImage(
+                int(entry["id"]),
+                entry["file_name"],
+                int(entry["width"]),
+                int(entry["height"]),
+            )
             record = f"image {image.id}"
             if image.id in ids:
                 text = "its id is taken twice; ids must be unique"
@@ -287,53 +243,88 @@ def _images(entries: list, tell: _Tell, max_pixels: int) -> Iterator[CocoImage]:
 def _instance(
     entry: Any,
     record: str,
-    images: dict[int, CocoImage],
+    images: dict[int, AnnotatedImage],
     categories: dict[int, str],
     seen: set[int],
-) -> tuple[int, CocoInstance]:
-    """(image id, instance) of a valid annotation. Raises `_Wrong`."""
+    masks: bool,
+) -> tuple[int, Instance, int]:
+    """(image id, instance, parts left out) of a valid annotation.
+
+    Raises `_Wrong`.
+    """
     if text := _entry_problem(entry, _INSTANCE_FIELDS):
         raise _Wrong(_WRONG_ENTRY, record, text)
-    number = entry["id"]
-    if "bbox" in entry and (text := _field(entry, "bbox", *_BOX)):
-        raise _Wrong(_WRONG_ENTRY, f"annotation {number}", text)
+    number, key, category = (int(entry[name]) for name in _INSTANCE_FIELDS)
     record = f"annotation {number}"
     if number in seen:
         raise _Wrong(
             _WRONG_ENTRY, record, "its id is taken twice; ids must be unique"
         )
     seen.add(number)
-    image = images.get(entry["image_id"])
+    image = images.get(key)
     if image is None:
         raise _Wrong(
             "missing image",
             record,
-            f"its image_id {entry['image_id']} is not a valid entry of images",
+            f"its image_id {key} is not a valid entry of images",
         )
     record += f" (image {image.id})"
-    category = entry["category_id"]
     if category not in categories:
         text = f"its category_id {category} is not in categories; "
         text += "0 is the background" if category == 0 else "add or correct it"
         raise _Wrong("unknown category", record, text)
     crowd = entry.get("iscrowd", 0)
-    if crowd not in (0, 1) or isinstance(crowd, float):
+    if crowd not in (0, 1):
         raise _Wrong(
             _WRONG_ENTRY,
             record,
             f"iscrowd is {shown(crowd)}; it must be 0 or 1",
         )
-    segmentation = entry["segmentation"]
-    size = (image.height, image.width)
     polygons: tuple[np.ndarray, ...] = ()
     runs: np.ndarray | None = None
-    if isinstance(segmentation, list):
-        kind = "bad polygon"
-        polygons, text = checked_polygons(segmentation, *size)
-    else:
-        kind = "bad RLE"
-        runs, text = checked_runs(segmentation, *size)
+    crumbs = 0
+    if masks:
+        polygons, runs, crumbs = _geometry(entry, record, image)
+    instance = Instance(
+        number, category, bool(crowd), polygons, runs, _box(entry.get("bbox"))
+    )
+    return image.id, instance, crumbs
+
+
+def _geometry(
+    entry: dict, record: str, image: AnnotatedImage
+) -> tuple[tuple[np.ndarray, ...], np.ndarray | None, int]:
+    """Polygons, runs and how many crumbs were left out. Raises `_Wrong`."""
+    text = _field(entry, "segmentation", *_SEGMENTATION)
+    if text and entry.get("segmentation") is None:
+        text = (
+            "it has no segmentation, and a box is no mask; draw its outline, "
+            "or give the file as tags (config.data.target_tags)"
+        )
     if text:
-        raise _Wrong(kind, record, text)
-    instance = CocoInstance(number, category, bool(crowd), polygons, runs)
-    return image.id, instance
+        raise _Wrong(_WRONG_ENTRY, record, text)
+    segmentation = entry["segmentation"]
+    size = (image.height, image.width)
+    if isinstance(segmentation, dict):
+        runs, text = checked_runs(segmentation, *size)
+        if text:
+            raise _Wrong("bad RLE", record, text)
+        return (), runs, 0
+    parts = [part for part in segmentation if not _is_crumb(part)]
+    # If nothing else is there, the crumb itself is told of.
+    polygons, text = checked_polygons(parts or segmentation, *size)
+    if text:
+        raise _Wrong("bad polygon", record, text)
+    return polygons, None, len(segmentation) - len(parts)
+
+
+def _is_crumb(part: Any) -> bool:
+    """Whether a part of a polygon is a point or a line, of no area.
+
+    Tools leave such crumbs where parts were cut apart.
+    """
+    return (
+        isinstance(part, list)
+        and len(part) in (0, 2, 4)
+        and all(map(is_number, part))
+    )

@@ -1,8 +1,10 @@
 """What the rest asks of a format of pictures, masks and tags."""
 
+from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
+from keras_wsss.data.problems import Report, raise_problem
 from keras_wsss.data.records import Dataset
 from keras_wsss.errors import ConfigError
 
@@ -18,47 +20,76 @@ class Format:
     Attributes:
         name: value of `config.data.source_format`, `tags_format` or
             `eval_format`.
+        own_images: whether its pictures lie with the masks or tags, or are
+            named by them, so that no folder of pictures need be given.
     """
 
     name: str
+    own_images: bool = False
 
-    def read_source(self, data: Any, split: Split) -> Dataset:
+    def recognises(self, path: Path, part: str) -> bool:
+        """Whether a file or folder looks like one of this format.
+
+        Asked where the config names none, of one format after the other, so
+        a glance must do.
+
+        Args:
+            path: what exists of `source_annotations`, `target_tags` or
+                `eval_root`.
+            part: "source", "target" or "evaluation".
+        """
+        return False
+
+    def read_source(
+        self, data: Any, split: Split, report: Report = raise_problem
+    ) -> Dataset:
         """Pictures with masks of source categories, to train on.
 
         Args:
             data: group `data` of a config: `source_annotations`,
                 `source_images`, `exclude_images_with_target`, `min_pixels`,
-                `source_negatives`, `skip_bad_images` and `max_pixels`.
+                `source_negatives`, `skip_bad_images`, `skip_bad_annotations`,
+                `crowds_as_instances` and `max_pixels`.
             split: categories to use.
+            report: called with every problem; what is at fault is left out.
 
         Raises:
-            DataError: names file, record, value and remedy.
+            DataError: names file, record, value and remedy; with the default
+                `report`, also for the first problem.
         """
         raise self._lacks("source_format", "masks to train on")
 
-    def read_target(self, data: Any, split: Split) -> Dataset:
+    def read_target(
+        self, data: Any, split: Split, report: Report = raise_problem
+    ) -> Dataset:
         """Pictures with tags, to train on; no record has a mask.
 
         Args:
             data: group `data` of a config: `target_tags`, `target_images`,
                 `tags_complete` and `skip_bad_images`.
             split: categories to use.
+            report: called with every problem; what is at fault is left out.
 
         Raises:
-            DataError: names file, record, value and remedy.
+            DataError: names file, record, value and remedy; with the default
+                `report`, also for the first problem.
         """
         raise self._lacks("tags_format", "tags")
 
-    def read_evaluation(self, data: Any, split: Split) -> Dataset:
+    def read_evaluation(
+        self, data: Any, split: Split, report: Report = raise_problem
+    ) -> Dataset:
         """Target pictures with true masks, to score on.
 
         Args:
-            data: group `data` of a config: `eval_root`, `eval_set`,
-                `eval_masks` and `max_pixels`.
+            data: group `data` of a config: `eval_root`, `eval_images`,
+                `eval_set`, `eval_masks` and `max_pixels`.
             split: categories to use.
+            report: called with every problem; what is at fault is left out.
 
         Raises:
-            DataError: names file, record, value and remedy.
+            DataError: names file, record, value and remedy; with the default
+                `report`, also for the first problem.
         """
         raise self._lacks("eval_format", "masks to score by")
 
@@ -67,3 +98,12 @@ class Format:
             f"config.data.{field} is '{self.name}', a format that is not read "
             f"for {what}; name another one."
         )
+
+
+def starts_with(path: Path, text: str) -> bool:
+    """Whether a file of text begins so, behind white space."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        start = file.read(1024).decode("utf-8-sig", errors="replace")
+    return start.lstrip().startswith(text)

@@ -1,144 +1,128 @@
 """Target records from a tags file: pictures with image-level labels only."""
 
-import csv
-import io
-import re
+import collections
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_wsss.categories import Split
 from keras_wsss.data.formats.format import Format
+from keras_wsss.data.formats.tag_cells import CellReader, Tags, WrongCell
+from keras_wsss.data.formats.tag_table import TagTable, read_table
 from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import (
     Problem,
     Report,
-    closest,
     path_problem,
     raise_problem,
-    read_text,
 )
-from keras_wsss.data.records import MISSING, Dataset, Record
+from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
 from keras_wsss.errors import DataError
 
-HEADER = ("image", "labels")
-UNKNOWN = "unknown"  # a third column, which may be left out
-_DOUBT = "?"  # before a name that may be in the picture or not
-NO_TARGET = "no target category among the tags, which are positives only"
+# Reasons in `Dataset.dropped`.
 NOT_TARGET = "tags of categories that are no target"
+IGNORED = "tags that config.split.ignored names"
+REPEATED = "rows that say nothing new of their picture"
+UNREAD = "columns that nothing reads"
+_SHOWN = 5  # columns that are named
 
 
-class TagLine(NamedTuple):
-    """One picture of a tags file.
-
-    Attributes:
-        line: its line in the file, from 1.
-        image: its name as written.
-        labels: ids of its tags in the split, ascending; source ids too.
-        unknown: ids that are marked as unknown, likewise.
-    """
+class _Line(NamedTuple):
+    """A row of a tags file: its line from 1, name of the picture, tags."""
 
     line: int
     image: str
-    labels: tuple[int, ...]
-    unknown: tuple[int, ...] = ()
+    tags: Tags
 
 
 def read_tags(
     path: str | Path,
     images: str | Path,
     split: Split,
+    report: Report = raise_problem,
     *,
     skip_missing: bool = False,
     complete: bool = True,
+    image_column: str = "",
+    label_column: str = "",
 ) -> Dataset:
     """Reads target records for training; their mask is always None.
 
     The file is CSV (UTF-8) with the header `image,labels`, perhaps with a
-    third column `unknown`. An image is a file name below `images`, with or
-    without its ending. Labels are separated by `;` or `|`; without these, the
+    third column `unknown`; columns may be separated by `;` or tabs, and be
+    called otherwise (`filename`, `tags`, ...). An image is a file name below
+    `images`, with or without its ending, in one row or in several, whose tags
+    are joined. Labels are separated by `;`, `|` or `,`; without these, the
     cell is one category name, or names with white space between them (names
     may hold spaces: the longest fits first). `?name` among the labels, and
-    every name in the column `unknown`, may be in the picture or not.
+    every name in the column `unknown`, may be in the picture or not. Without
+    a column of labels there is one for each category, with 1, 0 or -1 (may be
+    there).
 
     Args:
         path: the tags file.
         images: folder of the pictures.
         split: categories to use; tags may be its aliases.
+        report: called with every problem; the line is left out.
         skip_missing: count pictures without a file instead of raising.
         complete: whether a target category that is no tag of a picture is
             known to be absent; False if tags are positives only.
+        image_column: name of the column of pictures; found if empty.
+        label_column: name of the column of tags; found if empty.
 
     Returns:
         Records in the order of the file, named by image without ending.
         A picture without any target tag is one of none of the targets; if
         tags are positives only it says nothing and is counted in `skipped`.
-        Tags of categories that the split knows but that are no target are
-        counted in `dropped`.
+        Tags of categories that the split knows but that are no target, tags
+        that it ignores, rows that repeat others and columns that nothing
+        reads are counted in `dropped`.
 
     Raises:
         DataError: names file, line, value and remedy.
     """
-    lines = list(read_tag_lines(path, split))
-    return tag_records(
-        Path(path),
-        lines,
-        Path(images),
-        split,
-        skip_missing=skip_missing,
-        complete=complete,
-    )
-
-
-def tag_records(
-    path: Path,
-    lines: Sequence[TagLine],
-    images: Path,
-    split: Split,
-    report: Report = raise_problem,
-    *,
-    skip_missing: bool = False,
-    complete: bool = True,
-) -> Dataset:
-    """Makes target records of tag lines; arguments as for `read_tags`."""
+    path, images = Path(path), Path(images)
+    table, rows = read_table(path, image_column, label_column)
     if not images.is_dir():
         raise DataError(
             f"{images}: no such folder; give that of the tagged pictures."
         )
-    targets = set(split.target_ids)
+    reader = CellReader(table, split)
+    lines = _lines(table, rows, reader, report)
+    dropped: collections.Counter[str] = collections.Counter()
+    if reader.unread:
+        shown = ", ".join(reader.unread[:_SHOWN])
+        more = ", ..." if len(reader.unread) > _SHOWN else ""
+        dropped[f"{UNREAD}: {shown}{more}"] = len(reader.unread)
+    joined = _joined(table, lines, images, split, report, dropped)
+    targets, all_targets = set(split.target_ids), split.target_ids
+    annotated = all_targets if complete else ()
+    root = len(str(images / "x")) - 1
     records: list[Record] = []
     skipped: dict[str, list[str]] = {}
-    not_target = 0
-    taken: dict[Path, int] = {}  # lines by picture
     named: dict[str, Path] = {}
-    for line in lines:
-        labels = tuple(label for label in line.labels if label in targets)
-        not_target += len(line.labels) - len(labels)
-        image = find_image(images, line.image)
-        if image in taken:
-            text = f"{image} is tagged in line {taken[image]} too; join them"
-            report(Problem("duplicate image", str(path), _at(line.line), text))
-            continue
-        if image is not None:
-            taken[image] = line.line
-        elif not skip_missing:
+    for image, line in joined:
+        labels = tuple(i for i in line.tags.labels if i in targets)
+        dropped[NOT_TARGET] += len(line.tags.labels) - len(labels)
+        if image is None and not skip_missing:
             text = (
                 f"{line.image} has no .jpg or .png file in {images}"
                 f"{near_image(images, line.image)}; add the picture or "
                 "remove the line"
             )
-            report(Problem("missing image", str(path), _at(line.line), text))
+            report(_problem("missing image", path, line.line, text))
         if image is None or not (labels or complete):
             reason = MISSING if image is None else NO_TARGET
             skipped.setdefault(reason, []).append(line.image)
             continue
-        name = str(image.relative_to(images).with_suffix(""))
+        name = os.path.splitext(str(image)[root:])[0]
         if name in named:
             text = (
                 f"{image} and {named[name]} differ in their ending only; "
                 "outputs are named without it, so rename one of them"
             )
-            report(Problem("duplicate name", str(path), _at(line.line), text))
+            report(_problem("duplicate name", path, line.line, text))
             continue
         named[name] = image
         records.append(
@@ -147,166 +131,128 @@ def tag_records(
                 image,
                 "target",
                 labels,
-                uncertain=tuple(i for i in line.unknown if i in targets),
-                annotated=split.target_ids if complete else (),
+                uncertain=tuple(i for i in line.tags.unknown if i in targets),
+                annotated=annotated,
             )
         )
     return Dataset(
         records=tuple(records),
         skipped={key: tuple(value) for key, value in skipped.items()},
-        dropped={NOT_TARGET: not_target} if not_target else {},
+        dropped=dict(+dropped),
     )
 
 
-def read_tag_lines(
-    path: str | Path, split: Split, report: Report = raise_problem
-) -> Iterator[TagLine]:
-    """Yields the valid lines of a tags file.
+def _problem(kind: str, path: Path, line: int, text: str) -> Problem:
+    return Problem(kind, str(path), f"line {line}", text)
 
-    Args:
-        path: the tags file.
-        split: categories that tags may name.
-        report: called with every problem; the line is left out.
 
-    Raises:
-        DataError: the file is unreadable, or has another header or no line.
-    """
-    path = Path(path)
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    rows = _rows(path, reader)
-    header = next(rows, (1, []))[1]
-    columns = tuple(cell.strip().lower() for cell in header)
-    if columns not in (HEADER, (*HEADER, UNKNOWN)):
-        raise DataError(
-            f"{path}: line 1: the header is {','.join(header)!r}; write "
-            f"'{','.join(HEADER)}', or '{','.join(HEADER)},{UNKNOWN}'."
-        )
-    words = _word_table(split)
-    seen: dict[str, int] = {}
+def _lines(
+    table: TagTable,
+    rows: Iterator[tuple[int, list[str]]],
+    reader: CellReader,
+    report: Report,
+) -> list[_Line]:
+    """The rows that can be used. Raises `DataError` if there is no row."""
+    lines: list[_Line] = []
+    number = None
+    width = len(table.header)
     for number, row in rows:
-        kind, text = "wrong entry", None
-        labels: tuple[int, ...] = ()
-        unknown: tuple[int, ...] = ()
-        name = row[0].strip()
-        if len(row) != len(columns):
+        name = row[table.image].strip() if len(row) > table.image else ""
+        text: str | None
+        if len(row) != width:
+            kind = "wrong entry"
             text = (
-                f"{len(row)} cells instead of {len(columns)}; separate labels "
-                "by ';' or put them in quotes"
+                f"{len(row)} cells instead of {width}; separate labels by ';' "
+                "or put them in quotes"
             )
         elif text := path_problem(name):
             kind = "path leaving the root"
-        elif name in seen:
-            kind = "duplicate image"
-            text = f"{name} stands in line {seen[name]} too; join them"
         else:
-            seen[name] = number
-            kind = "unknown category"
-            labels, unknown, text = _cells(row[1:], split, words)
-        if text:
-            report(Problem(kind, str(path), _at(number), text))
-        else:
-            yield TagLine(number, name, labels, unknown)
-    if not seen:
-        raise DataError(f"{path}: it holds no picture; add lines image,labels.")
-
-
-def _at(line: int) -> str:
-    return f"line {line}"
-
-
-def _rows(path: Path, reader) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, cells) of the lines that are not empty."""
-    while True:
-        line = reader.line_num + 1  # a quoted cell may span several lines
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise DataError(
-                f"{path}: line {line}: not CSV ({error}); check its quotes."
-            ) from None
-        if row is None:
-            return
-        if any(cell.strip() for cell in row):
-            yield line, row
-
-
-def _word_table(split: Split) -> dict[tuple[str, ...], str]:
-    """Category names and aliases by the words they are made of."""
-    names = (*split.categories, *split.aliases)
-    return {tuple(name.split()): name for name in names}
-
-
-def _cells(
-    cells: Sequence[str], split: Split, words: dict[tuple[str, ...], str]
-) -> tuple[tuple[int, ...], tuple[int, ...], str | None]:
-    """Ids of labels, ids of unknown ones, or what is wrong with a line."""
-    labels: set[int] = set()
-    unknown: set[int] = set()
-    for number, cell in enumerate(cells):
-        for name, doubted in _names(cell, split, words):
-            found = split.find(name)
-            if found is None:
-                return (), (), _no_category(name, split, words)
-            (unknown if doubted or number else labels).add(found)
-    if both := labels & unknown:
-        return (
-            (),
-            (),
-            (
-                f"{split.name_of(min(both))!r} is a tag and unknown at once; "
-                "remove one of them"
-            ),
+            try:
+                lines.append(_Line(number, name, reader.read(row)))
+                continue
+            except WrongCell as wrong:
+                kind, text = "unknown category", str(wrong)
+        report(_problem(kind, table.path, number, text))
+    if number is None:
+        raise DataError(
+            f"{table.path}: it holds no picture; add lines image,labels."
         )
-    return tuple(sorted(labels)), tuple(sorted(unknown)), None
+    return lines
 
 
-def _no_category(name: str, split: Split, words) -> str:
-    return (
-        f"the tag {name!r} is no category of split "
-        f"'{split.name}'{closest(name, words.values())}; correct it "
-        "or add the category to the split"
-        + ("; between tags stands ';'" if "," in name else "")
-    )
+def _joined(
+    table: TagTable,
+    lines: Sequence[_Line],
+    images: Path,
+    split: Split,
+    report: Report,
+    dropped: collections.Counter[str],
+) -> list[tuple[Path | None, _Line]]:
+    """Pictures with all tags that their rows give them.
 
+    Args:
+        table: the columns.
+        lines: the rows.
+        images: folder of the pictures.
+        split: names the ids.
+        report: called with rows that contradict one before.
+        dropped: rows that repeat others and ignored tags are counted here.
 
-def _names(
-    cell: str, split: Split, words: dict[tuple[str, ...], str]
-) -> list[tuple[str, bool]]:
-    """Names in a cell, and whether each is marked as unknown."""
-    cell = cell.strip()
-    if ";" in cell or "|" in cell:
-        names = [part.strip() for part in re.split("[;|]", cell)]
-    elif split.find(cell.removeprefix(_DOUBT).strip()) is not None:
-        names = [cell]
-    else:
-        names = _longest_names(cell.split(), words)
-    return [
-        (name.removeprefix(_DOUBT).strip(), name.startswith(_DOUBT))
-        for name in names
-        if name
-    ]
-
-
-def _longest_names(
-    cell: list[str], words: dict[tuple[str, ...], str]
-) -> list[str]:
-    """Cuts words into category names, the longest that fits first.
-
-    A mark of doubt stays before the name that it stands at.
+    Returns:
+        The picture's file, None if there is none, and what is said of it.
     """
-    longest = max(map(len, words))
-    names = []
-    start = 0
-    while start < len(cell):
-        doubt = _DOUBT if cell[start].startswith(_DOUBT) else ""
-        rest = [cell[start].removeprefix(_DOUBT), *cell[start + 1 :]]
-        for length in range(min(longest, len(rest)), 0, -1):
-            name = words.get(tuple(rest[:length]))
-            if name is not None or length == 1:
-                names.append(doubt + (name or rest[0]))
-                start += length
-                break
-    return names
+    with os.scandir(images) as entries:
+        # Looked at once: most names are right, and there are many.
+        plain = {e.name for e in entries if e.is_file(follow_symlinks=False)}
+    found: dict[str, _Line] = {}
+    files: dict[str, Path | None] = {}
+    for line in lines:
+        dropped[IGNORED] += line.tags.ignored
+        right = line.image in plain
+        image = images / line.image if right else find_image(images, line.image)
+        key = str(image or line.image)
+        first = found.setdefault(key, line)
+        if first is line:
+            files[key] = image
+            continue
+        if text := _contradiction(table, first, line, split):
+            report(_problem("duplicate image", table.path, line.line, text))
+            continue
+        labels = {*first.tags.labels, *line.tags.labels}
+        unknown = {*first.tags.unknown, *line.tags.unknown}
+        ignored = first.tags.ignored + line.tags.ignored
+        tags = Tags(tuple(sorted(labels)), tuple(sorted(unknown)), ignored)
+        if tags == first.tags:
+            dropped[REPEATED] += 1
+        found[key] = first._replace(tags=tags)
+    return [(files[key], line) for key, line in found.items()]
+
+
+def _contradiction(
+    table: TagTable, first: _Line, line: _Line, split: Split
+) -> str | None:
+    """Why two rows of one picture cannot both be true, if so."""
+    one, other = first.tags, line.tags
+    if any(one) != any(other):
+        return (
+            f"{line.image} has tags here or in line {first.line}, and none in "
+            "the other; remove one of them"
+        )
+    # A column for each category says of every one whether it is there.
+    if table.labels is None and one != other:
+        return (
+            f"{line.image} has other marks in line {first.line}; remove one of "
+            "them"
+        )
+    both = {*one.labels} & {*other.unknown} | {*one.unknown} & {*other.labels}
+    if both:
+        return (
+            f"{split.name_of(min(both))!r} is a tag of {line.image} here or in "
+            f"a row before (from line {first.line} on), and unknown in the "
+            "other; remove one of them"
+        )
+    return None
 
 
 class _Csv(Format):
@@ -314,14 +260,21 @@ class _Csv(Format):
 
     name = "csv"
 
-    def read_target(self, data, split):
+    def recognises(self, path, part):
+        """Whether it is no folder; others that are none come before."""
+        return part == "target" and not path.is_dir()
+
+    def read_target(self, data, split, report=raise_problem):
         """See `read_tags`."""
         return read_tags(
             Path(data.target_tags),
             Path(data.target_images),
             split,
+            report,
             skip_missing=data.skip_bad_images,
             complete=data.tags_complete,
+            image_column=data.tags_image_column,
+            label_column=data.tags_label_column,
         )
 
 

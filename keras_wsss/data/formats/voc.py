@@ -1,33 +1,30 @@
-"""Evaluation records from a folder in the layout of PASCAL VOC."""
+"""A folder in the layout of PASCAL VOC: lists, pictures, index masks."""
 
-import dataclasses
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-import numpy as np
-
-from keras_wsss.categories import (
-    BACKGROUND,
-    IGNORE,
-    MAX_CATEGORIES,
-    VOC_CATEGORIES,
-    Split,
+from keras_wsss.categories import MAX_CATEGORIES, VOC_CATEGORIES, Split
+from keras_wsss.data.formats.index_masks import (
+    IndexFormat,
+    MaskedPicture,
+    MaskFolder,
+    evaluation_records,
 )
-from keras_wsss.data.formats.format import Format
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
-from keras_wsss.data.lookup import find_image, near_image
-from keras_wsss.data.masks import mask_value_problem, read_palette_mask
+from keras_wsss.data.lookup import (
+    find_image,
+    find_mask,
+    is_image_name,
+    near_image,
+)
 from keras_wsss.data.problems import (
     Problem,
     Report,
-    closest,
     path_problem,
     raise_problem,
     read_text,
 )
-from keras_wsss.data.records import MISSING, Dataset, Record
+from keras_wsss.data.records import Dataset
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
 
@@ -37,37 +34,11 @@ CLASSES_FILE = "classes.txt"
 _NO_CATEGORY = ("background", "bg", "ignore")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class VocMask:
-    """Reads an index mask and gives its indices the ids of a split.
-
-    Attributes:
-        path: palette or 8-bit grey PNG.
-        ids: id of the split for index 1, 2, ...; background (0) for
-            categories that the split does not know.
-        max_pixels: largest width times height that is accepted.
-    """
-
-    path: Path
-    ids: tuple[int, ...]
-    max_pixels: int = DEFAULT_MAX_PIXELS
-
-    def read(self) -> np.ndarray:
-        """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
-
-        Raises:
-            DataError: unreadable, or with values that name no category.
-        """
-        mask = read_palette_mask(self.path, self.max_pixels)
-        if problem := mask_value_problem(mask, len(self.ids)):
-            raise DataError(f"{self.path}: {problem.text}.")
-        return with_split_ids(mask, self.ids)
-
-
 def read_voc(
     root: str | Path,
     image_set: str,
     split: Split,
+    report: Report = raise_problem,
     *,
     masks: str = "SegmentationClass",
     skip_missing: bool = False,
@@ -88,6 +59,7 @@ def read_voc(
         root: the folder, e.g. VOCdevkit/VOC2012.
         image_set: name of the list, e.g. "val".
         split: categories to use. A scored one must be known to the folder.
+        report: called with every problem; the picture is left out.
         masks: folder of the masks; "SegmentationClassAug" for SBD's.
         skip_missing: count pictures without a file instead of raising.
         max_pixels: largest width times height of picture and mask.
@@ -99,54 +71,56 @@ def read_voc(
     Raises:
         DataError: names file, record, value and remedy.
     """
-    root = Path(root)
-    ids = index_ids(root, split)
-    skipped: list[str] = []
-    found: list[tuple[str, Path]] = []
-    for line, name in read_image_set(root, image_set):
-        image = find_image(root / "JPEGImages", name)
-        if image is not None:
-            found.append((name, image))
-        elif skip_missing:
-            skipped.append(name)
-        else:
-            raise_problem(missing_image(root, image_set, line, name))
-    readers = [
-        VocMask(root / masks / f"{name}.png", ids, max_pixels)
-        for name, _ in found
-    ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        labels = pool.map(
-            lambda reader: target_labels(reader.read(), split), readers
-        )
-        records = tuple(
-            Record(name, image, "target", present, reader)
-            for (name, image), reader, present in zip(
-                found, readers, labels, strict=True
-            )
-        )
-    return Dataset(records, {MISSING: tuple(skipped)} if skipped else {})
+    folder = list_voc(Path(root), [image_set], masks, report)
+    return evaluation_records(
+        folder,
+        split,
+        report,
+        max_pixels=max_pixels,
+        skip_missing=skip_missing,
+    )
 
 
-def with_split_ids(mask: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
-    """Replaces checked mask indices by ids of a split; 0 and 255 stay.
+def list_voc(
+    root: Path,
+    image_sets: Sequence[str],
+    masks: str,
+    report: Report = raise_problem,
+    images: Path | None = None,
+) -> MaskFolder:
+    """Pictures and masks of a folder in VOC layout.
 
     Args:
-        mask: uint8 [height, width] of indices.
-        ids: what `index_ids` gives.
+        root: the folder.
+        image_sets: names of a list, of which the first that exists is taken;
+            none of them is needed where there is but one list.
+        masks: folder of the masks.
+        report: called with every problem; the picture is left out.
+        images: folder of the pictures, if not JPEGImages.
 
-    Returns:
-        uint8 [height, width] of ids.
+    Raises:
+        DataError: no such folder, or no list.
     """
-    table = np.full(256, IGNORE, np.uint8)
-    table[: len(ids) + 1] = (BACKGROUND, *ids)
-    return table[mask]
-
-
-def target_labels(mask: np.ndarray, split: Split) -> tuple[int, ...]:
-    """Ids of the target categories in a mask of split ids, ascending."""
-    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
-    return tuple(label for label in split.target_ids if counts[label])
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give one in VOC layout.")
+    images = images or root / "JPEGImages"
+    path = _image_set(root, image_sets)
+    pictures = tuple(
+        MaskedPicture(
+            name,
+            find_image(images, name),
+            find_mask(root / masks, name),
+            _missing_image(path, line, images, name),
+        )
+        for line, name in read_image_set(path, report)
+    )
+    names_path = root / CLASSES_FILE
+    return MaskFolder(
+        root,
+        read_classes(root),
+        names_path if names_path.exists() else None,
+        pictures,
+    )
 
 
 def read_classes(root: Path) -> tuple[str, ...]:
@@ -164,10 +138,10 @@ def read_classes(root: Path) -> tuple[str, ...]:
     if not path.exists():
         return VOC_CATEGORIES
     names = [line.strip() for line in read_text(path).rstrip().split("\n")]
-    while names and _is_no_category(names[0]):
+    while names and is_no_category(names[0]):
         names = names[1:]
     for name in names:
-        if _is_no_category(name):
+        if is_no_category(name):
             raise DataError(
                 f"{path}: {name!r} stands behind a category, so that it is not "
                 "clear which index each name has; write the categories only, "
@@ -186,7 +160,8 @@ def read_classes(root: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _is_no_category(name: str) -> bool:
+def is_no_category(name: str) -> bool:
+    """Whether a tool's name means the background, or what is not judged."""
     return name.strip("_ ").lower() in _NO_CATEGORY
 
 
@@ -195,57 +170,30 @@ def write_classes(root: Path, names: Iterable[str]) -> None:
     write_text(root / CLASSES_FILE, "".join(f"{name}\n" for name in names))
 
 
-def index_ids(root: Path, split: Split) -> tuple[int, ...]:
-    """Id of `split` for the mask indices 1, 2, ... of a folder.
-
-    Categories that the split does not know become background (0).
-
-    Raises:
-        DataError: a scored category of the split is not in the folder.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give one in VOC layout.")
-    names = read_classes(root)
-    ids = tuple(split.find(name) or BACKGROUND for name in names)
-    remedy = "correct the split or classes.txt"
-    if not (root / CLASSES_FILE).exists():
-        remedy = "without a file classes.txt the indices are VOC's: write one"
-    for scored in split.scored:
-        if split.id_of(scored) not in ids:
-            raise DataError(
-                f"{root}: the category {scored!r} that split '{split.name}' "
-                f"scores has no mask index here{closest(scored, names)}; "
-                f"{remedy}."
-            )
-    return ids
-
-
 def read_image_set(
-    root: Path, image_set: str, report: Report = raise_problem
+    path: Path, report: Report = raise_problem
 ) -> Iterator[tuple[int, str]]:
-    """Yields (line number, picture name) of an image set.
+    """Yields (line number, picture name) of a list of pictures.
+
+    A line is a name without an ending, or, as other tools write it, the path
+    of a picture below the folder and perhaps that of its mask.
 
     Args:
-        root: folder in VOC layout.
-        image_set: name of the list in ImageSets/Segmentation.
+        path: the list.
         report: called with every problem; the line is left out.
 
     Raises:
         DataError: the list is missing or empty.
     """
-    path = image_set_path(root, image_set)
     seen: dict[str, int] = {}
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        name = line.strip()
+        name = _listed_name(line.strip())
         if not name:
             continue
         kind, text = "path leaving the root", path_problem(name)
         if not text and name in seen:
             kind = "duplicate name"
             text = f"{name} stands in line {seen[name]} too; remove one"
-        elif not text and PurePath(name).suffix.lower() in (".jpg", ".png"):
-            kind = "name with an ending"
-            text = f"write {PurePath(name).stem} without {name[-4:]}"
         if text:
             report(Problem(kind, str(path), f"line {number}", text))
             continue
@@ -255,41 +203,79 @@ def read_image_set(
         raise DataError(f"{path}: it lists no picture; write a name a line.")
 
 
-def image_set_path(root: Path, image_set: str) -> Path:
-    """File of an image set, e.g. ImageSets/Segmentation/val.txt."""
-    if path_problem(image_set):
+def _listed_name(line: str) -> str:
+    """The picture that a line of a list names.
+
+    "JPEGImages/a.jpg SegmentationClass/a.png" is "a"; a name may hold blanks.
+    """
+    parts = line.split()
+    if len(parts) == 2 and all(map(is_image_name, parts)):
+        line = parts[0]
+    if is_image_name(line):
+        line = line.replace("\\", "/").rpartition(".")[0]
+        line = line.removeprefix("/") if len(parts) == 2 else line
+        _, found, rest = line.partition("JPEGImages/")
+        line = rest if found else line
+    return line
+
+
+def _image_set(root: Path, names: Sequence[str]) -> Path:
+    """The list of pictures to take.
+
+    Raises:
+        DataError: there are none or several, and none of the names wanted.
+    """
+    folder = root / "ImageSets" / "Segmentation"
+    for name in names:
+        if path_problem(name):
+            raise DataError(
+                f"{root}: the image set {name!r} is no name; give one such as "
+                "'val'."
+            )
+        if (folder / f"{name}.txt").exists():
+            return folder / f"{name}.txt"
+    lists = sorted(folder.glob("*.txt"))
+    if len(lists) == 1 and len(names) > 1:
+        return lists[0]
+    if lists:
+        found = ", ".join(path.stem for path in lists)
         raise DataError(
-            f"{root}: the image set {image_set!r} is no name; give one such "
-            "as 'val'."
+            f"{folder / names[0]}.txt: no such file; the lists there are "
+            f"{found}: name one (config.data.eval_set, source_set)."
         )
-    return root / "ImageSets" / "Segmentation" / f"{image_set}.txt"
+    return folder / f"{names[0]}.txt"
 
 
-def missing_image(root: Path, image_set: str, line: int, name: str) -> Problem:
+def _missing_image(path: Path, line: int, images: Path, name: str) -> Problem:
     """Problem of a listed picture without a file."""
-    folder = root / "JPEGImages"
     return Problem(
         "missing image",
-        str(image_set_path(root, image_set)),
+        str(path),
         f"line {line}",
-        f"{name} has no .jpg or .png file in {folder}"
-        f"{near_image(folder, name)}; add the picture or remove the line",
+        f"{name} has no .jpg or .png file in {images}"
+        f"{near_image(images, name)}; add the picture or remove the line",
     )
 
 
-class _Voc(Format):
+class _Voc(IndexFormat):
     """A folder in VOC layout: lists, pictures, index PNGs."""
 
     name = "voc"
+    own_images = True
 
-    def read_evaluation(self, data, split):
-        """See `read_voc`."""
-        return read_voc(
-            data.eval_root,
-            data.eval_set,
-            split,
-            masks=data.eval_masks,
-            max_pixels=data.max_pixels,
+    def recognises(self, path, part):
+        """Whether it is a folder; others that are one come before."""
+        return part != "target" and path.is_dir()
+
+    def list_pictures(self, path, images, data, part, report):
+        """See `list_voc`."""
+        chosen = data.eval_set if part == "evaluation" else data.source_set
+        return list_voc(
+            path,
+            [chosen],
+            data.eval_masks,
+            report,
+            Path(images) if images else None,
         )
 
 

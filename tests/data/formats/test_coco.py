@@ -20,7 +20,7 @@ from small_data import (
 
 from keras_wsss.categories import IGNORE, SPLITS
 from keras_wsss.data import segmentation
-from keras_wsss.data.formats import coco
+from keras_wsss.data.formats import source
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.coco_json import read_coco_file
 from keras_wsss.data.segmentation import (
@@ -121,8 +121,11 @@ def test_hidden_labels_and_pictures_are_left_out_and_counted(tmp_path):
     assert [record.image_id for record in found.records] == ["1"]
     assert found.records[0].labels == (BEAR,)
     assert found.records[0].uncertain == (CAT, CUP)
-    assert found.skipped == {coco.HIDDEN: ("2",), coco.NO_SOURCE: ("3", "4")}
-    assert found.dropped == {coco.HIDDEN_LABELS: 1}
+    assert found.skipped == {
+        source.HIDDEN: ("2",),
+        source.NO_SOURCE: ("3", "4"),
+    }
+    assert found.dropped == {source.HIDDEN_LABELS: 1}
     assert len(read(tmp_path, content, min_pixels=0).records) == 2
     assert not found.negatives  # nobody looked for dogs
     content["categories"].append({"id": 18, "name": "dog"})
@@ -162,7 +165,7 @@ def test_pictures_with_a_target_can_be_left_out_as_in_the_paper(tmp_path):
     )
     found = read(tmp_path, content, exclude_images_with_target=True)
     assert [record.image_id for record in found.records] == ["1"]
-    assert found.skipped == {coco.WITH_TARGET: ("2", "3")}
+    assert found.skipped == {source.WITH_TARGET: ("2", "3")}
     kept = read(tmp_path, content, min_pixels=0)
     assert [record.image_id for record in kept.records] == ["1", "2", "3"]
 
@@ -255,7 +258,7 @@ def test_missing_pictures_are_named_or_counted(tmp_path):
     with pytest.raises(DataError, match=r"2\.png: no such file.*image 2"):
         read_coco(path, images, SPLIT)
     found = read_coco(path, images, SPLIT, skip_missing=True)
-    assert found.skipped == {coco.MISSING: ("2",)}
+    assert found.skipped == {source.MISSING: ("2",)}
 
 
 def test_a_file_without_source_categories_is_refused(tmp_path):
@@ -273,6 +276,16 @@ def test_file_names_that_differ_in_their_ending_only(tmp_path):
     ]
     with pytest.raises(DataError, match="differ only in their ending"):
         read(tmp_path, content)
+
+
+def test_two_entries_of_one_file_are_refused(tmp_path):
+    content = document({1: (4, 4), 2: (4, 4)}, [])
+    content["images"][1]["file_name"] = "%31.png"
+    content["annotations"] = [annotation(1, 1, "cup", [box(0, 0, 4, 4)])]
+    path, images = write_coco(tmp_path, content)
+    (images / "%31.png").unlink()
+    with pytest.raises(DataError, match="is the picture of image 1 too"):
+        read_coco(path, images, SPLIT)
 
 
 def test_compressed_and_plain_runs_give_the_same_mask():
@@ -312,7 +325,8 @@ def fault(path: str, value):
 
 POLYGON = "annotations/0/segmentation"
 FAULTS = [
-    ("images/0/id", "7", r"images\[0\].*'7'.*an integer"),
+    ("images/0/id", "7a", r"images\[0\].*'7a'.*an integer"),
+    ("images/0/id", 7.5, r"images\[0\].*7.5.*an integer"),
     ("images/0/id", True, r"images\[0\].*True"),
     ("images/0/width", 0, '"width" is 0'),
     ("images/0/height", 2.5, '"height" is 2.5'),
@@ -324,7 +338,6 @@ FAULTS = [
     ("images/0/file_name", "2.png", "listed twice"),
     ("images/0/id", 2, "its id is taken twice"),
     ("images/0/width", 10**8, "limit of"),
-    ("categories/0/id", 0, "0 is the background"),
     ("categories/0/id", 47, "id 47 is taken twice"),
     ("categories/0/name", "cup", "'cup' is taken twice"),
     ("categories/0/name", "", '"name" is'),
@@ -334,8 +347,11 @@ FAULTS = [
     ("annotations/0/category_id", 3, "category_id 3"),
     ("annotations/0/category_id", 0, "0 is the background"),
     ("annotations/0/iscrowd", 2, "iscrowd is 2"),
-    (POLYGON, fault, '"segmentation" is missing'),
-    (POLYGON, None, "a list of polygons"),
+    (POLYGON, fault, "it has no segmentation, and a box is no mask"),
+    (POLYGON, None, "it has no segmentation, and a box is no mask"),
+    (POLYGON, "1 2 3", "a list of polygons"),
+    (POLYGON, [[1, 1], [3, 1], [3, 3]], "pairs in lists of their own"),
+    (POLYGON, [[[1, 1], [3, 1], [3, 3]]], "pairs in lists of their own"),
     (POLYGON, [], "segmentation is empty"),
     (POLYGON, [[1, 1, 2, 2]], "2 points; it needs three"),
     (POLYGON, [[1, 1, 2, 2, 3, 3, 4]], "list of x, y"),

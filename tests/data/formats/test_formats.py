@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from tiny import tiny_config
 from keras_wsss.config import DataConfig, split_of
 from keras_wsss.data import formats
 from keras_wsss.data.formats.format import Format
+from keras_wsss.data.problems import raise_problem
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.data.show import write_contact_sheet
 from keras_wsss.data.verify import verify
@@ -23,6 +25,10 @@ from keras_wsss.training.run import train
 @dataclasses.dataclass(frozen=True)
 class ArrayMask:
     path: Path
+
+    @property
+    def place(self):
+        return f"its mask {self.path}"
 
     def read(self):
         try:
@@ -36,10 +42,10 @@ class Listed(Format):
 
     name = "listed"
 
-    def read_source(self, data, split):
+    def read_source(self, data, split, report=raise_problem):
         return self.read(data.source_annotations, data, split, "source")
 
-    def read_target(self, data, split):
+    def read_target(self, data, split, report=raise_problem):
         return self.read(data.target_tags, data, split, "target")
 
     def read(self, path, data, split, domain):
@@ -138,10 +144,10 @@ def test_what_is_wrong_with_its_files_is_listed(config, tmp_path):
 
 @pytest.mark.parametrize("part", ["source", "target", "evaluation"])
 def test_what_a_format_lacks_is_said(part, tmp_path):
-    wrong = {"source": "csv", "target": "voc", "evaluation": "coco"}[part]
+    wrong = {"source": "csv", "target": "voc", "evaluation": "csv"}[part]
     data = DataConfig().replace(
-        {name: "here" for name in formats._FIELDS[part]}
-        | {formats._FIELDS[part][0]: wrong}
+        {name: "here" for name in formats.FIELDS[part]}
+        | {formats.FIELDS[part][0]: wrong}
     )
     with pytest.raises(ConfigError, match=f"_format is '{wrong}', a format"):
         formats.read(data, split_of(tiny_config(tmp_path)), part)
@@ -152,9 +158,18 @@ def test_all_that_keeps_a_part_from_being_read_is_said():
     place, kind = formats.problems(data, "target")
     assert place.startswith("config.data.target_images is empty")
     assert kind == (
-        "config.data.tags_format: Unknown format 'xml'; use one of coco, csv, "
-        "voc."
+        "config.data.tags_format: Unknown format 'xml'; use one of "
+        f"{', '.join(formats.format_names())}."
     )
     assert formats.problems(data.replace({"tags_format": "csv"}), "target") == [
         place
     ]
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labelmap.txt", "cup:1,2,3::")
+    data = DataConfig().replace({"eval_root": path})
+    with pytest.raises(DataError, match=r"export\.zip: a zip archive; unpack"):
+        formats.format_of(data, "evaluation")

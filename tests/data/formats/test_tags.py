@@ -1,16 +1,34 @@
 """Tags files: ways to write them, what is counted, what is refused."""
 
-import pytest
-from small_data import CAT, DOG, SPLIT, write_tags
+import dataclasses
 
-from keras_wsss.categories import SPLITS
+import pytest
+from small_data import (
+    CAT,
+    DOG,
+    SPLIT,
+    annotation,
+    document,
+    write_coco,
+    write_picture,
+    write_tags,
+)
+
+from keras_wsss.categories import SPLITS, get_split
+from keras_wsss.commands.data import main
+from keras_wsss.config import Config, DataConfig, split_of
+from keras_wsss.data import formats
+from keras_wsss.data.formats import class_folders
 from keras_wsss.data.formats.tags import (
+    IGNORED,
     MISSING,
     NO_TARGET,
     NOT_TARGET,
+    REPEATED,
+    UNREAD,
     read_tags,
 )
-from keras_wsss.errors import DataError
+from keras_wsss.errors import ConfigError, DataError
 
 
 def labels_of(tmp_path, cell: str):
@@ -171,14 +189,16 @@ def test_missing_pictures_are_named_or_counted(tmp_path):
         (["a,cat unicorn"], "line 2: the tag 'unicorn' is no category"),
         (["a,cat,dog"], "line 2: 3 cells instead of 2"),
         (["a"], "line 2: 1 cells instead of 2"),
-        (["a,cat", "a,dog"], "line 3: a stands in line 2 too"),
-        (["a,cat", "a.jpg,dog"], "line 3: .*a.jpg is tagged in line 2 too"),
+        (["a,cat", "a.jpg,"], "line 3: a.jpg has tags .* none in the other"),
         (["../a,cat"], "line 2: the file name '../a' leads out"),
         (["/a,cat"], "line 2: the file name '/a' leads out"),
         ([",cat"], "line 2: the file name '' is empty"),
         ([], "holds no picture"),
         (['a,"cat'], "line 2: not CSV"),
         (['"x\ny",cat', "b,dgo"], "line 4: the tag 'dgo'"),
+        (["a,cat", "a.jpg,?kitty"], "line 3: 'cat' is a tag of a.jpg here or"),
+        (["a,?cat", "a,dog", "a,cat"], r"line 4: 'cat' is .* \(from line 2"),
+        (["a,?cat", "a,"], "line 3: a has tags here or in line 2, and none"),
     ],
 )
 def test_faulty_lines_are_named(tmp_path, lines, words):
@@ -188,14 +208,341 @@ def test_faulty_lines_are_named(tmp_path, lines, words):
     assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_another_header_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour;tags\na;cat\n", "line 1: the header is 'colour;tags'; write"),
+        ("a.jpg,cat\n", "put a line above the first picture: 'image,labels'"),
+        ("image,colour\na,cat\n", "without a column of labels and without"),
+        ("image,cat,dgo\na,1,0\n", "'dgo' is no category.*known: dog"),
+        ("image,cat\na,2\n", "line 2: the cell of 'cat' is '2'"),
+        ("image,Cat\na,1\n", "one of a category, closest known: cat"),
+        ("image,cat,kitty\na,1,0\n", "'cat' and 'kitty' are one category"),
+        ("image,cat\na,1\na,0\n", "line 3: a has tags here or in line 2"),
+        ("image,cat,dog\na,1,0\na,0,1\n", "line 3: a has other marks in line"),
+        ("image,cat,unknown\na,1,kitty\n", "'cat' is a tag and unknown at"),
+        ("image,label,class\na,cat,dog\n", r"of the tags \(label, class\); n"),
+        ("file,File,tag\na,b,cat\n", "the pictures .*tags_image_column"),
+        ("image,labels,\na,cat,dog\n", "line 2: 3 cells instead of 2"),
+        ("", "line 1: the header is ''"),
+    ],
+)
+def test_another_header_is_refused(tmp_path, text, words):
     path, images = write_tags(tmp_path, [], ["a.jpg"])
-    path.write_text("file;tags\na;cat\n")
-    with pytest.raises(DataError, match=r"line 1: the header is 'file;tags'"):
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
         read_tags(path, images, SPLIT)
+
+
+def test_another_encoding_is_refused(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.jpg"])
     path.write_bytes(b"image,labels\na,\xe4\n")
     with pytest.raises(DataError, match="not UTF-8"):
         read_tags(path, images, SPLIT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'image,labels\na,"cat,dog"\nb,\n',
+        "image;labels\na;cat,dog\nb;\n",
+        "\ufefffilename\ttags\r\na.jpg\tcat dog\r\nb.jpg\t\r\n",
+        "image,label\na,cat\na,dog\nb,\n",
+        "image,labels\na,cat\nb,\na.jpg,dog\na,cat\n",
+        "Labels,Width,Image\ncat;dog,9,a\n,9,b\n",
+        "image,cat,dog,teddy bear\na,1,1,0\nb,0,,0\n",
+        "image;kitty;dog\na;TRUE;x\nb;False;no\n",
+        "\ufeffimage;labels;;\r\na.jpg;cat|dog;;\r\nb.jpg;;;\r\n",
+        '"image";"labels"\n"a";"cat;dog"\n"b";""\n',
+        "\tpath\tclass\n0\ta\tcat;dog\n1\tb\t\n",
+        ",IMAGE_ID,cat,dog\n0,a,1,1\n1,b,0,0\n",
+        "picture,category\na,cat\na,cat;dog\na,dog\nb,\n",
+    ],
+)
+def test_one_thing_in_many_tables(tmp_path, text):
+    path, images = write_tags(tmp_path, [], ["a.jpg", "b.jpg"])
+    path.write_text(text)
+    found = read_tags(path, images, SPLIT).records
+    assert [(r.image_id, r.labels) for r in found] == [
+        ("a", (CAT, DOG)),
+        ("b", ()),
+    ]
+
+
+def test_columns_may_be_named(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.jpg"])
+    path.write_text("foto,name,was\na.jpg,dog,cat\n")
+    names = {"image_column": "foto", "label_column": "was"}
+    (record,) = read_tags(path, images, SPLIT, **names).records
+    assert record.labels == (CAT,)
+    with pytest.raises(
+        DataError, match=r"no column 'wo' .*among foto, name, was"
+    ):
+        read_tags(path, images, SPLIT, image_column="wo")
+    # A column is not both, whatever it is called; and the config names them.
+    path.write_text("class;name\na.jpg;cat\n")
+    places = {"target_tags": path, "target_images": images}
+    names = {"tags_image_column": "class", "tags_label_column": "name"}
+    data = DataConfig().replace(places | names)
+    (record,) = formats.read(data, SPLIT, "target").records
+    assert record.labels == (CAT,)
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ("width,image,labels,h\n9,a,cat,dog\n", ("width, h", 2)),
+        (",image,labels\n0,a,cat\n", ("one without a name", 1)),
+        (",image,cat\n0,a,1\n", ("one without a name", 1)),
+        ("image,labels,a,b,c,d,e,f\na,cat" + 6 * "," + "\n",
+         ("a, b, c, d, e, ...", 6)),
+    ],
+)  # fmt: skip
+def test_columns_that_nothing_reads_are_told(tmp_path, text, unread):
+    path, images = write_tags(tmp_path, [], ["a.jpg"])
+    path.write_text(text)
+    found = read_tags(path, images, SPLIT)
+    assert found.records[0].labels == (CAT,)
+    assert found.dropped == {f"{UNREAD}: {unread[0]}": unread[1]}
+
+
+def test_rows_that_say_nothing_new_are_counted(tmp_path):
+    lines = ["a,cat", "a.jpg,dog", "a,kitty", "b,", "b,", "a,?cup"]
+    path, images = write_tags(tmp_path, lines, ["a.jpg", "b.jpg"])
+    found = read_tags(path, images, SPLIT)
+    assert [r.labels for r in found.records] == [(CAT, DOG), ()]
+    assert found.dropped == {REPEATED: 2}
+
+
+def test_a_problem_leaves_out_its_row_alone(tmp_path):
+    """What verify lists of a file, all at once."""
+    lines = ["a,cat", "a,dgo", "b,dog", "b,", "gone,cat", "x,y,z"]
+    path, images = write_tags(tmp_path, lines, ["a.jpg", "b.jpg"])
+    problems = []
+    found = read_tags(path, images, SPLIT, problems.append)
+    assert [r.labels for r in found.records] == [(CAT,), (DOG,)]
+    assert {(problem.kind, problem.record) for problem in problems} == {
+        ("unknown category", "line 3"),
+        ("duplicate image", "line 5"),
+        ("missing image", "line 6"),
+        ("wrong entry", "line 7"),
+    }
+    assert {problem.path for problem in problems} == {str(path)}
+
+
+def test_marks_may_be_unsure(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.jpg"])
+    path.write_text("image,cat,dog\na,-1,1\n")
+    (record,) = read_tags(path, images, SPLIT).records
+    assert (record.labels, record.uncertain) == ((DOG,), (CAT,))
+
+
+def test_tags_that_are_not_wanted_are_left_out_and_counted(tmp_path):
+    lines = ["a,cat;hot dog", "b,unicorn", "c,hot dog cat"]
+    path, images = write_tags(tmp_path, lines, ["a.jpg", "b.jpg", "c.jpg"])
+    split = dataclasses.replace(SPLIT, ignored=("hot dog", "unicorn"))
+    found = read_tags(path, images, split)
+    assert [r.labels for r in found.records] == [(CAT,), (), (CAT,)]
+    assert found.dropped == {IGNORED: 3}
+    split = dataclasses.replace(SPLIT, ignored=("*",))
+    path.write_text("image,labels\na,cat;hot dog\nb,unicorn\n")
+    assert read_tags(path, images, split).dropped == {IGNORED: 2}
+    path.write_text("image,labels\na,dgo\n")
+    with pytest.raises(DataError, match=r"closest known: dog.*split\.ignored"):
+        read_tags(path, images, split)
+    with pytest.raises(
+        ConfigError, match="ignored names cat, kitty, which are"
+    ):
+        dataclasses.replace(SPLIT, ignored=("kitty", "cat"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "result"),
+    [
+        ("sun glasses", ()),
+        ("cat;sun glasses", (CAT,)),
+        ("cat teddy bear", (CAT,)),
+        ("big lamp cat", "'big lamp cat' may be one tag or several"),
+        ("cat house", "'cat house' may be one tag or several"),
+        ("?cat house", "may be one tag or several"),
+        ("Cat", "closest known: cat.*leaves out only what is like no"),
+        ("tedy bear", "'tedy bear' is no category.*known: teddy bear"),
+        ("lamp;kity", "'kity' is no category.*known: kitty"),
+    ],
+)
+def test_what_is_left_out_with_all_other_tags(tmp_path, cell, result):
+    """Neither a misspelling nor a part of a name becomes another thing."""
+    path, images = write_tags(tmp_path, [f"a,{cell}"], ["a.jpg"])
+    split = dataclasses.replace(SPLIT, ignored=("*",))
+    if isinstance(result, str):
+        with pytest.raises(DataError, match=f"line 2: .*{result}"):
+            read_tags(path, images, split)
+    else:
+        found = read_tags(path, images, split)
+        assert found.records[0].labels == result
+
+
+@pytest.mark.parametrize("name", ["mini60", "own"])
+def test_a_config_names_what_is_not_wanted(name):
+    own = {"split.target": ["cat"]} if name == "own" else {}
+    fields = {"split.name": name, "split.ignored": ["big  lamp"], **own}
+    split = split_of(Config().replace(fields))
+    assert split.ignores("big lamp")
+    assert not split.ignores("lamp")
+    again = {"split.name": name, "split.ignored": ["cat"], **own}
+    with pytest.raises(ConfigError, match="ignored names cat, which"):
+        split_of(Config().replace(again))
+
+
+def test_what_is_near_a_category_is_left_out_by_its_name(tmp_path):
+    path, images = write_tags(tmp_path, ["a,cat car big house"], ["a.jpg"])
+    split = dataclasses.replace(SPLIT, ignored=("*", "car", "big  house"))
+    found = read_tags(path, images, split)
+    assert [record.labels for record in found.records] == [(CAT,)]
+    assert found.dropped == {IGNORED: 2}
+
+
+def test_columns_that_are_not_wanted(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.jpg", "b.jpg"])
+    path.write_text("image,width,cat,lamp\na,640,1,1\nb,480,0,0\n")
+    split = dataclasses.replace(SPLIT, ignored=("width", "lamp"))
+    found = read_tags(path, images, split)
+    assert [record.labels for record in found.records] == [(CAT,), ()]
+    assert found.dropped == {IGNORED: 1}
+    with pytest.raises(DataError, match=r"the column 'width' is no category"):
+        read_tags(path, images, SPLIT)
+
+
+def test_names_are_compared_in_one_unicode_form(tmp_path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    split = get_split(
+        "own", [], [apart, "hot  dog", f"{composed} table"], ignored=[apart * 2]
+    )
+    assert split.categories == (composed, "hot dog", f"{composed} table")
+    lines = [
+        f"a,{composed}",
+        f"b,{apart}; hot   dog",
+        f"c,{apart} table {apart} hot dog {composed * 2}",
+        f"d,{apart}  table",
+    ]
+    path, images = write_tags(tmp_path, lines, [f"{n}.jpg" for n in "abcd"])
+    found = read_tags(path, images, split).records
+    assert [record.labels for record in found] == [
+        (1,), (1, 2), (1, 2, 3), (3,),
+    ]  # fmt: skip
+    # Case goes on to matter.
+    assert split.find("Hot dog") is None
+    path.write_text(f"image,{apart},hot  dog\na,1,0\n")
+    assert read_tags(path, images, split).records[0].labels == (1,)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Pictures in folders, and the data of a config that names them."""
+    root = tmp_path / "folders"
+    names = ("cat/1.jpg", "dog/1.jpg", "_none_/x.png", "cup/y.png")
+    for seed, name in enumerate(names):
+        write_picture(root / name, 3, 2, seed)
+    (root / "dog" / "1.jpg").rename(root / "dog" / "1.JPG")
+    return root, DataConfig().replace({"target_tags": root})
+
+
+def test_a_folder_for_each_category(folders):
+    _, data = folders
+    found = formats.read(data, SPLIT, "target")
+    assert formats.format_of(data, "target").name == "folders"
+    assert [(r.image_id, r.labels) for r in found.records] == [
+        ("_none_/x", ()),
+        ("cat/1", (CAT,)),
+        ("cup/y", ()),
+        ("dog/1", (DOG,)),
+    ]
+    assert found.records[1].absent == (DOG,)
+    assert found.dropped == {NOT_TARGET: 1}
+    assert not found.skipped
+    positives = formats.read(
+        data.replace({"tags_complete": False}), SPLIT, "target"
+    )
+    assert [r.absent for r in positives.records] == [(), ()]
+    assert positives.skipped == {NO_TARGET: ("_none_/x", "cup/y")}
+
+
+def test_a_folder_may_have_another_spelling(folders):
+    root, data = folders
+    (root / "cat").rename(root / "kitty")
+    found = formats.read(data, SPLIT, "target").records
+    assert [(r.image_id, r.labels) for r in found][-1] == ("kitty/1", (CAT,))
+
+
+def test_a_folder_that_is_no_category(folders):
+    root, data = folders
+    write_picture(root / "dgo" / "1.png", 3, 2)
+    with pytest.raises(
+        DataError, match=r"dgo: the folder is no .*: dog.*split\.ignored"
+    ):
+        formats.read(data, SPLIT, "target")
+    split = dataclasses.replace(SPLIT, ignored=("*",))
+    with pytest.raises(DataError, match="dgo: the folder is no category"):
+        formats.read(data, split, "target")
+    split = dataclasses.replace(SPLIT, ignored=("dgo",))
+    found = formats.read(data, split, "target")
+    assert len(found.records) == 4
+    assert found.dropped[IGNORED] == 1
+    assert found.skipped == {class_folders.NOT_WANTED: ("dgo/1.png",)}
+
+
+def test_files_that_are_in_no_folder_of_a_category_are_counted(folders):
+    root, data = folders
+    write_picture(root / "loose.png", 3, 2)
+    write_picture(root / "cat" / "more" / "3.png", 3, 2)
+    (root / "dog" / "4.webp").write_bytes(b"RIFF")
+    (root / "dog" / ".DS_Store").write_bytes(b"")
+    found = formats.read(data, SPLIT, "target")
+    assert len(found.records) == 4
+    assert found.skipped == {
+        class_folders.NO_FOLDER: ("loose.png",),
+        class_folders.TOO_DEEP: ("cat/more/3.png",),
+        class_folders.NO_PICTURE: ("dog/4.webp",),
+    }
+
+
+def test_pictures_of_a_folder_that_differ_by_their_ending_only(folders):
+    root, data = folders
+    write_picture(root / "cat" / "1.png", 3, 2)
+    with pytest.raises(DataError, match=r"1\.png: it and 1\.jpg differ in "):
+        formats.read(data, SPLIT, "target")
+
+
+def test_folders_need_no_folder_of_pictures(folders, capsys):
+    root, _ = folders
+    arguments = ["--split", "own", "--source", "cup", "--target", "cat,dog"]
+    assert main(["verify", "--tags", str(root), *arguments]) == 0
+    assert "target (folders): 4 pictures, 2 pairs" in capsys.readouterr().out
+    (root / "hare").mkdir()
+    with_hare = ["verify", "--tags", str(root), *arguments]
+    assert main(with_hare) == 1
+    assert main([*with_hare, "--ignored", "hare,fox"]) == 0
+
+
+def test_a_coco_file_can_give_tags(tmp_path):
+    """Boxes will do; outlines are not looked at."""
+    entries = [
+        annotation(1, 1, "cat", None),
+        annotation(2, 1, "cup", [[1, 2]]),
+        annotation(3, 2, "lamp", None),
+    ]
+    path, images = write_coco(
+        tmp_path, document({1: (4, 4), 2: (4, 4)}, entries)
+    )
+    data = DataConfig().replace({"target_tags": path, "target_images": images})
+    found = formats.read(data, SPLIT, "target")
+    assert [record.labels for record in found.records] == [(CAT,), ()]
+    # Nobody looked for dogs.
+    assert found.records[1].absent == (CAT,)
+    positives = formats.read(
+        data.replace({"tags_complete": False}), SPLIT, "target"
+    )
+    assert [record.absent for record in positives.records] == [()]
 
 
 def test_the_ending_may_be_in_other_case_than_the_files(tmp_path):
@@ -208,9 +555,3 @@ def test_a_folder_that_is_not_there_is_named_once(tmp_path):
     path, images = write_tags(tmp_path, ["a,cat", "b,dog"], ["a.jpg", "b.jpg"])
     with pytest.raises(DataError, match=r"gone: no such folder"):
         read_tags(path, images.parent / "gone", SPLIT)
-
-
-def test_a_comma_between_tags_is_explained(tmp_path):
-    path, images = write_tags(tmp_path, ['a,"cat, dog"'], ["a.jpg"])
-    with pytest.raises(DataError, match="between tags stands ';'"):
-        read_tags(path, images, SPLIT)

@@ -2,11 +2,19 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_data import CAT, CUP, DOG, SPLIT, write_voc
 
-from keras_wsss.categories import IGNORE, SPLITS, VOC_CATEGORIES, get_split
-from keras_wsss.data.formats.voc import MISSING, read_voc
+from keras_wsss.categories import (
+    IGNORE,
+    SPLITS,
+    VOC_CATEGORIES,
+    get_split,
+    palette,
+)
+from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import write_palette_mask
+from keras_wsss.data.records import MISSING
 from keras_wsss.errors import DataError
 
 
@@ -127,8 +135,47 @@ def test_what_is_missing_in_a_folder_is_said(root):
         read_voc(root, "val", own)
 
 
-def test_a_list_names_pictures_without_ending(root):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "b.jpg",
+        "/JPEGImages/b.jpg /SegmentationClass/b.png",
+        "JPEGImages/b.jpg SegmentationClass/b.png",
+        "data/VOC/JPEGImages/b.jpg\tdata/VOC/SegmentationClass/b.png",
+        "JPEGImages\\b.jpg",
+    ],
+)
+def test_a_list_may_hold_paths(root, line):
     path = root / "ImageSets" / "Segmentation" / "val.txt"
-    path.write_text("b.jpg\n")
-    with pytest.raises(DataError, match=r"line 1: write b without \.jpg"):
+    path.write_text(f"{line}\r\na\n")
+    found = read_voc(root, "val", SPLIT).records
+    assert [record.image_id for record in found] == ["b", "a"]
+
+
+def test_masks_are_looked_up_as_pictures_are(root):
+    masks = root / "SegmentationClass"
+    (masks / "b.png").rename(masks / "b.PNG")
+    assert read_voc(root, "val", SPLIT).records[0].labels == (DOG,)
+    (masks / "b.PNG").rename(masks / "b_mask.png")
+    with pytest.raises(DataError, match=r"b\.png: no such file.*b_mask\.png"):
         read_voc(root, "val", SPLIT)
+
+
+def test_a_palette_that_contradicts_its_indices_is_refused(root):
+    colours = palette()
+    index = np.zeros((2, 2), np.uint8)
+    index[0] = 1
+    for own, words in (
+        ([colours[1], colours[0]], "index 0 has the colour .* index 1"),
+        ([colours[0], colours[2]], "index 1 has the colour .* index 2"),
+    ):
+        image = Image.fromarray(index)
+        image.putpalette(np.concatenate(own).tolist())
+        image.save(root / "SegmentationClass" / "b.png")
+        with pytest.raises(DataError, match=words):
+            read_voc(root, "val", SPLIT)
+    # A palette of one's own says nothing against the indices.
+    for own in ([0, 0, 0, 255, 0, 0], [0, 0, 0, 1, 1, 1], [9, 9, 9, 9, 9, 9]):
+        image.putpalette(own)
+        image.save(root / "SegmentationClass" / "b.png")
+        assert read_voc(root, "val", SPLIT).records[0].labels == (DOG,)

@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from brush_reader import decode_brush
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from keras_wsss.data import writers
+from keras_wsss.data.brush_rle import decode_brush
 from keras_wsss.data.writers.writer import (
     LabelledPicture,
     Writer,

@@ -1,0 +1,573 @@
+"""Records from annotated instances, of whatever format they come.
+
+A format of instances says how its files become `Annotations`; what training
+and scoring make of them is the same for all.
+"""
+
+import collections
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_wsss.categories import IGNORE, Split
+from keras_wsss.data.annotations import (
+    IGNORED_REGION,
+    AnnotatedImage,
+    Annotations,
+    Instance,
+)
+from keras_wsss.data.formats.format import Format
+from keras_wsss.data.formats.source import (
+    HIDDEN,
+    IN_CROWDS,
+    UNPAINTED,
+    Candidate,
+    require_source,
+    source_dataset,
+)
+from keras_wsss.data.lookup import find_image, near_image
+from keras_wsss.data.problems import (
+    Problem,
+    Report,
+    closest,
+    counting_report,
+    raise_problem,
+)
+from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
+from keras_wsss.data.segmentation import Region, encode, paint, shown
+from keras_wsss.errors import DataError
+
+FAULTY = "annotations with a fault"
+UNPLACED = "a category to score is in the picture, nobody drew where"
+_NEAR = 0.8  # from which on a name is a misspelling of another
+_TAGGED = "train"  # the part of divided files that tags are taken of
+_MOST_LAYERS = 100  # of instances over each other, on average
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceMask:
+    """Paints the index mask of one picture when it is read.
+
+    Smaller instances lie over larger ones. Ignored (255) is, whatever lies
+    there too, what must not be judged; and where no painted instance lies,
+    what is not known.
+
+    Attributes:
+        annotations: the file, for messages.
+        image: the picture.
+        painted: (category id of the split, instance) to paint.
+        ignored: crowds, and to train on, instances of target categories,
+            which must teach nothing.
+        unknown: instances of categories that the split does not know: to
+            train on, they may be a target under another name.
+    """
+
+    annotations: Path
+    image: AnnotatedImage
+    painted: tuple[tuple[int, Instance], ...]
+    ignored: tuple[Instance, ...]
+    unknown: tuple[Instance, ...]
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return f"its entry {self.image.named} in {self.annotations}"
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """All of the picture, ascending by id."""
+        known = (*(i for _, i in self.painted), *self.ignored, *self.unknown)
+        return tuple(sorted(known, key=lambda instance: instance.id))
+
+    def read(self) -> np.ndarray:
+        """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
+
+        Raises:
+            DataError: so many instances lie over each other that painting
+                them would take very long.
+        """
+        # Column-wise like the decoded instances.
+        shape = (self.image.height, self.image.width)
+        mask = np.zeros(shape, np.uint8, order="F")
+        painted = [
+            (category, self._encode(instance))
+            for category, instance in self.painted
+        ]
+        # A file's own "area" is not trusted; the sort is stable, so that of
+        # equal areas the higher id lies on top.
+        painted.sort(key=lambda item: -item[1].area)
+        layers = [
+            *((IGNORE, self._encode(instance)) for instance in self.unknown),
+            *painted,
+            *((IGNORE, self._encode(instance)) for instance in self.ignored),
+        ]
+        covered = sum(region.area for _, region in layers) / mask.size
+        if covered > _MOST_LAYERS:
+            raise DataError(
+                f"{self.annotations}: {self.image.named}: its instances "
+                f"cover it {covered:.0f} times, more than {_MOST_LAYERS}; "
+                "remove repeated annotations."
+            )
+        for value, region in layers:
+            paint(mask, region, value)
+        return np.ascontiguousarray(mask)
+
+    def _encode(self, instance: Instance) -> Region:
+        return region_of(instance, self.image)
+
+
+def region_of(instance: Instance, image: AnnotatedImage) -> Region:
+    """The pixels of an instance of a picture."""
+    return encode(instance.polygons, instance.runs, image.height, image.width)
+
+
+def source_records(
+    file: Annotations,
+    images: Path,
+    split: Split,
+    report: Report = raise_problem,
+    *,
+    exclude_images_with_target: bool = False,
+    min_pixels: int = 1,
+    skip_missing: bool = False,
+    negatives: str = "listed",
+) -> Dataset:
+    """Makes source records of a validated file; arguments as `read_coco`.
+
+    Args:
+        file: what `read_coco_file` gave.
+        images: folder of the pictures.
+        split: categories to use.
+        report: called with every problem; the picture is left out.
+        exclude_images_with_target: see `read_coco`.
+        min_pixels: see `read_coco`.
+        skip_missing: see `read_coco`.
+        negatives: see `read_coco`.
+
+    Raises:
+        DataError: the file has no source category of the split; and with
+            the default `report`, the first problem.
+    """
+    ids = _known(file, split)
+    source, target = set(split.source_ids), set(split.target_ids)
+    require_source(split, ids.values(), file.path, file.categories.values())
+    crowds: collections.Counter[int] = collections.Counter()
+
+    def candidates() -> Iterator[Candidate]:
+        for image, name, path in _located(file, images, report):
+            named: set[int] = set()
+            for instance in file.instances.get(image.id, ()):
+                number = ids[instance.category]
+                if number is not None and number in source | target:
+                    named.add(number)
+                    crowds[number] += instance.crowd and number in source
+            missing = None
+            if path is None:
+                missing = missing_image(file, images, image)
+            mask, labels = _mask(file, image, ids, source, target)
+            yield Candidate(
+                name,
+                path,
+                mask,
+                frozenset(named),
+                labels,
+                missing,
+                _hidden_by,
+            )
+
+    dataset = source_dataset(
+        candidates(),
+        split,
+        {i for i in ids.values() if i is not None},
+        report,
+        exclude_images_with_target=exclude_images_with_target,
+        min_pixels=min_pixels,
+        skip_missing=skip_missing,
+        negatives=negatives,
+    )
+    dropped = {crowds_of(split.name_of(i)): crowds[i] for i in sorted(+crowds)}
+    return dataclasses.replace(
+        dataset,
+        dropped={**file.dropped, **dataset.dropped, **dropped},
+        **_listed(file, split),
+    )
+
+
+def crowds_of(name: str) -> str:
+    """Key of `Dataset.dropped` for the crowds of a category."""
+    return f"crowds of {name}, ignored in masks"
+
+
+def _known(file: Annotations, split: Split) -> dict[int, int | None]:
+    """Ids of the split for those of the categories of a file."""
+    return {key: split.find(name) for key, name in file.categories.items()}
+
+
+def _listed(file: Annotations, split: Split) -> dict[str, Any]:
+    """What a data set tells of the categories of its file."""
+    ids = _known(file, split)
+    return {
+        "listed": tuple(sorted({i for i in ids.values() if i is not None})),
+        "unknown": tuple(
+            sorted(
+                {file.categories[k] for k, i in ids.items() if i is None}
+                - {IGNORED_REGION}
+            )
+        ),
+    }
+
+
+def evaluation_records(
+    file: Annotations,
+    images: Path,
+    split: Split,
+    report: Report = raise_problem,
+) -> Dataset:
+    """Pictures with masks to score by, in the order of their ids.
+
+    Crowds are not scored (255); what the split does not know is background,
+    as in a folder in VOC layout. Every mask is painted once here, to know the
+    labels.
+
+    Args:
+        file: annotations of pictures.
+        images: folder of the pictures.
+        split: categories to use. A scored one must be known to the file.
+        report: called with every problem; the picture is left out.
+
+    Raises:
+        DataError: a scored category is not in the file; and with the default
+            `report`, the first problem.
+    """
+    ids = _known(file, split)
+    for name in split.scored:
+        if split.id_of(name) not in ids.values():
+            raise DataError(
+                f"{file.path}: the scored category {name!r} is not among its "
+                f"categories{closest(name, file.categories.values())}; correct "
+                "the split or the file."
+            )
+    _check_spelling(file, split, report)
+    records = []
+    skipped: list[str] = []
+    for image, record_id, path in _located(file, images, report):
+        if path is None:
+            report(missing_image(file, images, image))
+            continue
+        painted, ignored, unplaced = [], [], set()
+        for instance in file.instances.get(image.id, ()):
+            number = ids[instance.category]
+            if number in split.scored_ids and not instance.placed:
+                unplaced.add(number)
+            elif file.categories[instance.category] == IGNORED_REGION or (
+                number is not None and instance.crowd
+            ):
+                ignored.append(instance)
+            elif number is not None:
+                painted.append((number, instance))
+        mask = InstanceMask(
+            file.path, image, tuple(painted), tuple(ignored), ()
+        )
+        counts = np.bincount(mask.read().ravel(), minlength=IGNORE + 1)
+        if any(not counts[i] for i in unplaced):
+            skipped.append(record_id)
+            continue
+        labels = tuple(i for i in split.target_ids if counts[i])
+        records.append(Record(record_id, path, "target", labels, mask))
+    return Dataset(
+        tuple(records),
+        {UNPLACED: tuple(skipped)} if skipped else {},
+        file.dropped,
+        **_listed(file, split),
+    )
+
+
+def tagged_records(
+    file: Annotations,
+    images: Path,
+    split: Split,
+    report: Report = raise_problem,
+    *,
+    skip_missing: bool = False,
+    complete: bool = True,
+) -> Dataset:
+    """Pictures of which the names of their instances are tags.
+
+    Args:
+        file: annotations of pictures; outlines are not looked at.
+        images: folder of the pictures.
+        split: categories to use; others say nothing.
+        report: called with every problem; the picture is left out.
+        skip_missing: count pictures without a file instead of reporting.
+        complete: whether a target category that the file lists and that a
+            picture has no instance of is absent there.
+
+    Raises:
+        DataError: no target category is in the file; and with the default
+            `report`, the first problem.
+    """
+    ids = _known(file, split)
+    targets = set(split.target_ids)
+    listed = tuple(sorted(targets & set(ids.values())))
+    if not listed:
+        name = split.target[0]
+        raise DataError(
+            f"{file.path}: none of the target categories of split "
+            f"'{split.name}' is among its categories ({name!r} is not"
+            f"{closest(name, file.categories.values())}); correct the split "
+            "or the file."
+        )
+    _check_spelling(file, split, report)
+    records = []
+    skipped: dict[str, list[str]] = {}
+    for image, record_id, path in _located(file, images, report):
+        if path is None:
+            if not skip_missing:
+                report(missing_image(file, images, image))
+            skipped.setdefault(MISSING, []).append(record_id)
+            continue
+        found = {
+            ids[instance.category]
+            for instance in file.instances.get(image.id, ())
+        }
+        labels = tuple(i for i in listed if i in found)
+        if not (labels or complete):
+            skipped.setdefault(NO_TARGET, []).append(record_id)
+            continue
+        records.append(
+            Record(
+                record_id,
+                path,
+                "target",
+                labels,
+                annotated=listed if complete else (),
+            )
+        )
+    return Dataset(
+        tuple(records),
+        {key: tuple(value) for key, value in skipped.items()},
+        file.dropped,
+        **_listed(file, split),
+    )
+
+
+def _check_spelling(file: Annotations, split: Split, report: Report) -> None:
+    """Tells of categories that are nearly a target: they would be missed."""
+    known = {name.lower(): name for name in (*split.target, *split.aliases)}
+    for name in file.categories.values():
+        if split.find(name) is not None or split.ignores(name):
+            continue
+        near = difflib.get_close_matches(name.lower(), known, 1, _NEAR)
+        if near:
+            text = (
+                f"its category {shown(name)} is none of split '{split.name}', "
+                f"closest known: {known[near[0]]}; correct it, make it an "
+                "alias (config.split.aliases), or name it in "
+                "config.split.ignored"
+            )
+            report(Problem("unknown category", str(file.path), "", text))
+
+
+def _located(
+    file: Annotations, images: Path, report: Report
+) -> Iterator[tuple[AnnotatedImage, str, Path | None]]:
+    """Pictures with their record names and their files, where there are any.
+
+    A record's name is the file name without its ending.
+    """
+    taken: dict[str, str] = {}
+    places: dict[Path, str] = {}
+    for image in file.images:
+        name = str(Path(image.file_name).with_suffix(""))
+        path = find_image(images, image.file_name)
+        if path is not None and path in places:
+            kind = "duplicate image"
+            text = f"{image.file_name} is the picture of {places[path]} too"
+            text += "; join the entries"
+        elif name in taken:
+            kind = "duplicate name"
+            text = (
+                f"{image.file_name} and {taken[name]} differ only in their "
+                "ending; rename one"
+            )
+        else:
+            taken[name] = image.file_name
+            if path is not None:
+                places[path] = image.named
+            yield image, name, path
+            continue
+        report(Problem(kind, str(file.path), image.named, text))
+
+
+def missing_image(
+    file: Annotations, images: Path, image: AnnotatedImage
+) -> Problem:
+    """Problem of a listed picture without a file."""
+    return Problem(
+        "missing image",
+        str(images / image.file_name),
+        "",
+        f"no such file, though {file.path} lists it as {image.named}"
+        f"{near_image(images, image.file_name)}; check the image folder or "
+        "remove the entry",
+    )
+
+
+def _mask(
+    file: Annotations,
+    image: AnnotatedImage,
+    ids: dict[int, int | None],
+    source: set[int],
+    target: set[int],
+) -> tuple[InstanceMask, tuple[int, ...]]:
+    """Mask reader and labels of one picture, hidden labels included."""
+    painted, ignored, unknown = [], [], []
+    for instance in file.instances.get(image.id, ()):
+        category = ids[instance.category]
+        if instance.crowd or category in target:
+            ignored.append(instance)
+        elif category in source:
+            painted.append((category, instance))
+        else:
+            unknown.append(instance)
+    mask = InstanceMask(
+        file.path, image, tuple(painted), tuple(ignored), tuple(unknown)
+    )
+    return mask, tuple(sorted({category for category, _ in painted}))
+
+
+def _hidden_by(candidate: Candidate) -> str:
+    """Why no label of a picture is visible."""
+    mask = candidate.mask
+    assert isinstance(mask, InstanceMask)
+    if not candidate.labels:
+        return IN_CROWDS
+    areas = (region_of(i, mask.image).area for _, i in mask.painted)
+    return HIDDEN if any(areas) else UNPAINTED
+
+
+class InstanceFormat(Format):
+    """A format of instances: outlines or run lengths, each with a category.
+
+    `read_annotations` is all that one adds; its pictures train, score and, by
+    the names of their instances, tag.
+    """
+
+    def read_annotations(
+        self,
+        path: Path,
+        images: Path,
+        data: Any,
+        report: Report,
+        image_set: str,
+        masks: bool = True,
+    ) -> Annotations:
+        """What the files say.
+
+        Args:
+            path: file or folder of the annotations.
+            images: folder of the pictures; `path` itself if none was given.
+            data: group `data` of a config: `max_pixels`.
+            report: called with every problem; the faulty part is left out.
+            image_set: part of the pictures that is wanted, such as "train",
+                where the files are divided.
+            masks: whether an instance needs an outline; without, as for tags,
+                none is read.
+
+        Raises:
+            DataError: nothing of that format; with `raise_problem`, also the
+                first problem.
+        """
+        raise NotImplementedError
+
+    def annotations(
+        self,
+        path: str,
+        images: str,
+        data: Any,
+        report: Report,
+        image_set: str,
+        masks: bool = True,
+    ) -> tuple[Annotations, Path]:
+        """What the files say by the config's switches, and where pictures are.
+
+        Arguments as `read_annotations`; faulty annotations are left out and
+        counted where the config asks for it, and crowds become instances.
+        """
+        folder = Path(images or path)
+        faulty: dict[str, int] = {}
+        if data.skip_bad_annotations:
+            report = counting_report(FAULTY, faulty, report)
+        file = self.read_annotations(
+            Path(path), folder, data, report, image_set, masks
+        )
+        file = file._replace(dropped={**file.dropped, **faulty})
+        if data.crowds_as_instances:
+            file = _without_crowds(file)
+        return file, file.folder or folder
+
+    def read_source(self, data, split, report=raise_problem):
+        """See `source_records`."""
+        file, images = self.annotations(
+            data.source_annotations,
+            data.source_images,
+            data,
+            report,
+            data.source_set,
+        )
+        return source_records(
+            file,
+            images,
+            split,
+            report,
+            exclude_images_with_target=data.exclude_images_with_target,
+            min_pixels=data.min_pixels,
+            skip_missing=data.skip_bad_images,
+            negatives=data.source_negatives,
+        )
+
+    def read_evaluation(self, data, split, report=raise_problem):
+        """See `evaluation_records`."""
+        # A faulty one left out would be scored as background.
+        data = data.replace({"skip_bad_annotations": False})
+        file, images = self.annotations(
+            data.eval_root, data.eval_images, data, report, data.eval_set
+        )
+        return evaluation_records(file, images, split, report)
+
+    def read_target(self, data, split, report=raise_problem):
+        """See `tagged_records`."""
+        file, images = self.annotations(
+            data.target_tags,
+            data.target_images,
+            data,
+            report,
+            _TAGGED,
+            masks=False,
+        )
+        return tagged_records(
+            file,
+            images,
+            split,
+            report,
+            skip_missing=data.skip_bad_images,
+            complete=data.tags_complete,
+        )
+
+
+def _without_crowds(file: Annotations) -> Annotations:
+    return file._replace(
+        instances={
+            key: tuple(
+                instance._replace(
+                    crowd=file.categories[instance.category] == IGNORED_REGION
+                )
+                for instance in found
+            )
+            for key, found in file.instances.items()
+        }
+    )
