@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from keras_wsss.data.annotations import AnnotatedImage, Instance
-from keras_wsss.data.formats.instances import InstanceMask, region_of
+from keras_wsss.data.instance_masks import InstanceMask, region_of
 from keras_wsss.data.problems import Problem
 from keras_wsss.data.segmentation import Region
 
