@@ -88,7 +88,9 @@ def config_of(flags: argparse.Namespace) -> Config:
         if text is not None:
             config = config.replace(dict([parse_override(name, text)]))
     data = config.data
-    if data.target_tags and not data.target_images and data.eval_root:
+    # Folders of tags have pictures of their own.
+    table = data.target_tags and Path(data.target_tags).is_file()
+    if table and not data.target_images and data.eval_root:
         images = Path(data.eval_root) / "JPEGImages"
         config = config.replace({"data.target_images": images})
     if problems := range_problems(config.data, "config.data."):

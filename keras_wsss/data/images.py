@@ -28,6 +28,8 @@ MAX_BYTES = 256_000_000  # of a file, which is read as a whole
 # the memory of its square. That may be this many times `max_pixels`.
 SQUARE_FACTOR = 4
 
+SIDEWAYS = 5  # the first EXIF orientation that swaps width and height
+
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # Start-of-frame markers: 0xC0 to 0xCF but for DHT, JPG and DAC.
@@ -138,6 +140,19 @@ def exif_orientation(path: str | os.PathLike[str]) -> int:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return 1
     return found if found in range(1, 9) else 1
+
+
+def upright_size(
+    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[int, int]:
+    """Width and height of a picture as `read_image` gives it, not decoded.
+
+    Raises:
+        DataError: what `check_image` raises.
+    """
+    width, height, _ = check_image(path, max_pixels)
+    sideways = exif_orientation(path) >= SIDEWAYS
+    return (height, width) if sideways else (width, height)
 
 
 def read_picture_file(

@@ -189,7 +189,8 @@ def _config_text(
             # From whatever folder it is used.
             "data": {
                 "source_annotations": Path(data.source_annotations).resolve(),
-                "source_images": Path(data.source_images).resolve(),
+                "source_images": data.source_images
+                and Path(data.source_images).resolve(),
                 "target_tags": out / "train_tags.csv",
                 "target_images": out / "JPEGImages",
                 "tags_format": "csv",

@@ -15,7 +15,7 @@ from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.formats.instances import crowds_of
 from keras_wsss.data.geometry import geometry_problems
-from keras_wsss.data.images import exif_orientation, read_image
+from keras_wsss.data.images import SIDEWAYS, exif_orientation, read_image
 from keras_wsss.data.instance_masks import InstanceMask
 from keras_wsss.data.problems import (
     Counts,
@@ -32,7 +32,6 @@ from keras_wsss.progress import progress
 
 FAULTY = "image with a problem listed here"
 MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
-_SIDEWAYS = 5  # the first EXIF orientation that swaps width and height
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -152,7 +151,7 @@ def _verify(
     for record, found in zip((*used, *others), checked, strict=True):
         for problem in found.problems:
             report(problem)
-        turned += 1 < found.orientation < _SIDEWAYS
+        turned += 1 < found.orientation < SIDEWAYS
         if not found.problems:
             good.append(record)
             if len(good) <= len(used):
@@ -218,7 +217,7 @@ def _size_problem(
     )
     if size != other[::-1]:
         text += "use the size that the mask was drawn on"
-    elif orientation >= _SIDEWAYS:
+    elif orientation >= SIDEWAYS:
         text += (
             f"the picture is stored on its side (EXIF orientation "
             f"{orientation}), and the mask follows what is stored: save the "
@@ -250,7 +249,7 @@ def _note(part: str, counts: Counts, dataset: Dataset, split: Split) -> None:
     if dataset.unknown:
         what = {
             "source": "ignored in masks",
-            "target": "which say nothing of its own",
+            "target": "of which its tags say nothing",
             "evaluation": "scored as background",
         }[part]
         counts.notes.append(

@@ -180,7 +180,7 @@ def _add(drawn: Drawn, image: AnnotatedImage, shape: Any) -> str | None:
         points = [[left, top], [right, top], [right, bottom], [left, bottom]]
     elif kind == "circle" and len(points) == 2:
         points = _circle(*points)
-    elif kind not in ("polygon", "rectangle", "mask", "oriented_rectangle"):
+    elif kind not in ("polygon", "rectangle", "oriented_rectangle"):
         return f"its shape_type {shown(kind)} is not known; draw a polygon"
     return drawn.add_polygon(
         image, name, [v for point in points for v in point]

@@ -13,7 +13,7 @@ from keras_wsss.data.formats.coco_json import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.format import starts_with
 from keras_wsss.data.formats.instances import InstanceFormat
-from keras_wsss.data.images import check_image, exif_orientation
+from keras_wsss.data.images import upright_size
 from keras_wsss.data.json_text import read_json
 from keras_wsss.data.lookup import find_image, is_image_name
 from keras_wsss.data.problems import (
@@ -33,7 +33,6 @@ UNNAMED = "results without a label"
 _AREAS = {"rle", "points", "width", "radiusX"}
 _UPLOADED = re.compile(r"[0-9a-f]{8}-")  # before the name of an upload
 _ELLIPSE = 64  # corners
-_SIDEWAYS = 5  # the first EXIF orientation that swaps width and height
 
 
 class _LabelStudio(InstanceFormat):
@@ -183,10 +182,7 @@ def _size(
     path = find_image(images, name)
     if path is None:
         return 1, 1
-    width, height, _ = check_image(path, max_pixels)
-    if exif_orientation(path) >= _SIDEWAYS:
-        return height, width
-    return width, height
+    return upright_size(path, max_pixels)
 
 
 def _names(address: str) -> Iterator[str]:

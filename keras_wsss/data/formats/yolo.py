@@ -10,14 +10,13 @@ from keras_wsss.data.annotations import AnnotatedImage, Annotations
 from keras_wsss.data.formats.coco_json import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.instances import InstanceFormat
-from keras_wsss.data.images import check_image, exif_orientation
+from keras_wsss.data.images import upright_size
 from keras_wsss.data.lookup import is_image_name, near_image
 from keras_wsss.data.problems import Problem, Report, problem_of, read_text
 from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
 
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
-_SIDEWAYS = 5  # the first EXIF orientation that swaps width and height
 _YAML_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -103,12 +102,10 @@ def read_yolo(
         below = picture.relative_to(images).with_suffix(".txt")
         seen.add(below)
         try:
-            width, height, _ = check_image(picture, max_pixels)
+            width, height = upright_size(picture, max_pixels)
         except DataError as error:
             report(problem_of(error, "unreadable image"))
             continue
-        if exif_orientation(picture) >= _SIDEWAYS:
-            width, height = height, width
         name = picture.relative_to(images).as_posix()
         image = drawn.add_image(name, width, height, below.as_posix())
         if (labels / below).is_file():
