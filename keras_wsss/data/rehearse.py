@@ -199,6 +199,7 @@ def _config_text(
                 "target_masks": "",
                 "eval_format": "voc",
                 "eval_root": out,
+                "eval_images": "",
                 "eval_set": "val",
                 "eval_masks": "SegmentationClass",
                 # They may show what is scored here.

@@ -10,7 +10,7 @@ from tiny import ENCODER_WEIGHTS, REPOSITORY, run_script, tiny_config
 from keras_wsss.categories import SHAPES_SOURCE, SHAPES_TARGET, get_split
 from keras_wsss.commands.data import main
 from keras_wsss.config import split_of
-from keras_wsss.config_files import load_run_config
+from keras_wsss.config_files import load_config, load_run_config
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError, DataError
@@ -42,7 +42,11 @@ def flags(tmp_path):
 def test_played_pictures_get_tags_and_masks_of_their_own(
     flags, tmp_path, capsys
 ):
+    # What names pictures of the true evaluation must not name these.
+    flags = [*flags, "--eval_images", str(tmp_path)]
     assert main([*flags, "--play", "cup"]) == 0
+    data = load_config(tmp_path / "out" / "config.yaml").data
+    assert (data.eval_images, data.eval_format) == ("", "voc")
     assert "cup: 1 pictures" in capsys.readouterr().out
     out = tmp_path / "out"
     with open(out / "train_tags.csv") as file:
