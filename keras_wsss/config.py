@@ -204,7 +204,7 @@ class ImageConfig(Group):
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Group):
-    """The network; all but the encoder are TransferNet's."""
+    """The network; all but encoder and type are TransferNet's."""
 
     encoder: str = field(
         "efficientnet_lite0",
@@ -215,6 +215,13 @@ class ModelConfig(Group):
     )
     encoder_weights: str = field(
         "", "File of its weights; the usual places if empty (README)."
+    )
+    compute_dtype: str = field(
+        "float32",
+        "Type that convolutions and dense layers compute in; weights, losses "
+        "and sums are float32. auto is bfloat16 where GPU or processor have "
+        "it; float16 scales the loss (docs/performance.md).",
+        choices=("auto", "float32", "bfloat16", "float16"),
     )
     attention: str = field(
         "conv",
@@ -345,6 +352,23 @@ class TrainConfig(Group):
         1.0, "Of the Dice loss (an extension).", published=0.0
     )
     tag_weight: float = field(1.0, "Of the tagger's loss.")
+    clip_norm: float = field(
+        0.0,
+        "Largest norm of all gradients together; larger ones are shortened. "
+        "0 does without.",
+    )
+    average: float = field(
+        0.0,
+        "Momentum of a moving average of the weights, which takes their place "
+        "at the end of the phase (0.999, say); 0 does without.",
+        below=1,
+    )
+    micro_batches: int = field(
+        1,
+        "Parts of a batch that are computed one after another: the same "
+        "update with less memory.",
+        at_least=1,
+    )
     feature_dropout: float = field(
         0.3,
         "Share of the encoder's channels hidden from a picture in a step (an "

@@ -58,6 +58,21 @@ class LayerMultipliers:
         return {**super().get_config(), "multipliers": self.multipliers}
 
 
+def shared_options(config) -> dict[str, Any]:
+    """Arguments of Keras's optimizers that `config.train` gives.
+
+    Clipping sees the gradients as one replica has them, see
+    `ReplicatedUpdate`; so its bound is that replica's share.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    train = config.train
+    return {
+        "global_clipnorm": train.clip_norm / replicas or None,
+        "use_ema": train.average > 0,
+        "ema_momentum": train.average,
+    }
+
+
 def _dense(gradient):
     """One row for every row of the variable, doubles added up."""
     if isinstance(gradient, tf.IndexedSlices):
@@ -96,9 +111,29 @@ class MultiplierAdam(LayerMultipliers, keras.optimizers.Adam):
         )
 
     def update_step(self, gradient, variable, learning_rate):
-        """Updates one variable with its own learning rate."""
-        factor = self.factor_of(variable)
-        super().update_step(gradient, variable, learning_rate * factor)
+        """Updates one variable with its own learning rate.
+
+        Keras's rule as one operation: variable, moments and gradient are read
+        once and not in six passes, each with a copy of its own.
+        """
+        rate = learning_rate * self.factor_of(variable)
+        if self.amsgrad:
+            super().update_step(gradient, variable, rate)
+            return
+        index, kind = self._get_variable_index(variable), variable.dtype
+        step = tf.cast(self.iterations, kind) + 1
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, kind), step),
+            beta2_power=tf.pow(tf.cast(self.beta_2, kind), step),
+            lr=tf.cast(rate, kind),
+            beta1=tf.cast(self.beta_1, kind),
+            beta2=tf.cast(self.beta_2, kind),
+            epsilon=tf.cast(self.epsilon, kind),
+            grad=tf.cast(gradient, kind),
+        )
 
 
 @keras.saving.register_keras_serializable("keras_wsss")

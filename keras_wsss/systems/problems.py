@@ -30,6 +30,12 @@ def validate(
     """
     found = range_problems(config)
     found += get_system(config.system).problems(config, phase)
+    dtype = config.model.compute_dtype
+    if config.train.deterministic and dtype not in ("auto", "float32"):
+        found.append(
+            f"config.model.compute_dtype is '{dtype}'; with "
+            "config.train.deterministic it must be float32 or auto."
+        )
     try:
         split_of(config)
     except ConfigError as error:

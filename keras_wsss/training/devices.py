@@ -42,18 +42,25 @@ def _mirrored(*devices: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def check_divisible(strategy: tf.distribute.Strategy, pairs: int, field: str):
-    """Refuses a batch that replicas cannot share evenly.
+def check_divisible(
+    strategy: tf.distribute.Strategy,
+    pictures: int,
+    field: str,
+    micro_batches: int = 1,
+) -> None:
+    """Refuses a batch that replicas and parts cannot share evenly.
 
     Raises:
-        ConfigError: `pairs` is not a multiple of the number of replicas.
+        ConfigError: `pictures` is not a multiple of their number.
     """
     replicas = strategy.num_replicas_in_sync
-    if pairs % replicas:
-        raise ConfigError(
-            f"config.{field} is {pairs}, which {replicas} devices cannot share "
-            f"evenly; use a multiple of {replicas}."
-        )
+    if pictures % (replicas * micro_batches) == 0:
+        return
+    each = f" in {micro_batches} parts each" if micro_batches > 1 else ""
+    raise ConfigError(
+        f"config.{field} is {pictures}, which {replicas} devices cannot share "
+        f"evenly{each}; use a multiple of {replicas * micro_batches}."
+    )
 
 
 def share(

@@ -33,6 +33,7 @@ from keras_wsss.systems.network import (
     named_variables,
     read_arrays,
 )
+from keras_wsss.systems.replicated_update import own_optimizer
 from keras_wsss.systems.system import Parts
 from keras_wsss.training.claim import binding_differences
 from keras_wsss.training.devices import share
@@ -194,6 +195,8 @@ class Loop:
             pending = (step, values, batch, rate, time.perf_counter())
             done = step + 1
             due = done % self.checkpoint_every == 0
+            if done == self.settings.steps:
+                self._take_averages()
             if due or done == self.settings.steps:
                 progress.add(*pending)
                 pending = None
@@ -301,8 +304,15 @@ class Loop:
 
     def _restart_optimizer(self) -> None:
         """Moments and step count begin anew, as in published step 2."""
-        for variable in self.optimizer.variables:
+        for variable in own_optimizer(self.optimizer).variables:
             variable.assign(tf.zeros(variable.shape, variable.dtype))
+
+    def _take_averages(self) -> None:
+        """The averages become the weights, where there are averages."""
+        named = named_variables(self.net, self.net.trained_parts)
+        own_optimizer(self.optimizer).finalize_variable_values(
+            [variable for variable in named.values() if variable.trainable]
+        )
 
 
 class _Progress:

@@ -177,7 +177,9 @@ def _prepare(
     strategy = workers.strategy
     for field in ("source_pictures", "target_pictures"):
         name = f"phases.{phase.name}.{field}"
-        check_divisible(strategy, settings[field], name)
+        check_divisible(
+            strategy, settings[field], name, config.train.micro_batches
+        )
     workers.same(
         "a configuration or list of pictures",
         repr((phase.name, to_json(config), _named(data))),
@@ -186,6 +188,11 @@ def _prepare(
     with strategy.scope():
         net = build_network(config, data.split)
         optimizer = system.make_optimizer(config)
+        if net.compute_dtype == "float16":
+            # Small gradients would be 0 in it.
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, name="loss_scale"
+            )
         optimizer.build(
             [
                 variable
@@ -198,6 +205,7 @@ def _prepare(
         "pictures": pictures_of(data, config),
         "versions": library_versions(),
         "devices": computing_devices(workers.local_replicas),
+        "compute_dtype": net.compute_dtype,
     }
     if init_from:
         about |= _start(config, net, data.split, Path(init_from), log)

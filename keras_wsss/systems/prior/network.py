@@ -12,6 +12,7 @@ from keras_wsss.encoders.encoder import Block, Encoder
 from keras_wsss.layers.class_activation import ClassActivationHead
 from keras_wsss.layers.dropout import FixedNameDropout
 from keras_wsss.layers.resampling import CaffeAveragePooling
+from keras_wsss.precision import computing_in
 from keras_wsss.systems.network import Network, arguments_of
 from keras_wsss.systems.prior.problems import TRUNK_BLOCKS, blocks_problem
 
@@ -36,6 +37,8 @@ class Prior(Network):
         dropout: at fc6, fc7 and before the class scores.
         frozen_blocks: lower blocks, 0 to 4, that are not trained.
         fc6_dilation: of stream S, in cells; 12 is made for 41 x 41 cells.
+        compute_dtype: "float32", "bfloat16" or "float16", of convolutions;
+            weights, scores and class maps are float32.
         **kwargs: name of the model.
 
     Attributes:
@@ -68,6 +71,7 @@ class Prior(Network):
         dropout: float = 0.5,
         frozen_blocks: int = 0,
         fc6_dilation: int = 12,
+        compute_dtype: str = "float32",
         **kwargs: Any,
     ) -> None:
         arguments = arguments_of(locals())
@@ -88,19 +92,20 @@ class Prior(Network):
             raise ValueError(
                 f"fc6_dilation is {fc6_dilation}; it must be at least 1"
             )
-        trunk = _trunk(entry.blocks, frozen_blocks)
-        segmenter = _build_segmenter(given, entry, trunk)
-        classifier = _build_classifier(given, entry, trunk)
-        inputs = {
-            name: keras.Input((None, None, 3), name=name)
-            for name in ("image", "small")
-        }
-        outputs = {
-            "segment": segmenter(inputs["image"]),
-            "classify": classifier(inputs["small"]),
-        }
-        kwargs.setdefault("name", "prior")
-        super().__init__(inputs, outputs, arguments, **kwargs)
+        with computing_in(compute_dtype):
+            trunk = _trunk(entry.blocks, frozen_blocks)
+            segmenter = _build_segmenter(given, entry, trunk)
+            classifier = _build_classifier(given, entry, trunk)
+            inputs = {
+                name: keras.Input((None, None, 3), name=name)
+                for name in ("image", "small")
+            }
+            outputs = {
+                "segment": segmenter(inputs["image"]),
+                "classify": classifier(inputs["small"]),
+            }
+            kwargs.setdefault("name", "prior")
+            super().__init__(inputs, outputs, arguments, **kwargs)
         self.segmenter = segmenter
         self.classifier = classifier
         self.base = entry

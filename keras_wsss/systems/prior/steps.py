@@ -69,8 +69,8 @@ class PriorSteps(Steps):
         both = tf.ensure_shape(both, [2, small, small, 3])
         classify = net.classifier(both, training=False)
         segment = net.segmenter(inputs, training=False)
-        energy = tf.reduce_mean(segment["conv5"], axis=-1)[..., None]
-        own = tf.reduce_mean(classify["conv5"][1:], axis=-1)
+        energy = _mean_over_channels(segment["conv5"])[..., None]
+        own = _mean_over_channels(classify["conv5"][1:])
         energy = tf.image.resize(energy, own.shape[1:], method="area")[..., 0]
         features = {
             "tag_logits": classify["tag_logits"][:1],
@@ -207,3 +207,7 @@ class PriorSteps(Steps):
 
 def _cells(inputs: tf.Tensor) -> tf.Tensor:
     return inputs[:, ::SEGMENT_STRIDE, ::SEGMENT_STRIDE]
+
+
+def _mean_over_channels(maps: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(maps, tf.float32), axis=-1)

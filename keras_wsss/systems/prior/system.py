@@ -41,6 +41,7 @@ class PriorSystem(System):
 
     def build(self, config, split: Split):
         """Builds a `Prior`; see `System.build`."""
+        from keras_wsss.precision import dtype_of
         from keras_wsss.systems.network import arguments_from
         from keras_wsss.systems.prior.network import Prior
 
@@ -48,6 +49,7 @@ class PriorSystem(System):
             return Prior(
                 num_categories=len(split.target_ids),
                 encoder=config.model.encoder,
+                compute_dtype=dtype_of(config),
                 **arguments_from(Prior, config.prior),
             )
         except ValueError as error:

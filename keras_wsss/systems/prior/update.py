@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.oracle_tags import window_tags
-from keras_wsss.systems.optimizer import MultiplierSgd
+from keras_wsss.systems.optimizer import MultiplierSgd, shared_options
 from keras_wsss.systems.prior.losses import class_loss, segment_loss
 from keras_wsss.systems.prior.mask_maker import MaskMaker, Outputs
 from keras_wsss.systems.prior.masks import Masks
@@ -24,6 +24,7 @@ def make_prior_optimizer(config) -> MultiplierSgd:
         ),
         momentum=prior.momentum,
         kernel_decay=prior.weight_decay,
+        **shared_options(config),
         # Checkpoints know the velocities by this name.
         name="multiplier_sgd",
     )
@@ -51,7 +52,7 @@ class PriorUpdate(ReplicatedUpdate):
         segment: bool,
         strategy: tf.distribute.Strategy,
     ):
-        super().__init__(net, optimizer, strategy)
+        super().__init__(net, optimizer, strategy, config.train.micro_batches)
         self.maker = MaskMaker(net, config)
         self.prior = config.prior
         self.segment = segment
@@ -81,7 +82,9 @@ class PriorUpdate(ReplicatedUpdate):
             return [(total, self._class_variables)]
         segment = self.prior.segment_weight * means["segment_loss"]
         if self.prior.segment_trains_trunk:
-            total += segment
+            # Of one pass, as stream S's own layers see no other loss.
+            every = [*self._class_variables, *self._segment_variables]
+            return [(total + segment, every)]
         return [
             (total, self._class_variables),
             (segment, self._segment_variables),

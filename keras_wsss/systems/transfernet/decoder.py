@@ -134,6 +134,7 @@ def build_decoder(
         enlarged = keras.layers.UpSampling2D(
             stride // output_stride,
             interpolation="bilinear",
+            dtype="float32",
             name="enlarged_attention",
         )(guide[..., :1])
         # Begins as a threshold at 0.4 of attention's maximum.

@@ -13,6 +13,7 @@ from keras_wsss.layers.attention import LabelAttention, fan_in_uniform
 from keras_wsss.layers.densify import AttendedFeature, DensifiedAttention
 from keras_wsss.layers.guide import AppendFeatures, GuideMaps, StackMaps
 from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
+from keras_wsss.precision import computing_in
 from keras_wsss.systems.network import Network, arguments_of
 from keras_wsss.systems.transfernet.decoder import (
     build_decoder,
@@ -76,6 +77,8 @@ class TransferNet(Network):
         ignore_padding: whether attention and tagger leave out positions whose
             features are all 0, as those of padding are then made (an
             extension).
+        compute_dtype: "float32", "bfloat16" or "float16": of convolutions and
+            dense layers; weights, sums over positions and logits are float32.
         **kwargs: name of the model.
 
     Attributes:
@@ -84,7 +87,10 @@ class TransferNet(Network):
             "attention" float32 [B, K, g, g], "attended" [B, K, D],
             "class_logits" [B, K, C (+ 1)], "densified_attention"
             [B, K, g, g] and "guide" [B, K, g, g, M], what the decoder sees:
-            the densified attention, and more where the arguments say so.
+            the densified attention, and more where the arguments say so;
+            with guide maps also what `tagger` gives.
+        guide: a dict of features, labels, and what `attention` gives but
+            "class_logits" (any pictures and labels of them) to the guide.
         decoder: [guide [P, g, g, M], levels, the coarsest first [P, ...]] to
             mask logits [P, m, m, 2].
         masks: [guide [B, K, g, g, M], labels, levels, the coarsest first] to
@@ -129,6 +135,7 @@ class TransferNet(Network):
         guide_features: int = 0,
         tagger_units: int = 512,
         ignore_padding: bool = False,
+        compute_dtype: str = "float32",
         **kwargs: Any,
     ) -> None:
         arguments = arguments_of(locals())
@@ -142,46 +149,49 @@ class TransferNet(Network):
             raise ValueError(text)
         used = used_levels(entry.levels, output_stride)
 
-        # === Parts ===
-        encode = entry.build(image_size)
-        features_shape = encode.outputs[0].shape[1:]
-        tagger = build_tagger(
-            features_shape,
-            num_categories,
-            tagger_units,
-            classifier_gain,
-            ignore_padding,
-        )
-        attend = _build_attention(given, features_shape, tagger)
-        decoder = build_decoder(
-            image_size // entry.stride,
-            entry.stride,
-            entry.levels,
-            guide_channels=(4 if guide_maps else 1) + guide_features,
-            width=decoder_width,
-            output_stride=output_stride,
-            initializer=initializer,
-            shortcut=shortcut,
-        )
-        masks = _build_masks(decoder)
+        with computing_in(compute_dtype):
+            # === Parts ===
+            encode = entry.build(image_size)
+            features_shape = encode.outputs[0].shape[1:]
+            tagger = build_tagger(
+                features_shape,
+                num_categories,
+                tagger_units,
+                classifier_gain,
+                ignore_padding,
+            )
+            attend, guide = _build_attention(given, features_shape, tagger)
+            decoder = build_decoder(
+                image_size // entry.stride,
+                entry.stride,
+                entry.levels,
+                guide_channels=(4 if guide_maps else 1) + guide_features,
+                width=decoder_width,
+                output_stride=output_stride,
+                initializer=initializer,
+                shortcut=shortcut,
+            )
+            masks = _build_masks(decoder)
 
-        # === The whole ===
-        image = keras.Input(encode.input_shape[1:], name="image")
-        labels = keras.Input((None,), dtype="int32", name="labels")
-        features, *levels = encode(image, training=False)
-        outputs = dict(attend([features, labels]))
-        outputs["mask_logits"] = masks(
-            [
-                outputs.pop("guide"),
-                labels,
-                *(levels[number - 1] for number in used),
-            ]
-        )
-        outputs["tag_logits"] = tagger(features)["tag_logits"]
-        kwargs.setdefault("name", "transfernet")
-        super().__init__([image, labels], outputs, arguments, **kwargs)
+            # === The whole ===
+            image = keras.Input(encode.input_shape[1:], name="image")
+            labels = keras.Input((None,), dtype="int32", name="labels")
+            features, *levels = encode(image, training=False)
+            outputs = dict(attend([features, labels]))
+            outputs["mask_logits"] = masks(
+                [
+                    outputs.pop("guide"),
+                    labels,
+                    *(levels[number - 1] for number in used),
+                ]
+            )
+            outputs.pop("class_maps", None)
+            outputs["tag_logits"] = tagger(features)["tag_logits"]
+            kwargs.setdefault("name", "transfernet")
+            super().__init__([image, labels], outputs, arguments, **kwargs)
         self.encoder = encode
         self.attention = attend
+        self.guide = guide
         self.decoder = decoder
         self.masks = masks
         self.tagger = tagger
@@ -203,7 +213,8 @@ class TransferNet(Network):
 
 def _build_attention(
     given: SimpleNamespace, features_shape: Shape, tagger: keras.Model
-) -> keras.Model:
+) -> tuple[keras.Model, keras.Model]:
+    """The models `attention` and `guide`, which is a part of it."""
     features = keras.Input(features_shape, name="features")
     labels = keras.Input((None,), dtype="int32", name="labels")
     attention = LabelAttention(
@@ -214,7 +225,8 @@ def _build_attention(
         given.ignore_padding,
         name="att",
     )(features, labels)  # (B, K, g, g)
-    attended = AttendedFeature(name="attended_feature")(
+    # Sums over many positions, of small numbers: float32.
+    attended = AttendedFeature(dtype="float32", name="attended_feature")(
         features, attention
     )  # (B, K, D)
     if given.judge == "tagger":
@@ -226,32 +238,59 @@ def _build_attention(
             f"judge must be classifier or tagger, not {given.judge!r}"
         )
     densified = DensifiedAttention(
-        given.normalization, name="densified_attention"
+        given.normalization, dtype="float32", name="densified_attention"
     )(features, attended)  # (B, K, g, g)
-    maps = [densified]
+    seen = {
+        "features": features,
+        "labels": labels,
+        "attention": attention,
+        "attended": attended,
+        "densified_attention": densified,
+    }
+    outputs = {
+        "attention": attention,
+        "attended": attended,
+        "class_logits": class_logits,
+        "densified_attention": densified,
+    }
     if given.guide_maps:
-        class_maps = tagger(features)["class_maps"]  # (B, g, g, C)
-        maps += GuideMaps(name="guide_maps")(
-            features, attended, attention, class_maps, labels
+        # The tagger's hidden layer runs once for guide and tags.
+        outputs |= tagger(features)  # (B, C) and (B, g, g, C)
+        seen["class_maps"] = outputs["class_maps"]
+    guide = _build_guide(given, seen)
+    outputs["guide"] = guide(seen)
+    return keras.Model([features, labels], outputs, name="attention"), guide
+
+
+def _build_guide(
+    given: SimpleNamespace, seen: dict[str, keras.KerasTensor]
+) -> keras.Model:
+    inputs = {
+        name: keras.Input(value.shape[1:], dtype=value.dtype, name=name)
+        for name, value in seen.items()
+    }
+    maps = [inputs["densified_attention"]]
+    if given.guide_maps:
+        maps += GuideMaps(dtype="float32", name="guide_maps")(
+            *(
+                inputs[name]
+                for name in (
+                    "features",
+                    "attended",
+                    "attention",
+                    "class_maps",
+                    "labels",
+                )
+            )
         )
-    guide = StackMaps(name="guide")(maps)  # (B, K, g, g, 1 or 4)
+    guide = StackMaps(dtype="float32", name="guide")(maps)  # (B, K, g, g, M)
     if given.guide_features:
         guide = AppendFeatures(
             given.guide_features,
             given.classifier_gain,
             name="guide_features",
-        )(guide, features)  # (B, K, g, g, M)
-    return keras.Model(
-        [features, labels],
-        {
-            "attention": attention,
-            "attended": attended,
-            "class_logits": class_logits,
-            "densified_attention": densified,
-            "guide": guide,
-        },
-        name="attention",
-    )
+        )(guide, inputs["features"])  # (B, K, g, g, M)
+    return keras.Model(inputs, guide, name="guide")
 
 
 def _classifier(
@@ -269,6 +308,7 @@ def _classifier(
     return keras.layers.Dense(
         given.num_categories + int(given.absent_class),
         kernel_initializer=fan_in_uniform(),
+        dtype="float32",
         name="classifier_logits",
     )(hidden)
 

@@ -51,7 +51,13 @@ def assemble(job: Job) -> Parts:
             config.train.labels_per_image,
             config.train.overlap_weight,
         )
-        return Update(net, job.optimizer, objective, job.strategy)
+        return Update(
+            net,
+            job.optimizer,
+            objective,
+            job.strategy,
+            config.train.micro_batches,
+        )
 
     weight = config.train.mask_weight if job.phase.mask_weight else 0.0
     return Parts(

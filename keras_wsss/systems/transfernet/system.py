@@ -50,6 +50,7 @@ class TransferNetSystem(System):
 
     def build(self, config, split: Split):
         """Builds a `TransferNet`; see `System.build`."""
+        from keras_wsss.precision import dtype_of
         from keras_wsss.systems.network import arguments_from
         from keras_wsss.systems.transfernet.network import TransferNet
 
@@ -58,7 +59,8 @@ class TransferNetSystem(System):
                 num_categories=split.num_categories,
                 image_size=config.image.size,
                 absent_class=config.train.absent_per_image > 0,
-                **arguments_from(TransferNet, config.model),
+                **arguments_from(TransferNet, config.model)
+                | {"compute_dtype": dtype_of(config)},
             )
         except ValueError as error:
             raise ConfigError(f"config.model: {error}.") from error

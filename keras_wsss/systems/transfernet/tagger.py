@@ -68,10 +68,16 @@ def build_tagger(
                 name="tagger_hidden",
             )
         )
-    layers.append(keras.layers.Dense(num_categories, name="tagger_logits"))
+    layers.append(
+        keras.layers.Dense(
+            num_categories, dtype="float32", name="tagger_logits"
+        )
+    )
     maps = _apply(layers, features)
     counted = features if ignore_empty else None
-    logits = MeanOverPositions(name="tagger_mean")(maps, counted)
+    logits = MeanOverPositions(dtype="float32", name="tagger_mean")(
+        maps, counted
+    )
     return keras.Model(
         features, {"tag_logits": logits, "class_maps": maps}, name="tagger"
     )

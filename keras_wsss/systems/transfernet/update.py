@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_wsss.data.preprocess import shown_only
-from keras_wsss.systems.optimizer import MultiplierAdam
+from keras_wsss.systems.optimizer import MultiplierAdam, shared_options
 from keras_wsss.systems.replicated_update import Batch, ReplicatedUpdate
 from keras_wsss.systems.transfernet import losses
 from keras_wsss.systems.transfernet.network import TransferNet
@@ -43,6 +43,7 @@ def make_optimizer(config) -> MultiplierAdam:
         ),
         beta_1=0.9,
         beta_2=0.999,
+        **shared_options(config),
         # Checkpoints know the moments by this name; Keras would number it by
         # the optimizers that the process made before.
         name="multiplier_adam",
@@ -57,6 +58,7 @@ class Update(ReplicatedUpdate):
         optimizer: built under the strategy's scope.
         objective: weights of the losses.
         strategy: distribution strategy.
+        micro_batches: see `ReplicatedUpdate`.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class Update(ReplicatedUpdate):
         optimizer: MultiplierAdam,
         objective: Objective,
         strategy: tf.distribute.Strategy,
+        micro_batches: int = 1,
     ):
-        super().__init__(net, optimizer, strategy)
+        super().__init__(net, optimizer, strategy, micro_batches)
         self.objective = objective
         self._tagger_variables = list(net.tagger.trainable_variables)
         own = {id(variable) for variable in self._tagger_variables}
@@ -106,15 +109,17 @@ class Update(ReplicatedUpdate):
         )
         terms = _classification_terms(outputs["class_logits"], joined)
         terms |= _of_domains(outputs["class_logits"], batch, domains)
-        tag_logits = self.net.tagger(features, training=True)["tag_logits"]
+        if "tag_logits" not in outputs:
+            outputs |= self.net.tagger(features, training=True)
         terms["tag_loss"] = losses.tag_loss(
-            tag_logits, joined["tags"], joined["known"]
+            outputs["tag_logits"], joined["tags"], joined["known"]
         )
         if self.objective.mask_weight:
-            terms |= self._mask_terms(batch, encoded, outputs["guide"])
+            seen = {"features": features, "labels": joined["labels"], **outputs}
+            terms |= self._mask_terms(batch, encoded, seen)
         return terms
 
-    def _mask_terms(self, batch: Batch, encoded, guide: tf.Tensor):
+    def _mask_terms(self, batch: Batch, encoded, seen: dict[str, tf.Tensor]):
         """The decoder's losses, on the domains that have masks."""
         # The target domain has them only as pseudo labels, and comes second.
         masked = [name for name in batch if "mask" in batch[name]]
@@ -125,9 +130,9 @@ class Update(ReplicatedUpdate):
             _join(list(maps))
             for maps in zip(*(encoded[name][1] for name in masked), strict=True)
         ]
-        rows = tf.shape(labels)[0]
         logits = self.net.masks(
-            [guide[:rows, :columns], labels, *levels], training=True
+            [self._guide(seen, tf.shape(labels)[0]), labels, *levels],
+            training=True,
         )
         weights = _join(
             [_mask_weights(batch[name], columns, name) for name in masked]
@@ -143,6 +148,20 @@ class Update(ReplicatedUpdate):
                 logits, masks, labels, weights
             )
         return terms
+
+    def _guide(self, seen: dict[str, tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
+        """Of the first pictures and their present labels alone.
+
+        What `attention` made of all pictures is used by nobody then, so a
+        graph leaves it out.
+        """
+        columns = self.objective.present_labels
+        inputs = {}
+        for name in self.net.guide.input:
+            values = seen[name][:rows]
+            of_pictures = name in ("features", "class_maps")
+            inputs[name] = values if of_pictures else values[:, :columns]
+        return self.net.guide(inputs, training=True)
 
     def _encode(self, part: Mapping[str, Any]) -> tuple[tf.Tensor, list]:
         """Features and the decoder's levels, cached or computed."""

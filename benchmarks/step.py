@@ -1,0 +1,145 @@
+"""Time of a training step, side by side: optimizer, precision, XLA.
+
+    python -m benchmarks.step --config mini60_vgg --phase transfer
+
+The network of a config with random weights, on a batch of noise as the
+feature cache gives it (or of pictures, with --nocached). All variants take
+turns in one run; printed are medians and ratios to the first.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from keras_wsss.commands.config_flag import define_config
+from keras_wsss.config import Config, split_of
+from keras_wsss.devices import announce_devices
+from keras_wsss.encoders.graphs import encoding_function
+from keras_wsss.systems.network import build_network, named_variables
+from keras_wsss.systems.optimizer import LayerMultipliers, MultiplierAdam
+from keras_wsss.systems.transfernet.update import (
+    Objective,
+    Update,
+    make_optimizer,
+)
+
+CONFIG = define_config("Of the run.")
+PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
+ROUNDS = flags.DEFINE_integer("rounds", 8, "Turns of every variant.")
+CACHED = flags.DEFINE_bool("cached", True, "Features from the cache.")
+VARIANTS = flags.DEFINE_list(
+    "variants",
+    ["unfused", "float32", "bfloat16"],
+    "Of unfused (float32 with Keras's own Adam), float32, bfloat16, float16, "
+    "xla (float32).",
+)
+
+
+class UnfusedAdam(LayerMultipliers, keras.optimizers.Adam):
+    """Keras's own rule, with the multipliers."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable with its own learning rate."""
+        rate = learning_rate * self.factor_of(variable)
+        super().update_step(gradient, variable, rate)
+
+
+def make_step(config: Config, variant: str, phase: str) -> Callable[[], None]:
+    """A function that makes one update and waits for it."""
+    dtype = variant if "float" in variant else "float32"
+    config = config.replace({"model.compute_dtype": dtype})
+    split = split_of(config)
+    keras.utils.set_random_seed(0)
+    net = build_network(config, split)
+    optimizer: MultiplierAdam | UnfusedAdam = make_optimizer(config)
+    if variant == "unfused":
+        optimizer = UnfusedAdam(multipliers=optimizer.multipliers)
+    variables = named_variables(net, net.trained_parts).values()
+    optimizer.build([v for v in variables if v.trainable])
+    train = config.train
+    objective = Objective(
+        train.mask_weight,
+        train.tag_weight,
+        train.labels_per_image,
+        train.overlap_weight,
+    )
+    strategy = tf.distribute.get_strategy()
+    update = Update(net, optimizer, objective, strategy, train.micro_batches)
+    if variant == "xla":
+        update.compile_with_xla()
+    batch = {
+        name: random_part(config, net, split, name, rows)
+        for name, rows in (
+            ("source", config.phases[phase].source_pictures),
+            ("target", config.phases[phase].target_pictures),
+        )
+        if rows
+    }
+
+    def step() -> None:
+        for value in update(batch, 1e-4).values():
+            value.numpy()
+
+    step()
+    return step
+
+
+def random_part(config: Config, net, split, domain: str, rows: int) -> dict:
+    """A domain's part of a batch, as `make_batches` gives it."""
+    rng = np.random.default_rng(0)
+    size, queries = config.image.size, config.train.labels_per_image
+    ids = split.source_ids if domain == "source" else split.target_ids
+    labels = rng.choice(ids, (rows, queries)).astype(np.int32)
+    tags = np.zeros((rows, split.num_categories), np.float32)
+    np.put_along_axis(tags, labels - 1, 1, axis=1)
+    part = {
+        "labels": labels,
+        "weights": np.ones((rows, queries), np.float32),
+        "present": np.ones((rows, queries), np.float32),
+        "tags": tags,
+        "known": np.ones_like(tags),
+        "valid": np.ones((rows, net.grid, net.grid), np.float32),
+        "record": np.arange(rows, dtype=np.int32),
+    }
+    if domain == "source":
+        mask = rng.integers(0, 2, (rows, size, size))
+        part["mask"] = (mask * labels[:, :1, None]).astype(np.uint8)
+    images = tf.constant(rng.normal(0, 60, (rows, size, size, 3)), tf.float32)
+    if not CACHED.value:
+        return {k: tf.constant(v) for k, v in part.items()} | {"image": images}
+    levels = tuple(sorted(net.used_levels)) if domain == "source" else ()
+    features, *kept = encoding_function(net.encoder, size, levels)(images)
+    return {k: tf.constant(v) for k, v in part.items()} | {
+        "features": features,
+        "levels": tuple(kept),
+    }
+
+
+def main(_) -> None:
+    """Prints a line for every variant."""
+    announce_devices()
+    config: Config = CONFIG.value
+    names = VARIANTS.value
+    steps = {name: make_step(config, name, PHASE.value) for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(ROUNDS.value):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: float(np.median(own)) for name, own in seconds.items()}
+    for name, median in medians.items():
+        ratio = medians[names[0]] / median
+        print(f"{name:9} {1000 * median:7.0f} ms a step  {ratio:.2f} x")
+
+
+if __name__ == "__main__":
+    app.run(main)
