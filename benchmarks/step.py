@@ -72,9 +72,14 @@ def make_step(config: Config, variant: str, phase: str) -> Callable[[], None]:
         train.overlap_weight,
     )
     strategy = tf.distribute.get_strategy()
-    update = Update(net, optimizer, objective, strategy, train.micro_batches)
-    if variant == "xla":
-        update.compile_with_xla()
+    update = Update(
+        net,
+        optimizer,
+        objective,
+        strategy,
+        micro_batches=train.micro_batches,
+        xla=variant == "xla",
+    )
     batch = {
         name: random_part(config, net, split, name, rows)
         for name, rows in (
@@ -126,7 +131,7 @@ def random_part(config: Config, net, split, domain: str, rows: int) -> dict:
 def main(_) -> None:
     """Prints a line for every variant."""
     announce_devices()
-    config: Config = CONFIG.value
+    config: Config = CONFIG.load()
     names = VARIANTS.value
     steps = {name: make_step(config, name, PHASE.value) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -369,6 +369,10 @@ class TrainConfig(Group):
         "update with less memory.",
         at_least=1,
     )
+    xla: bool = field(
+        False,
+        "Whether XLA compiles the updates, on one device; slower on CPUs.",
+    )
     feature_dropout: float = field(
         0.3,
         "Share of the encoder's channels hidden from a picture in a step (an "

@@ -26,6 +26,7 @@ class ReplicatedUpdate(abc.ABC):
         strategy: distribution strategy.
         micro_batches: parts that a replica's rows are computed in, one after
             another.
+        xla: whether XLA compiles the update; for one replica.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ReplicatedUpdate(abc.ABC):
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         micro_batches: int = 1,
+        xla: bool = False,
     ):
         self.net = net
         self.optimizer = optimizer
@@ -41,7 +43,9 @@ class ReplicatedUpdate(abc.ABC):
         self.micro_batches = micro_batches
         # Nothing here depends on a tensor's value in Python, so AutoGraph
         # would only double the time of tracing.
-        self._function = tf.function(self._distributed, autograph=False)
+        self._function = tf.function(
+            self._distributed, autograph=False, jit_compile=xla or None
+        )
 
     def __call__(
         self, batch: Batch, learning_rate: float

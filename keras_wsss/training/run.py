@@ -20,6 +20,7 @@ from keras_wsss.config import Config, PhaseConfig, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.devices import announce_devices, computing_devices
+from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
     check_masks_will_be_learned,
@@ -179,6 +180,11 @@ def _prepare(
         name = f"phases.{phase.name}.{field}"
         check_divisible(
             strategy, settings[field], name, config.train.micro_batches
+        )
+    if config.train.xla and strategy.num_replicas_in_sync > 1:
+        raise ConfigError(
+            "config.train.xla is for one device, and "
+            f"{strategy.num_replicas_in_sync} train; give --strategy one."
         )
     workers.same(
         "a configuration or list of pictures",

@@ -56,7 +56,8 @@ def assemble(job: Job) -> Parts:
             job.optimizer,
             objective,
             job.strategy,
-            config.train.micro_batches,
+            micro_batches=config.train.micro_batches,
+            xla=config.train.xla,
         )
 
     weight = config.train.mask_weight if job.phase.mask_weight else 0.0

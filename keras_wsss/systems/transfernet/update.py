@@ -58,7 +58,7 @@ class Update(ReplicatedUpdate):
         optimizer: built under the strategy's scope.
         objective: weights of the losses.
         strategy: distribution strategy.
-        micro_batches: see `ReplicatedUpdate`.
+        **options: see `ReplicatedUpdate`.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Update(ReplicatedUpdate):
         optimizer: MultiplierAdam,
         objective: Objective,
         strategy: tf.distribute.Strategy,
-        micro_batches: int = 1,
+        **options: Any,
     ):
-        super().__init__(net, optimizer, strategy, micro_batches)
+        super().__init__(net, optimizer, strategy, **options)
         self.objective = objective
         self._tagger_variables = list(net.tagger.trainable_variables)
         own = {id(variable) for variable in self._tagger_variables}

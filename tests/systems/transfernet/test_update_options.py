@@ -8,6 +8,7 @@ from test_update import make_batch, make_config, make_update, weights_of
 from keras_wsss.systems.network import named_variables
 from keras_wsss.systems.replicated_update import own_optimizer
 from keras_wsss.systems.transfernet.network import TransferNet
+from keras_wsss.systems.transfernet.update import Update
 from keras_wsss.training.devices import make_strategy, share
 
 RICH = {"model.guide_maps": True, "model.guide_features": 4}
@@ -16,15 +17,21 @@ RICH = {"model.guide_maps": True, "model.guide_features": 4}
 UNSEEN = "attention/att/att_w/bias"
 
 
-def updated(changes, steps=2, parts=1, strategy=None, rate=1e-3):
+def updated(changes, steps=2, strategy=None, **options):
     """Losses and weights after some updates, and the update itself."""
     config = make_config().replace(changes)
     net, update = make_update(config, strategy=strategy, overlap_weight=1.0)
-    update.micro_batches = parts
+    update = Update(
+        net,
+        update.optimizer,
+        update.objective,
+        update.strategy,
+        **options,
+    )
     for seed in range(steps):
         batch = make_batch(config, rows=4, seed=seed)
         shared = share(strategy, batch) if strategy else batch
-        values = update(shared, rate)
+        values = update(shared, 1e-3)
     return {k: float(v) for k, v in values.items()}, weights_of(net), update
 
 
@@ -45,10 +52,17 @@ def check_equal(one, other, atol):
 def test_parts_of_a_batch_come_to_the_whole_batch(plain, replicas):
     """Also where they hold unequal numbers of pixels that count."""
     strategy = make_strategy(replicas)
-    values, weights, _ = updated(RICH, parts=2, strategy=strategy)
+    values, weights, _ = updated(RICH, strategy=strategy, micro_batches=2)
     losses, whole, _ = plain
     assert values == pytest.approx(losses, abs=1e-5)
     check_equal(weights, whole, 1e-5)
+
+
+def test_xla_gives_the_same_update(plain):
+    losses, whole, _ = plain
+    values, weights, _ = updated(RICH, xla=True)
+    assert values == pytest.approx(losses, abs=1e-4)
+    check_equal(weights, whole, 1e-4)
 
 
 def test_clipping_bounds_the_norm_of_everyones_gradients():
@@ -93,7 +107,7 @@ def test_averages_take_the_place_of_the_weights():
 
 def test_bfloat16_learns_as_float32_does(plain):
     """Weights, moments and losses stay float32."""
-    losses, whole, _ = plain
+    losses, *_ = plain
     changes = {**RICH, "model.compute_dtype": "bfloat16"}
     values, weights, update = updated(changes)
     net = update.net
