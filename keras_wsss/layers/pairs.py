@@ -8,8 +8,11 @@ from keras import ops
 class RepeatForLabels(keras.layers.Layer):
     """Repeats what belongs to a picture for each of its labels.
 
+    By adding zeros, which repeats by broadcasting: `ops.repeat` is a `Tile`
+    in TensorFlow, and that has no GPU kernel for switches, which are uint8.
+
     Call arguments:
-        values: any dtype [batch, ...].
+        values: any number type [batch, ...].
         labels: int [batch, labels]; only its second size counts.
 
     Returns:
@@ -20,7 +23,11 @@ class RepeatForLabels(keras.layers.Layer):
         """Repeats; see the class."""
         if labels.shape[1] == 1:
             return values
-        return ops.repeat(values, ops.shape(labels)[1], axis=0)
+        shape = ops.shape(values)
+        ones = (1,) * (len(shape) - 1)
+        zeros = ops.zeros((1, ops.shape(labels)[1], *ones), values.dtype)
+        repeated = ops.expand_dims(values, 1) + zeros  # (B, K, ...)
+        return ops.reshape(repeated, (-1, *shape[1:]))
 
     def compute_output_spec(self, values, labels):
         """Shape and dtype of what `call` returns."""

@@ -24,7 +24,8 @@ def _windows(values: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """The four corners of every 2 x 2 window, in window order.
 
     Reshaping first and slicing after is several times faster on a CPU than
-    slicing with a stride of 2.
+    slicing with a stride of 2. No tensor has more than four dimensions: LiteRT
+    slices five at most.
 
     Args:
         values: [B, 2H, 2W, C].
@@ -34,10 +35,18 @@ def _windows(values: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """
     size = tf.shape(values)
     channels = values.shape[-1] or size[3]
+    rows, columns = size[1] // 2, size[2] // 2
     windows = tf.reshape(
-        values, [size[0], size[1] // 2, 2, size[2] // 2, 2, channels]
-    )  # (B, H, 2, W, 2, C)
-    return tuple(windows[:, :, row, :, col] for row in (0, 1) for col in (0, 1))
+        values, [size[0] * rows, 2, columns, 2 * channels]
+    )  # (B H, 2, W, 2 C)
+    return tuple(
+        tf.reshape(
+            windows[:, row, :, col * channels : (col + 1) * channels],
+            [size[0], rows, columns, channels],
+        )
+        for row in (0, 1)
+        for col in (0, 1)
+    )
 
 
 @keras.saving.register_keras_serializable("keras_wsss")
@@ -91,12 +100,13 @@ class MaxPoolingWithSwitches(keras.layers.Layer):
         past_first = first < values
         past_second = past_first & (second < values)
         past_third = past_second & (third < values)
+        # LiteRT adds no 8-bit integers; 16 bits take no longer.
         switches = (
-            tf.cast(past_first, tf.uint8)
-            + tf.cast(past_second, tf.uint8)
-            + tf.cast(past_third, tf.uint8)
+            tf.cast(past_first, tf.int16)
+            + tf.cast(past_second, tf.int16)
+            + tf.cast(past_third, tf.int16)
         )
-        return values, switches
+        return values, tf.cast(switches, tf.uint8)
 
 
 @keras.saving.register_keras_serializable("keras_wsss")
@@ -118,26 +128,26 @@ class UnpoolingWithSwitches(keras.layers.Layer):
         3.2.1.
     """
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Unpools; see the class."""
         values, switches = inputs
-        return _unpool(values, switches)
+        if training is False:
+            # An exported graph would carry the gradient of its own along,
+            # and TensorFlow warn of it wherever it is loaded.
+            return _unpool(values, switches)
+        return _unpool_with_gradient(values, switches)
 
 
-@tf.custom_gradient
-def _unpool(values: tf.Tensor, switches: tf.Tensor):
-    """Unpools [B, H, W, C] to [B, 2H, 2W, C]; see `UnpoolingWithSwitches`.
-
-    The gradient is written out because it only picks one of four corners;
-    the automatic one sums over broadcast windows and is several times slower
-    on a CPU.
-    """
+def _unpool(values: tf.Tensor, switches: tf.Tensor) -> tf.Tensor:
+    """Unpools [B, H, W, C] to [B, 2H, 2W, C]; see `UnpoolingWithSwitches`."""
     size = tf.shape(values)
     channels = values.shape[-1] or size[3]
     rows = size[0] * size[1]
-    corners = tf.reshape(tf.constant([0, 1, 2, 3], tf.uint8), [1, 2, 1, 2, 1])
+    corners = tf.reshape(tf.constant([0, 1, 2, 3], tf.int16), [1, 2, 1, 2, 1])
+    # LiteRT takes 8-bit integers that are compared for quantized numbers.
+    places = tf.cast(switches, tf.int16)
     unpooled = tf.where(
-        tf.reshape(switches, [rows, 1, size[2], 1, channels]) == corners,
+        tf.reshape(places, [rows, 1, size[2], 1, channels]) == corners,
         tf.reshape(values, [rows, 1, size[2], 1, channels]),
         tf.zeros([], values.dtype),
     )  # (B H, 2, W, 2, C)
@@ -153,6 +163,16 @@ def _unpool(values: tf.Tensor, switches: tf.Tensor):
             values.shape[-1],
         ]
     )
+    return unpooled
+
+
+@tf.custom_gradient
+def _unpool_with_gradient(values: tf.Tensor, switches: tf.Tensor):
+    """`_unpool` with a gradient that only picks one of four corners.
+
+    The automatic one sums over broadcast windows and is several times slower
+    on a CPU.
+    """
 
     def gradient(upstream: tf.Tensor):
         first, second, third, fourth = _windows(upstream)
@@ -168,4 +188,4 @@ def _unpool(values: tf.Tensor, switches: tf.Tensor):
         )
         return picked, None
 
-    return unpooled, gradient
+    return _unpool(values, switches), gradient

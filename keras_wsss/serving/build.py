@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
+import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def export_model(
         DataError: the export does not answer as the predictor does.
     """
     check_version(out)
-    pictures = [_read(path) for path in check_images or _known(predictor)]
+    known = check_images or known_pictures(predictor, CHECKED_PICTURES)
+    pictures = [read_file(path) for path in known]
     # The manifest says what was served, not that nothing was said.
     quality = options.quality or choose_quality(predictor.steps)
     options = dataclasses.replace(options, quality=quality)
@@ -183,15 +185,26 @@ def _about(
     }
 
 
-def _known(predictor: Predictor) -> list[Path]:
-    """Some of the run's target pictures, if they are there."""
-    folder = Path(predictor.config.data.target_images)
-    if not predictor.config.data.target_images or not folder.is_dir():
-        return []
-    pictures = (p for p in folder.iterdir() if is_image_name(p))
-    return sorted(itertools.islice(pictures, CHECKED_PICTURES))
+def known_pictures(predictor: Predictor, count: int) -> list[Path]:
+    """The first of the run's target pictures, in sub-folders too.
+
+    None if they are no longer there.
+    """
+    folder = predictor.config.data.target_images
+    pictures = _pictures_below(Path(folder)) if folder else iter(())
+    return list(itertools.islice(pictures, count))
 
 
-def _read(path: Path) -> bytes:
+def _pictures_below(root: Path) -> Iterator[Path]:
+    """Pictures below a folder in sorted order, without hidden ones."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(n for n in folders if not n.startswith("."))
+        for name in sorted(names):
+            if is_image_name(name) and not name.startswith("."):
+                yield Path(folder, name)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a plain file."""
     with open_regular(path) as file:
         return file.read()

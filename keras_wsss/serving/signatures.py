@@ -82,8 +82,9 @@ class ServingModule(tf.Module):
         self._known_names = tf.constant(list(known))
         self._known_ids = tf.constant(list(known.values()), tf.int32)
         # One function that all signatures call: the network is traced and
-        # stored once, not four times.
-        self._segment = tf.function(
+        # stored once, not four times. Behind another, because a module saves
+        # every function that it finds among its attributes once more.
+        segment = tf.function(
             self._segment_one,
             autograph=False,
             input_signature=[
@@ -91,6 +92,7 @@ class ServingModule(tf.Module):
                 tf.TensorSpec([steps.split.num_categories], tf.bool),
             ],
         )
+        self._segment = lambda image, wanted: segment(image, wanted)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Name to function, for `tf.saved_model.save`."""

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from layer_checks import check_layer
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from keras_wsss.layers.pairs import MergePairs, RepeatForLabels, SplitPairs
 
@@ -20,6 +22,34 @@ def test_repeats_a_picture_for_each_label_side_by_side():
     assert repeated.dtype == np.uint8
     np.testing.assert_array_equal(repeated[:3], [switches[0]] * 3)
     np.testing.assert_array_equal(repeated[3:], [switches[1]] * 3)
+
+
+@pytest.mark.skipif(
+    not tf.test.is_built_with_gpu_support(),
+    reason="this TensorFlow was built without kernels for GPUs",
+)
+def test_switches_are_repeated_on_a_gpu_too():
+    function = tf.function(RepeatForLabels(), autograph=False)
+    switches = tf.TensorSpec([None, 2, 2, 1], tf.uint8)
+    labels = tf.TensorSpec([None, None], tf.int32)
+    graph = function.get_concrete_function(switches, labels).graph
+    for operation in graph.get_operations():
+        own = {
+            name: operation.get_attr(name)
+            for name in operation.node_def.attr
+            if name in ("T", "Tparams", "type")
+        }
+        if tf.uint8 not in own.values() or operation.type == "Placeholder":
+            continue
+        kernels = get_registered_kernels_for_op(operation.type).kernel
+        devices = {
+            kernel.device_type
+            for kernel in kernels
+            for constraint in kernel.constraint
+            if own.get(constraint.name) == tf.uint8
+            and tf.uint8 in constraint.allowed_values.list.type
+        }
+        assert devices & {"GPU", "DEFAULT"}, operation.type
 
 
 def test_one_label_needs_no_repetition():

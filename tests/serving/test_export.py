@@ -5,17 +5,19 @@ import json
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 from tiny import run_script
 
 from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
 from keras_wsss.serving import client_rest, reload
-from keras_wsss.serving.build import export_model
+from keras_wsss.serving.build import export_model, known_pictures
 from keras_wsss.serving.check import check_export, sample_files
 from keras_wsss.serving.manifest import verify_manifest
 from keras_wsss.serving.signatures import ServingModule, ServingOptions
@@ -31,6 +33,31 @@ def test_files_of_an_export(served_export):
     warmup = out / "assets.extra" / "tf_serving_warmup_requests"
     assert sum(1 for _ in tf.data.TFRecordDataset(str(warmup))) == 4
     assert "without keras_wsss" in lines[0]
+
+
+def test_weights_are_stored_once_and_no_gradient(served_export, predictor):
+    path = served_export[0] / "saved_model.pb"
+    weights = sum(array.nbytes for array in predictor.net.encoder.get_weights())
+    assert weights < path.stat().st_size < 1.9 * weights
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    nodes = [
+        node
+        for function in model.meta_graphs[0].graph_def.library.function
+        for node in function.node_def
+    ]
+    # TensorFlow warns of each wherever the model is loaded.
+    assert not [n.name for n in nodes if "_gradient_op_type" in n.attr]
+
+
+def test_target_pictures_in_sub_folders_are_found(predictor, tmp_path):
+    for name in ("b/2.jpg", "b/.hidden.jpg", "a/x/1.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    data = {"data.target_images": str(tmp_path)}
+    run = SimpleNamespace(config=predictor.config.replace(data))
+    found = [tmp_path / "a/x/1.png", tmp_path / "b/2.jpg"]
+    assert known_pictures(run, 5) == found
+    assert known_pictures(run, 1) == found[:1]
 
 
 def test_signatures_are_described(served):

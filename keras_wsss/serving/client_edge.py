@@ -1,0 +1,229 @@
+"""Segments pictures with a model exported to LiteRT or ONNX.
+
+    python -m keras_wsss.serving.client_edge --model phone --out masks cat.jpg
+    python -m keras_wsss.serving.client_edge --model phone --tags cat,dog \
+        --out masks cat.jpg
+
+Needs NumPy, Pillow, and `ai-edge-litert` or `onnxruntime`: one file that can
+be copied, and read by those who write it again in another language. What it
+does before and after the two graphs is in the model's `manifest.json`, under
+"before" and "after".
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+Runner = Callable[..., dict[str, np.ndarray]]
+
+
+class EdgeModel:
+    """A model of a folder that `export --format=litert` or `onnx` wrote.
+
+    Example:
+        model = EdgeModel("phone")
+        model.predict(image)["mask"]  # uint8 [H, W]
+
+    Args:
+        folder: the export.
+        threads: of the processor; None leaves it to the runtime.
+
+    Attributes:
+        categories: names; the first is id 1.
+    """
+
+    def __init__(self, folder: str | Path, threads: int | None = None):
+        folder = Path(folder)
+        text = (folder / "manifest.json").read_text(encoding="utf-8")
+        self._manifest = json.loads(text)
+        self.categories: list[str] = self._manifest["categories"]
+        load = {"litert": _load_litert, "onnx": _load_onnx}
+        self._graphs = load[self._manifest["format"]](
+            folder, self._manifest["graphs"], threads
+        )
+
+    def predict(
+        self, image: np.ndarray, tags: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Tags and mask of a picture.
+
+        Args:
+            image: uint8 [H, W, 3], RGB, upright.
+            tags: names of what is in it; empty asks the tagger.
+
+        Returns:
+            "mask" uint8 [H, W], 0 for background, otherwise a category's id;
+            "tag_ids", its ids, ascending; "scores" float32 [C], the tagger's
+            probability of id 1, 2, ...
+
+        Raises:
+            ValueError: an unknown tag.
+        """
+        height, width = image.shape[:2]
+        inputs = {"image": square(image, self._manifest["side"])[None]}
+        if "size" in self._manifest["graphs"]["encode"]["inputs"]:
+            inputs["size"] = np.array([height, width], np.int32)
+        encoded = self._graphs["encode"](**inputs)
+        scores = encoded.pop("scores")
+        ids = self._ids(tags) if tags else self._choose(scores)
+        confidence = np.ones_like(scores)
+        if not tags and self._manifest["rank_by_tag"]:
+            confidence = scores
+        mask = np.zeros((height, width), np.uint8)
+        best = np.zeros((height, width), np.float32)
+        for number in ids:
+            label = np.array([number], np.int32)
+            decoded = self._graphs["decode"](label=label, **encoded)
+            probability = restore(decoded["probability"], height, width)
+            rank = probability * confidence[number - 1]
+            fires = probability > self._manifest["mask_threshold"]
+            wins = fires & (rank > best)  # of equal ones the lower id
+            mask[wins], best[wins] = number, rank[wins]
+        return {"mask": mask, "tag_ids": ids, "scores": scores}
+
+    def _choose(self, scores: np.ndarray) -> list[int]:
+        """Ids that the tagger names, perhaps none."""
+        ids = self._manifest["scored_ids"]
+        own = scores[np.array(ids) - 1]
+        if own.max() < np.float32(self._manifest["none_threshold"]):
+            return []
+        sure = own >= np.float32(self._manifest["tag_threshold"])
+        if not sure.any():
+            sure[own.argmax()] = True
+        return [
+            number for number, named in zip(ids, sure, strict=True) if named
+        ]
+
+    def _ids(self, tags: Sequence[str]) -> list[int]:
+        if unknown := [tag for tag in tags if tag not in self.categories]:
+            raise ValueError(
+                f"Unknown tag '{unknown[0]}'; this model knows "
+                f"{', '.join(self.categories)}."
+            )
+        return sorted({self.categories.index(tag) + 1 for tag in tags})
+
+
+def square(image: np.ndarray, side: int) -> np.ndarray:
+    """Pads a picture with black, at the bottom or right, and resizes it.
+
+    Args:
+        image: uint8 [H, W, 3].
+        side: of the result.
+
+    Returns:
+        uint8 [side, side, 3].
+    """
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    padded = np.pad(
+        image, [(0, longest - height), (0, longest - width), (0, 0)]
+    )
+    return np.round(_resize(padded, side, side, side)).astype(np.uint8)
+
+
+def restore(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map of the square at the picture's size, float32 [height, width]."""
+    return _resize(probability, max(height, width), height, width)
+
+
+def _resize(
+    values: np.ndarray, side: int, height: int, width: int
+) -> np.ndarray:
+    """The first rows and columns of a square, resized bilinearly to `side`.
+
+    Centres of pixels lie at halves; nothing is smoothed before.
+    """
+    left, right, share = _between(values.shape[1], side, width)
+    share = share.reshape(-1, *(1,) * (values.ndim - 2))
+    values = values.astype(np.float32)
+    values = values[:, left] + (values[:, right] - values[:, left]) * share
+    upper, lower, share = _between(values.shape[0], side, height)
+    share = share.reshape(-1, *(1,) * (values.ndim - 1))
+    return values[upper] + (values[lower] - values[upper]) * share
+
+
+def _between(count: int, side: int, kept: int) -> tuple[np.ndarray, ...]:
+    """For each of the first places two cells, and the share of the second."""
+    scale = np.float32(count) / np.float32(side)
+    places = (np.arange(kept, dtype=np.float32) + np.float32(0.5)) * scale
+    places -= np.float32(0.5)
+    first = np.floor(places)
+    return (
+        np.maximum(first, 0).astype(np.int32),
+        np.minimum(np.ceil(places), count - 1).astype(np.int32),
+        places - first,
+    )
+
+
+def _load_litert(
+    folder: Path, graphs: dict[str, Any], threads: int | None
+) -> dict[str, Runner]:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:  # TensorFlow has it too
+        from tensorflow.lite import Interpreter
+    path = folder / graphs["encode"]["file"]
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    return {name: interpreter.get_signature_runner(name) for name in graphs}
+
+
+def _load_onnx(
+    folder: Path, graphs: dict[str, Any], threads: int | None
+) -> dict[str, Runner]:
+    import onnxruntime
+
+    def load(path: Path) -> Runner:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        names = [output.name for output in session.get_outputs()]
+        return lambda **inputs: dict(
+            zip(names, session.run(None, inputs), strict=True)
+        )
+
+    return {
+        name: load(folder / graph["file"]) for name, graph in graphs.items()
+    }
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """A file's pixels, upright, uint8 [H, W, 3]."""
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--tags", default="", help="e.g. cat,dog")
+    parser.add_argument("--out", type=Path, default=Path("masks"))
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args(arguments)
+    tags = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
+    try:
+        model = EdgeModel(options.model, options.threads)
+        options.out.mkdir(parents=True, exist_ok=True)
+        for path in options.pictures:
+            found = model.predict(read_picture(path), tags)
+            mask = Image.fromarray(found["mask"])
+            mask.save(options.out / f"{path.stem}.png")
+            names = [model.categories[i - 1] for i in found["tag_ids"]]
+            print(f"{path}: {', '.join(names)}")
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
