@@ -53,6 +53,8 @@ def resize_image(image: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     Returns:
         float32 [size, size, channels].
     """
+    # GPUs resize floating-point numbers alone.
+    image = tf.cast(image, tf.float32)
     return tf.image.resize(image, [size, size], method="bilinear")
 
 

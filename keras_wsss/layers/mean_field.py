@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_wsss.layers.refinement_steps import fine_product
+
 
 @keras.saving.register_keras_serializable("keras_wsss")
 class MeanFieldCrf(keras.layers.Layer):
@@ -110,7 +112,7 @@ class MeanFieldCrf(keras.layers.Layer):
             colour = image - ops.mean(image, axis=1, keepdims=True)
             colour = colour / options["appearance_rgb"]
             length = ops.sum(colour * colour, axis=-1)  # (B, N)
-            product = ops.matmul(colour, ops.transpose(colour, (0, 2, 1)))
+            product = fine_product(colour, colour)
             apart = length[:, :, None] + length[:, None, :] - 2 * product
             place = distance / options["appearance_xy"] ** 2
             apart = ops.maximum(apart, 0.0) + ops.convert_to_tensor(

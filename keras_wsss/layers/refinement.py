@@ -12,6 +12,7 @@ from keras_wsss.layers.refinement_steps import (
     guided_upsample,
     local_mean_field,
 )
+from keras_wsss.layers.resampling import resize_area
 
 
 @keras.saving.register_keras_serializable(package="keras_wsss")
@@ -132,14 +133,14 @@ class ImageGuidedRefinement(keras.layers.Layer):
         probabilities = tf.cast(probabilities, tf.float32)
         size = tf.shape(probabilities)[1:3]
         grid = grid_size(size, options["local_grid"])
-        small_image = _shrink(image, grid)
-        small = _shrink(probabilities, grid)
+        small_image = resize_area(image, grid)
+        small = resize_area(probabilities, grid)
         logits = self._logits(small)
         if options["appearance_weight"]:
             coarse = grid_size(size, options["appearance_grid"])
             evidence = appearance_evidence(
-                _shrink(small_image, coarse),
-                self._logits(_shrink(small, coarse)),
+                resize_area(small_image, coarse),
+                self._logits(resize_area(small, coarse)),
                 options["appearance_position"],
                 options["appearance_rgb"],
                 options["appearance_weight"],
@@ -183,8 +184,3 @@ class ImageGuidedRefinement(keras.layers.Layer):
             **self.options,
             "local_steps": list(self.options["local_steps"]),
         }
-
-
-def _shrink(values: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Averages [B, H, W, C] values over the cells of a smaller grid."""
-    return tf.image.resize(values, size, method="area")

@@ -1,7 +1,10 @@
 """Caffe's resampling: align-corners bilinear, pooling over padded zeros."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 
@@ -45,6 +48,44 @@ def resize_align_corners(maps, height: int, width: int):
     maps = ops.cast(maps, "float32")
     maps = ops.einsum("oh,bhwk->bowk", rows, maps)
     return ops.einsum("ow,bhwk->bhok", columns, maps)
+
+
+def resize_area(maps: tf.Tensor, size: tf.Tensor | Sequence[int]) -> tf.Tensor:
+    """Averages maps over the cells of another grid, by two matrix products.
+
+    What `tf.image.resize(method="area")` computes, which has no kernel for
+    GPUs and no rule for XLA.
+
+    Args:
+        maps: float32 [B, H, W, C].
+        size: int32 [2]; rows h and columns w of the result.
+
+    Returns:
+        float32 [B, h, w, C].
+    """
+    shape = tf.shape(maps)
+    batch, height, width = shape[0], shape[1], shape[2]
+    channels = maps.shape[-1] or shape[3]
+    rows = _overlaps(size[0], height)  # (h, H)
+    columns = _overlaps(size[1], width)  # (w, W)
+    # Rows first: most of the work is done once they are few.
+    maps = tf.matmul(
+        rows, tf.reshape(maps, [batch, height, width * channels])
+    )  # (B, h, W C)
+    maps = tf.matmul(
+        columns, tf.reshape(maps, [batch, -1, width, channels])
+    )  # (B, h, w, C)
+    return maps
+
+
+def _overlaps(cells: tf.Tensor | int, pixels: tf.Tensor) -> tf.Tensor:
+    """Share of every cell that every pixel has, float32 [cells, pixels]."""
+    # In units of 1 / cells of a pixel all borders are whole numbers.
+    start = (tf.range(cells) * pixels)[:, None]
+    pixel = (tf.range(pixels) * cells)[None]
+    end = tf.minimum(start + pixels, pixel + cells)
+    shared = tf.maximum(end - tf.maximum(start, pixel), 0)
+    return tf.cast(shared, tf.float32) / tf.cast(pixels, tf.float32)
 
 
 @keras.saving.register_keras_serializable("keras_wsss")

@@ -14,6 +14,7 @@ from keras_wsss.layers.refinement_steps import (
     appearance_evidence,
     grid_size,
     guided_upsample,
+    in_two_parts,
     local_mean_field,
 )
 
@@ -154,6 +155,31 @@ def test_evidence_does_not_depend_on_the_colours_origin():
     result = appearance_evidence(moved, logits, *options)
     expected = appearance_evidence(moved - far, logits, *options)
     np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def as_tensor_float(values):
+    """Rounded to the 10 bits behind the point of TensorFloat-32."""
+    whole = np.asarray(values, np.float32).view(np.uint32)
+    return ((whole + 0x1000) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def test_kernels_survive_the_rounding_of_newer_gpus():
+    """Of colours some deviations apart, as (f, |f|^2) in one product."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 12, (1, 60, 5)).astype(np.float32)
+    half = -0.5 * np.square(features).sum(-1, keepdims=True)
+    one = np.ones_like(half)
+    left = np.concatenate([features, half, one], -1)
+    right = np.concatenate([features, one, half], -1)
+
+    def product(*operands):
+        left, right = (np.float64(as_tensor_float(o))[0] for o in operands)
+        return left @ right.T
+
+    exact = np.float64(left)[0] @ np.float64(right)[0].T
+    assert np.abs(product(left, right) - exact).max() > 0.1
+    split = in_two_parts(tf.constant(left), tf.constant(right))
+    assert np.abs(product(*split) - exact).max() < 1e-3
 
 
 def test_local_mean_field_equals_the_slow_reference():

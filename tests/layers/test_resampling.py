@@ -9,6 +9,7 @@ from keras_wsss.layers.resampling import (
     CaffeAveragePooling,
     align_corners_matrix,
     resize_align_corners,
+    resize_area,
 )
 
 
@@ -40,3 +41,13 @@ def test_average_counts_padded_zeros(tmp_path):
     result = layer(maps.astype(np.float32)).numpy()
     np.testing.assert_allclose(result, expected / 9, atol=1e-5)
     check_layer(CaffeAveragePooling(), maps.astype(np.float32), tmp_path)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (7, 5), (1, 1), (31, 50)])
+def test_area_resizing_is_that_of_tensorflow(size):
+    maps = np.random.default_rng(0).uniform(0, 255, (2, 64, 50, 3))
+    maps = tf.constant(maps, tf.float32)
+    expected = tf.image.resize(maps, size, method="area")
+    # TensorFlow's own borders of cells are float32.
+    np.testing.assert_allclose(resize_area(maps, size), expected, rtol=5e-5)
+    assert resize_area(maps, tf.constant(size)).shape == expected.shape

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.data import preprocess
-from keras_wsss.layers.resampling import resize_align_corners
+from keras_wsss.layers.resampling import resize_align_corners, resize_area
 from keras_wsss.systems.prior.mask_maker import MaskMaker, inference_crf
 from keras_wsss.systems.prior.masks import min_max
 from keras_wsss.systems.prior.network import Prior
@@ -71,7 +71,7 @@ class PriorSteps(Steps):
         segment = net.segmenter(inputs, training=False)
         energy = _mean_over_channels(segment["conv5"])[..., None]
         own = _mean_over_channels(classify["conv5"][1:])
-        energy = tf.image.resize(energy, own.shape[1:], method="area")[..., 0]
+        energy = resize_area(energy, own.shape[1:])[..., 0]
         features = {
             "tag_logits": classify["tag_logits"][:1],
             "class_maps": classify["class_maps"][1:],
