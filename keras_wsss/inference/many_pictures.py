@@ -90,6 +90,7 @@ class ManyPictures(Generic[_Item, _Result]):
             such errors are raised if None.
         batch: pictures that the encoder takes at once; None is
             `default_batch`, and a network that takes one at a time has 1.
+        threads: pictures in work at a time; None is `default_threads`.
 
     Raises:
         ConfigError: `batch` is not positive.
@@ -103,6 +104,7 @@ class ManyPictures(Generic[_Item, _Result]):
         finish: Callable[[_Item, Job, Prediction | None], _Result],
         failed: Callable[[_Item, DataError], _Result] | None = None,
         batch: int | None = None,
+        threads: int | None = None,
     ):
         if batch is not None and batch < 1:
             raise ConfigError(f"The batch is {batch}; give 1 or more pictures.")
@@ -111,7 +113,7 @@ class ManyPictures(Generic[_Item, _Result]):
         self._failed = failed
         batches = predictor.steps.takes_batches
         self._batch = (batch or default_batch()) if batches else 1
-        self._threads = default_threads()
+        self._threads = threads or default_threads()
         self._room = Room(_PIXELS_AT_ONCE)
 
     def run(self, items: Iterable[_Item]) -> Iterator[_Result]:

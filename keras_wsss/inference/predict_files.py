@@ -72,6 +72,7 @@ def predict_files(
     made_by: Any = None,
     shard: Shard | None = None,
     batch: int | None = None,
+    threads: int | None = None,
     log: Callable[[str], None] = print,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> Outcome:
@@ -98,6 +99,7 @@ def predict_files(
         shard: which share of the pictures is done, all if None. What is of
             all pictures in one file goes to a folder of the share in `out`.
         batch: pictures that the encoder takes at once, see `ManyPictures`.
+        threads: pictures in work at a time, likewise.
         log: takes a sentence about every picture that failed.
         watch: wraps the pictures, e.g. to show progress.
 
@@ -123,7 +125,13 @@ def predict_files(
     counts = {True: 0, False: 0}
     done, failures = [], []
     many = ManyPictures(
-        predictor, quality, work.read, work.finish, work.failed, batch
+        predictor,
+        quality,
+        work.read,
+        work.finish,
+        work.failed,
+        batch=batch,
+        threads=threads,
     )
     # Entries wait on disk: what failed comes before them in the list.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as entries:

@@ -234,10 +234,10 @@ def scored_view(mask: np.ndarray, split: Split, name: str = "") -> np.ndarray:
             f"split '{split.name}' has ids 1 to {split.num_categories} (check "
             "that mask and split belong together)."
         )
-    kept = table.astype(np.uint8)
+    views = table.astype(np.uint8)
     if mask.dtype == np.uint8 and mask.ndim == 2 and mask.size:
-        return cv2.LUT(np.ascontiguousarray(mask), kept)
-    return kept[mask]
+        return cv2.LUT(np.ascontiguousarray(mask), views)
+    return views[mask]
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
