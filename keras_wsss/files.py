@@ -7,10 +7,14 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# It can only be asked for by setting it: two threads would read each other's.
+_ASKING_UMASK = threading.Lock()
 
 
 def normal_name(name: str) -> str:
@@ -50,8 +54,9 @@ def atomic_path(
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
         # mkstemp makes files private; outputs follow the user's umask.
-        umask = os.umask(0)
-        os.umask(umask)
+        with _ASKING_UMASK:
+            umask = os.umask(0)
+            os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     finally:

@@ -103,12 +103,14 @@ def png(image: np.ndarray) -> bytes:
 
 def mask_png(mask: np.ndarray) -> bytes:
     """A mask, uint8 [h, w], in colours; transparent where it is background."""
-    values, numbers = np.unique(mask, return_inverse=True)
+    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    numbers = np.zeros(256, np.uint8)
+    numbers[values] = np.arange(len(values))
     colours = bright_palette()[values].round().astype(np.uint8)
     colours[values == IGNORE] = _VOID
     opacity = np.where(values == 0, 0, 255)
     opacity[values == IGNORE] = _VOID_OPACITY
-    image = Image.fromarray(numbers.reshape(mask.shape).astype(np.uint8))
+    image = Image.fromarray(numbers[mask])
     image.putpalette(colours.ravel().tolist())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=bytes(opacity.tolist()))

@@ -246,6 +246,28 @@ def define_formats() -> FormatFlags:
     )
 
 
+def define_shard() -> flags.FlagHolder:
+    """The flag that names a share of the pictures."""
+    return flags.DEFINE_string(
+        "shard",
+        None,
+        "Share of the pictures that this job does, e.g. 3/8 for the third of "
+        "8 jobs, which together do every picture once; all if not given. "
+        "Lists and single files of a share go to OUT/shards/3-of-8.",
+    )
+
+
+def define_batch() -> flags.FlagHolder:
+    """The flag that says how many pictures the encoder takes at once."""
+    return flags.DEFINE_integer(
+        "batch",
+        None,
+        "Pictures that the encoder takes at once; 1 without a GPU if not "
+        "given. More may move single pixels: sums are of another order.",
+        lower_bound=1,
+    )
+
+
 def split(text: str) -> list[str]:
     """Words between commas, without space around them or empty ones."""
     return [word.strip() for word in text.split(",") if word.strip()]

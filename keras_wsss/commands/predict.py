@@ -12,10 +12,12 @@ from typing import Any
 from absl import flags
 
 from keras_wsss.commands.cli import (
+    define_batch,
     define_checkpoint,
     define_formats,
     define_max_pixels,
     define_quality,
+    define_shard,
     define_workdir,
     split,
     start_computing,
@@ -47,6 +49,8 @@ MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
 QUALITY = define_quality()
 FORMATS = define_formats()
+SHARD = define_shard()
+BATCH = define_batch()
 
 
 def run(argv: list[str]) -> int:
@@ -58,6 +62,9 @@ def run(argv: list[str]) -> int:
     if tags and TAGS_FILE.value:
         raise ConfigError("Give --tags or --tags_file, not both.")
     formats = FORMATS.given()
+    from keras_wsss.inference.shards import Shard
+
+    shard = Shard.parse(SHARD.value)
     start_computing()
     from keras_wsss.inference.find_pictures import find_pictures
     from keras_wsss.inference.picture_tags import read_picture_tags
@@ -93,13 +100,16 @@ def run(argv: list[str]) -> int:
         quality=choose_quality(predictor.steps, **QUALITY.given()),
         **formats,
         made_by=predictor.made_by,
+        shard=shard,
+        batch=BATCH.value,
         log=lambda text: print(f"error: {text}", file=sys.stderr),
         watch=lambda items: progress(items, "segmenting"),
     )
+    lists = f"{OUT.value}/{shard.folder}" if shard else OUT.value
     there = f" {outcome.there} were there." if outcome.there else ""
     print(
         f"Written: {outcome.written} masks, overlays and predictions.json in "
-        f"{OUT.value}; {len(outcome.failures)} pictures failed.{there}"
+        f"{lists}; {len(outcome.failures)} pictures failed.{there}"
     )
     for path in outcome.files:
         print(f"Written: {path}")

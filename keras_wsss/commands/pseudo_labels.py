@@ -9,10 +9,12 @@ other segmenter. See docs/pseudo_labels.md.
 from absl import flags
 
 from keras_wsss.commands.cli import (
+    define_batch,
     define_checkpoint,
     define_formats,
     define_max_pixels,
     define_quality,
+    define_shard,
     define_workdir,
     no_arguments,
     say,
@@ -33,12 +35,17 @@ MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
 QUALITY = define_quality()
 FORMATS = define_formats()
+SHARD = define_shard()
+BATCH = define_batch()
 
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, masks out; user errors are raised."""
     no_arguments(argv)
     formats = FORMATS.given()
+    from keras_wsss.inference.shards import Shard
+
+    shard = Shard.parse(SHARD.value)
     start_computing()
     from keras_wsss.inference.pseudo_labels import pseudo_labels
 
@@ -50,6 +57,8 @@ def run(argv: list[str]) -> int:
         max_pixels=MAX_PIXELS.value,
         **QUALITY.given(),
         **formats,
+        shard=shard,
+        batch=BATCH.value,
         log=say,
     )
     print(

@@ -1,10 +1,11 @@
 """Scores a predictor on pictures with masks, beside its baselines."""
 
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from keras_wsss.evaluation.report.pictures import MAP_SIDE, Album
 from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.side_by_side import side_by_side
 from keras_wsss.systems.quality import RAW, Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
@@ -158,8 +160,13 @@ def evaluate(
     asked = choose_quality(predictor.steps, augment, refine, own_crf)
     run = _Evaluation(predictor, ways, asked, dense_crf, baselines, album)
     last = time.perf_counter()
-    for number, record in enumerate(records, start=1):
-        run.add(record)
+    # While a picture is before the network, the next one is read and the one
+    # before it is scored.
+    pictures = side_by_side(run.read, records, threads=1, ahead=1)
+    scored = side_by_side(
+        lambda scoring: scoring(), map(run.add, pictures), threads=1, ahead=1
+    )
+    for number, _ in enumerate(scored, start=1):
         if time.perf_counter() - last > _LOG_SECONDS:
             last = time.perf_counter()
             log(f"evaluated {number}/{len(records)} pictures")
@@ -178,6 +185,28 @@ def _ways(predictor, augment, refine, own_crf) -> tuple[Quality, ...]:
             (False, True)[: 1 + most.refine],
         )
     )
+
+
+class _Read(NamedTuple):
+    """A record with its picture and its true mask, of what is scored."""
+
+    record: Record
+    image: np.ndarray
+    truth: np.ndarray
+
+
+class _Scoring:
+    """What is to be counted of a picture, once nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], None]] = []
+
+    def add(self, step: Callable[..., None], *arguments: Any) -> None:
+        self._steps.append(functools.partial(step, *arguments))
+
+    def __call__(self) -> None:
+        for step in self._steps:
+            step()
 
 
 class _Evaluation:
@@ -218,22 +247,30 @@ class _Evaluation:
         else:
             self.background = None
 
-    def add(self, record: Record) -> None:
-        """Predicts and scores one picture."""
-        self.pictures += 1
-        predictor, name = self.predictor, str(record.image_path)
+    def read(self, record: Record) -> _Read:
+        """Picture and true mask of a record, which must fit."""
+        name = str(record.image_path)
         with self.clock("read"):
-            limit = predictor.config.data.max_pixels
+            limit = self.predictor.config.data.max_pixels
             image = read_image(record.image_path, limit)
             truth = scored_view(record.read_mask(), self.split, name)
+            truth.flags.writeable = False  # metrics may keep what is of it
         if truth.shape != image.shape[:2]:
             raise DataError(
                 f"{name}: the picture has {image.shape[:2]} rows and columns, "
                 f"its mask {truth.shape}; they must be the same."
             )
+        return _Read(record, image, truth)
+
+    def add(self, read: _Read) -> _Scoring:
+        """Predicts one picture; what it gives back scores it."""
+        record, image, truth = read
+        self.pictures += 1
+        predictor, name = self.predictor, str(record.image_path)
+        scoring = _Scoring()
         oracle = tuple(i for i in self.split.scored_ids if np.any(truth == i))
         picture = OnePicture(predictor, image)
-        masks = self._add_ways(picture, truth, oracle, name)
+        masks = self._add_ways(picture, truth, oracle, name, scoring)
         if not oracle:
             self.empty.add(picture.predict(None, self.asked).mask)
         scores = picture.tag_scores(self.tag_views)
@@ -244,16 +281,23 @@ class _Evaluation:
             maps = picture.maps(oracle)
         if self.album is not None:
             layers = _layers(picture, maps, oracle)
-            self.album.add(record.image_id, image, truth, masks, layers)
+            scoring.add(
+                self.album.add, record.image_id, image, truth, masks, layers
+            )
         if self.dense_crf:
-            self._add_dense_crf(picture, truth, oracle, name)
+            self._add_dense_crf(picture, truth, oracle, name, scoring)
         if self.baselines:
-            self._add_baselines(picture, maps, truth, oracle, name)
-            self._add_training_masks(picture, truth, record.labels, name)
+            self._add_baselines(picture, maps, truth, oracle, name, scoring)
+            self._add_training_masks(
+                picture, truth, record.labels, name, scoring
+            )
         for stage, seconds in picture.seconds.items():
             self.clock.add(stage, seconds)
+        return scoring
 
-    def _add_ways(self, picture: OnePicture, truth, oracle, name) -> dict:
+    def _add_ways(
+        self, picture: OnePicture, truth, oracle, name, scoring: _Scoring
+    ) -> dict:
         """Scores the picture in every quality, by either kind of tags.
 
         Returns:
@@ -269,7 +313,7 @@ class _Evaluation:
                 picture.release()  # the next one shares nothing that is large
             mask = picture.predict(tags, quality).mask
             row = self._row(kind, quality.name, quality == self.default)
-            row.add(truth, mask, name, picture.last_seconds)
+            scoring.add(row.add, truth, mask, name, picture.last_seconds)
             if kind != "none":
                 masks[f"{kind} {quality.name}"] = mask
         return masks
@@ -288,7 +332,9 @@ class _Evaluation:
             )
         return self.rows[tags, inference]
 
-    def _add_dense_crf(self, picture: OnePicture, truth, oracle, name) -> None:
+    def _add_dense_crf(
+        self, picture: OnePicture, truth, oracle, name, scoring: _Scoring
+    ) -> None:
         """The published merge: fires by the CRF, ranks by what was before."""
         from keras_wsss.inference.dense_crf import dense_crf
 
@@ -303,22 +349,29 @@ class _Evaluation:
             after, spent = known[raw.tags]
             ranks = np.maximum(raw.probabilities, 1e-6)
             fired = np.where(after > 0.5, ranks, 0.0)
-            mask = _arg_max(fired, raw.tags, truth.shape)
+            mask = _strongest(fired, raw.tags)[1]
             spent += picture.last_seconds
-            self._row(kind, DENSE_CRF).add(truth, mask, name, spent)
+            row = self._row(kind, DENSE_CRF)
+            scoring.add(row.add, truth, mask, name, spent)
 
-    def _add_baselines(self, picture, maps, truth, oracle, name) -> None:
-        self.background.add(truth, np.zeros_like(truth), name)
+    def _add_baselines(
+        self, picture, maps, truth, oracle, name, scoring: _Scoring
+    ) -> None:
+        scoring.add(self.background.add, truth, np.zeros_like(truth), name)
         for key in self._baselines_of(maps):
             shares = np.zeros((0, *truth.shape), np.float32)
             if oracle:
                 positive = np.maximum(maps[key], 0.0)
                 highest = positive.max(axis=(1, 2), keepdims=True)
                 shares = picture.enlarge(positive / np.maximum(highest, 1e-12))
-            for threshold in BASELINE_THRESHOLDS:
-                fired = np.where(shares > threshold, shares, 0.0)
-                mask = _arg_max(fired, oracle, truth.shape)
-                self.baselines[key, threshold].add(truth, mask, name)
+            scoring.add(self._score_baseline, key, shares, oracle, truth, name)
+
+    def _score_baseline(self, key: str, shares, oracle, truth, name) -> None:
+        # Whatever the threshold: the label that fires most strongly.
+        highest, best = _strongest(shares, oracle)
+        for threshold in BASELINE_THRESHOLDS:
+            mask = best * (highest > threshold)
+            self.baselines[key, threshold].add(truth, mask, name)
 
     def _baselines_of(self, maps: dict) -> list[str]:
         """Baselines that this predictor has maps for."""
@@ -326,7 +379,9 @@ class _Evaluation:
             self.mapped = [key for key in BASELINES if key in maps]
         return self.mapped
 
-    def _add_training_masks(self, picture, truth, labels, name) -> None:
+    def _add_training_masks(
+        self, picture, truth, labels, name, scoring: _Scoring
+    ) -> None:
         """Masks made of the true tags, as they would teach, if any are."""
         for key, mask in picture.training_masks(labels).items():
             if key not in self.taught:
@@ -335,7 +390,7 @@ class _Evaluation:
                     method=key,
                     tags="oracle",
                 )
-            self.taught[key].add(truth, mask, name)
+            scoring.add(self.taught[key].add, truth, mask, name)
 
     def result(self) -> dict:
         """Everything as plain values."""
@@ -391,11 +446,18 @@ def _kinds(oracle: tuple[int, ...]) -> tuple[tuple[str, Any], ...]:
     return ("oracle", oracle), ("predicted", None)
 
 
-def _arg_max(
-    scores: np.ndarray, ids: Sequence[int], shape: tuple[int, int]
-) -> np.ndarray:
-    """The id with the largest score at each pixel, background where all 0."""
-    if not len(ids):
-        return np.zeros(shape, np.uint8)
-    best = np.array(ids, np.uint8)[scores.argmax(axis=0)]
-    return np.where(scores.max(axis=0) > 0, best, 0).astype(np.uint8)
+def _strongest(
+    scores: np.ndarray, ids: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of scores [K, H, W] at each pixel, and its id (uint8).
+
+    Of equal ones the first wins; where none is above 0, both are 0. Label by
+    label: `argmax` over the first axis takes many times as long.
+    """
+    highest = np.zeros(scores.shape[1:], scores.dtype)
+    best = np.zeros(scores.shape[1:], np.uint8)
+    for number, plane in zip(ids, scores, strict=True):
+        above = plane > highest
+        np.copyto(best, number, where=above, casting="unsafe")
+        np.copyto(highest, plane, where=above)
+    return highest, best

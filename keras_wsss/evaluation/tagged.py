@@ -1,8 +1,9 @@
 """Scores without masks: the tagger, and what is found where nothing is."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,12 +11,16 @@ from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.report.pictures import Album
+from keras_wsss.inference.many_pictures import Job, ManyPictures
 from keras_wsss.inference.predict_files import find_pictures
+from keras_wsss.inference.prediction import Prediction
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.progress import progress
 from keras_wsss.run_folder import HELDOUT_FILE
 from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.tagging import tag_scores
+
+_Item = TypeVar("_Item")
 
 
 class FalsePositives:
@@ -72,8 +77,9 @@ def score_negatives(
     found = []
     for heading, paths in pictures.items():
         counts = FalsePositives(heading)
-        for path in progress(paths[:limit], f"looking at {heading}"):
-            counts.add(predictor.predict(path, None, quality).mask)
+        chosen = progress(paths[:limit], f"looking at {heading}")
+        for _, prediction in _predictions(predictor, quality, chosen, Path):
+            counts.add(prediction.mask)
         if counts.pictures:
             found.append(counts.result())
     return found
@@ -153,7 +159,7 @@ def evaluate_tagged(
     Raises:
         DataError: no picture, or one that cannot be read.
     """
-    split, limit = predictor.split, predictor.config.data.max_pixels
+    split = predictor.split
     default = choose_quality(predictor.steps)
     quality = quality or default
     there = [entry for entry in pictures if Path(entry["image"]).is_file()]
@@ -166,9 +172,12 @@ def evaluate_tagged(
     columns = np.array(split.scored_ids)
     truth, known, scores = [], [], []
     empty = FalsePositives("tagged pictures held out of training")
-    for entry in progress(there, "evaluating"):
-        image = read_image(Path(entry["image"]), limit)
-        found = predictor.predict(image, None, quality)
+    for entry, found in _predictions(
+        predictor,
+        quality,
+        progress(there, "evaluating"),
+        lambda entry: Path(entry["image"]),
+    ):
         labels, unknown = (_ids(split, entry[k]) for k in ("labels", "unknown"))
         truth.append(np.isin(columns, labels))
         known.append(~np.isin(columns, unknown))
@@ -178,7 +187,7 @@ def evaluate_tagged(
         if album is not None:
             album.add_tagged(
                 Path(entry["image"]).stem,
-                image,
+                found.image,
                 [i for i in labels if i in split.scored_ids],
                 {i: float(found.tag_scores[i - 1]) for i in found.tags},
                 {f"predicted {quality.name}": found.mask},
@@ -210,3 +219,20 @@ def evaluate_tagged(
 def _ids(split: Split, names: Sequence[str]) -> list[int]:
     """Ids of names; a run's own lists name nothing that its split lacks."""
     return [i for i in map(split.find, names) if i is not None]
+
+
+def _predictions(
+    predictor: Predictor,
+    quality: Quality,
+    items: Iterable[_Item],
+    path_of: Callable[[_Item], Path],
+) -> Iterator[tuple[_Item, Prediction]]:
+    """Every item with what is said of its picture, by the tagger's tags."""
+    limit = predictor.config.data.max_pixels
+    many: ManyPictures[_Item, Any] = ManyPictures(
+        predictor,
+        quality,
+        lambda item: Job(read_image(path_of(item), limit)),
+        lambda item, job, found: (item, found),
+    )
+    return many.run(items)

@@ -1,5 +1,6 @@
 """The steps from a picture to a mask as compiled functions."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,7 @@ class CompiledSteps:
     def __init__(self, steps: Steps):
         self._steps = steps
         self._of_scales: dict[float, ScaledSteps] = {}
+        self._making = threading.Lock()
         self.choose_tags = _compiled(steps.choose_tags, _SCORES)
         self.maps = _compiled(steps.maps)
         self.training_masks = _compiled(steps.training_masks, _PICTURE, _IDS)
@@ -65,9 +67,10 @@ class CompiledSteps:
         Raises:
             ConfigError: the network has a fixed input size.
         """
-        if scale not in self._of_scales:
-            self._of_scales[scale] = ScaledSteps(self._steps, scale)
-        return self._of_scales[scale]
+        with self._making:
+            if scale not in self._of_scales:
+                self._of_scales[scale] = ScaledSteps(self._steps, scale)
+            return self._of_scales[scale]
 
 
 class ScaledSteps:
@@ -84,6 +87,14 @@ class ScaledSteps:
         self.encode = _compiled(
             lambda image, mirror: steps.encode(image, scale, mirror),
             *(_PICTURE, _FLAG),
+        )
+        # The same of many views together, where the network takes batches.
+        self.view_input = _compiled(
+            lambda image, mirror: steps.view_input(image, scale, mirror),
+            *(_PICTURE, _FLAG),
+        )
+        self.encode_batch = _compiled(
+            lambda inputs, valid: steps.encode_batch(inputs, valid, scale)
         )
         self.tag_scores = _compiled(
             lambda features: steps.tag_scores(features, scale)

@@ -69,6 +69,8 @@ class OnePicture:
         self._predictor = predictor
         self._steps = predictor.compiled
         self.image = image
+        # What is H x W stays where TensorFlow computes, from here to the mask.
+        self._pixels = tf.constant(image)
         self._parts: dict[_Key, Any] = {}
         self._seconds: dict[_Key, float] = {}
         self._used: set[_Key] = set()
@@ -114,12 +116,12 @@ class OnePicture:
             if tags is None
             else predictor.tag_ids(tags)
         )
-        ranks = self.probabilities(ids, quality.views, quality.own_crf)
+        ranks = self._planes(ids, quality.views, quality.own_crf)
         decisive = ranks
         if quality.refine and ids:
             decisive = self._once(
                 ("refine", ids, quality.views, quality.own_crf),
-                lambda: self._steps.refine(self.image, ranks).numpy(),
+                lambda: self._steps.refine(self._pixels, ranks),
             )
         chosen = scores if tags is None else None
         mask = self._once(
@@ -130,7 +132,7 @@ class OnePicture:
             mask,
             ids,
             scores,
-            decisive,
+            decisive.numpy(),
             names=predictor.split.categories,
             image=self.image,
             by_tagger=tags is None,
@@ -141,7 +143,7 @@ class OnePicture:
         steps = self._steps.of_scale(view.scale)
         return self._once(
             ("encode", view),
-            lambda: Encoded(*steps.encode(self.image, view.mirror)),
+            lambda: Encoded(*steps.encode(self._pixels, view.mirror)),
         )
 
     def tag_scores(self, views: Sequence[View]) -> np.ndarray:
@@ -177,9 +179,14 @@ class OnePicture:
         Raises:
             ConfigError: the network has no CRF.
         """
+        return self._planes(tuple(ids), tuple(views), own_crf).numpy()
+
+    def _planes(
+        self, ids: tuple[int, ...], views: tuple[View, ...], own_crf: bool
+    ) -> tf.Tensor:
+        """As `probabilities`, where TensorFlow computes."""
         if own_crf:
             self._predictor.steps.check_crf()
-        ids, views = tuple(ids), tuple(views)
         stage = "own CRF" if own_crf else "decode"
         squares = []
         for view in views:
@@ -230,7 +237,7 @@ class OnePicture:
     def training_masks(self, ids: Sequence[int]) -> dict[str, np.ndarray]:
         """Masks that training makes of tags; name -> uint8 [H, W]."""
         labels = tf.constant(list(ids), tf.int32)
-        masks = self._steps.training_masks(self.image, labels)
+        masks = self._steps.training_masks(self._pixels, labels)
         return {name: mask.numpy() for name, mask in masks.items()}
 
     def _square(
@@ -248,20 +255,18 @@ class OnePicture:
         ids: tuple[int, ...],
         views: tuple[View, ...],
         squares: Sequence[tf.Tensor],
-    ) -> np.ndarray:
+    ) -> tf.Tensor:
         """The mean of squares at the picture's own size, float32 [K, H, W]."""
         height, width = self.image.shape[:2]
-        total = np.zeros((len(ids), height, width), np.float32)
+        total = tf.zeros((len(ids), height, width))
         for view, square in zip(views, squares, strict=bool(ids)):
-            total += self._steps.to_picture(
-                square, height, width, view.mirror
-            ).numpy()
+            total += self._steps.to_picture(square, height, width, view.mirror)
         return total / len(views)
 
     def _merge(
         self,
-        ranks: np.ndarray,
-        decisive: np.ndarray,
+        ranks: tf.Tensor,
+        decisive: tf.Tensor,
         ids: tuple[int, ...],
         scores: np.ndarray | None,
     ) -> np.ndarray:
@@ -288,3 +293,39 @@ class OnePicture:
 
 def _tag_scores(steps: Any, features: tf.Tensor) -> np.ndarray:
     return steps.tag_scores(features).numpy()
+
+
+def encode_together(
+    pictures: Sequence[OnePicture], views: Sequence[View]
+) -> None:
+    """Runs the encoder once for all pictures and the views of each scale.
+
+    Args:
+        pictures: before the same network, one that takes batches.
+        views: what `OnePicture.predict` will ask for.
+    """
+    if not pictures:
+        return
+    compiled = pictures[0]._predictor.compiled
+    for scale in dict.fromkeys(view.scale for view in views):
+        steps = compiled.of_scale(scale)
+        looks = [
+            (picture, view)
+            for picture in pictures
+            for view in views
+            if view.scale == scale
+        ]
+        start = time.perf_counter()
+        inputs = [
+            steps.view_input(picture._pixels, view.mirror)
+            for picture, view in looks
+        ]
+        images, valid = (tf.stack(parts) for parts in zip(*inputs, strict=True))
+        outputs = Encoded(*steps.encode_batch(images, valid))
+        each = (time.perf_counter() - start) / len(looks)
+        for number, (picture, view) in enumerate(looks):
+            row = slice(number, number + 1)
+            picture._parts["encode", view] = tf.nest.map_structure(
+                lambda part, row=row: part[row], outputs
+            )
+            picture._seconds["encode", view] = each

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from keras_wsss.drawing import Panel, draw_panel
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import JsonListFile, atomic_path
 from keras_wsss.inference.find_pictures import Picture, find_pictures, own_path
+from keras_wsss.inference.many_pictures import Job, ManyPictures
 from keras_wsss.inference.mask_notes import (
     MaskNote,
     digest,
@@ -30,8 +32,9 @@ from keras_wsss.inference.mask_notes import (
     read_note,
     rounded,
 )
-from keras_wsss.inference.prediction import Tags
+from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.shards import Shard
 from keras_wsss.systems.quality import Quality, choose_quality
 
 __all__ = ["Outcome", "Picture", "find_pictures", "predict_files"]
@@ -67,10 +70,13 @@ def predict_files(
     formats: Sequence[str] = ("png",),
     options: WriterOptions | None = None,
     made_by: Any = None,
+    shard: Shard | None = None,
+    batch: int | None = None,
+    threads: int | None = None,
     log: Callable[[str], None] = print,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> Outcome:
-    """Segments pictures one by one, in constant memory.
+    """Segments pictures, some side by side, in constant memory.
 
     Writes `masks/NAME.png`, palette indices at the picture's own size,
     upright; `overlays/NAME.jpg`; `classes.txt`, the names of these indices;
@@ -90,6 +96,10 @@ def predict_files(
         made_by: JSON values that tell this network from others. Masks that
             it has made there of the same picture, with the same tags and
             quality, are not made again. None makes all.
+        shard: which share of the pictures is done, all if None. What is of
+            all pictures in one file goes to a folder of the share in `out`.
+        batch: pictures that the encoder takes at once, see `ManyPictures`.
+        threads: pictures in work at a time, likewise.
         log: takes a sentence about every picture that failed.
         watch: wraps the pictures, e.g. to show progress.
 
@@ -108,33 +118,69 @@ def predict_files(
     names = predictor.split.categories
     check_writers(formats, [p.file_name for p in pictures], names, options)
     _name_indices(out, names)
+    lists = out
+    if shard is not None:
+        pictures = [p for p in pictures if shard.has(p.file_name)]
+        lists = out / shard.folder
     counts = {True: 0, False: 0}
     done, failures = [], []
-    for picture in watch(pictures):
-        try:
-            counts[work.do(picture)] += 1
-            done.append(picture)
-        except DataError as error:
-            text = str(error)
-            if str(picture.path) not in text:
-                text = f"{picture.path}: {text}"
-            failures.append({"image": str(picture.path), "error": text})
-            log(text)
-    files = write_formats(
-        formats,
-        lambda: (work.labelled(picture)[0] for picture in done),
-        out,
-        names,
-        options,
+    many = ManyPictures(
+        predictor,
+        quality,
+        work.read,
+        work.finish,
+        work.failed,
+        batch=batch,
+        threads=threads,
     )
-    told = "by picture" if isinstance(tags, Mapping) else tags
-    _write_list(out, predictor, work, done, failures, told)
+    # Entries wait on disk: what failed comes before them in the list.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as entries:
+        for result in many.run(watch(pictures)):
+            if result.error:
+                failures.append(
+                    {
+                        "image": str(result.picture.path),
+                        "error": result.error,
+                    }
+                )
+                log(result.error)
+                continue
+            counts[result.new] += 1
+            done.append(result.picture)
+            entries.write(json.dumps(result.entry) + "\n")
+        files = write_formats(
+            formats,
+            lambda: (work.labelled(picture)[0] for picture in done),
+            lists,
+            names,
+            options,
+        )
+        told = "by picture" if isinstance(tags, Mapping) else tags
+        entries.seek(0)
+        _write_list(lists, work, map(json.loads, entries), failures, told)
     return Outcome(
         counts[True],
         tuple(failure["error"] for failure in failures),
         counts[False],
         tuple(files),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """What became of a picture.
+
+    Attributes:
+        picture: which.
+        new: whether its mask was not there.
+        entry: what `predictions.json` says of it.
+        error: a sentence if it could not be read, else "".
+    """
+
+    picture: Picture
+    new: bool = False
+    entry: Any = None
+    error: str = ""
 
 
 class _Work:
@@ -159,6 +205,7 @@ class _Work:
         self._predictor, self._out = predictor, out
         self.asked, self.quality = asked, quality
         self._made_by = made_by
+        self.names = dict(enumerate(predictor.split.categories, start=1))
 
     def mask_file(self, picture: Picture) -> str:
         """The mask's name below the folder of outputs."""
@@ -168,8 +215,8 @@ class _Work:
         """Likewise the overlay's."""
         return f"{OVERLAYS}/{picture.name}.jpg"
 
-    def do(self, picture: Picture) -> bool:
-        """Makes mask and overlay; whether they were not there.
+    def read(self, picture: Picture) -> Job:
+        """Reads a picture, unless its mask and overlay are there.
 
         Raises:
             DataError: the picture cannot be read.
@@ -178,21 +225,37 @@ class _Work:
         data = read_picture_file(picture.path, limit)
         asked = self.asked(picture)
         made_of = self._made_of(data, asked)
-        mask_path = self._out / self.mask_file(picture)
-        overlay_path = self._out / self.overlay_file(picture)
-        if made_of and overlay_path.is_file():
-            note = read_note(mask_path)
+        if made_of and (self._out / self.overlay_file(picture)).is_file():
+            note = read_note(self._out / self.mask_file(picture))
             if note is not None and note.made_of == made_of:
-                return False
+                return Job()
         image = decode_image(data, str(picture.path), limit)
-        found = self._predictor.predict(image, asked, self.quality)
-        with atomic_path(overlay_path) as temporary:
-            drawn = draw_panel(image, Panel("mask", mask=found.mask))
+        return Job(image, asked, note=made_of)
+
+    def finish(
+        self, picture: Picture, job: Job, found: Prediction | None
+    ) -> _Result:
+        """Writes mask and overlay, unless they are there."""
+        if found is None:
+            labelled, note = self.labelled(picture)
+            entry = self._entry(picture, labelled.mask, note)
+            return _Result(picture, False, entry)
+        with atomic_path(self._out / self.overlay_file(picture)) as temporary:
+            drawn = draw_panel(found.image, Panel("mask", mask=found.mask))
             Image.fromarray(drawn).save(temporary, format="JPEG", quality=90)
         # Last: a mask that is there is complete with all that belongs to it.
-        note = make_note(found, found.mask, made_of)
-        write_palette_mask(mask_path, found.mask, note.to_dict())
-        return True
+        note = make_note(found, found.mask, job.note)
+        write_palette_mask(
+            self._out / self.mask_file(picture), found.mask, note.to_dict()
+        )
+        return _Result(picture, True, self._entry(picture, found.mask, note))
+
+    def failed(self, picture: Picture, error: DataError) -> _Result:
+        """Says which picture an error is about."""
+        text = str(error)
+        if str(picture.path) not in text:
+            text = f"{picture.path}: {text}"
+        return _Result(picture, error=text)
 
     def labelled(self, picture: Picture) -> tuple[LabelledPicture, MaskNote]:
         """A picture with the mask that is there, and its note."""
@@ -215,6 +278,32 @@ class _Work:
             ),
             note,
         )
+
+    def _entry(
+        self, picture: Picture, mask: np.ndarray, note: MaskNote
+    ) -> dict[str, Any]:
+        """What `predictions.json` says of a picture."""
+        split = self._predictor.split
+        counts = np.bincount(mask.ravel(), minlength=256)
+        return {
+            "image": str(picture.path),
+            "height": mask.shape[0],
+            "width": mask.shape[1],
+            "mask": self.mask_file(picture),
+            "overlay": self.overlay_file(picture),
+            "tags": [split.name_of(i) for i in note.tags],
+            "tags_by": "tagger" if self.asked(picture) is None else "user",
+            # Of the mask's area, 0 to 1.
+            "area": {
+                split.name_of(i): rounded(counts[i] / mask.size)
+                for i in note.tags
+            },
+            # The tagger's probabilities, 0 to 1.
+            "scores": {
+                split.name_of(i): rounded(note.tag_scores[i - 1])
+                for i in split.scored_ids
+            },
+        }
 
     def _made_of(self, data: bytes, asked: tuple[int, ...] | None) -> str:
         if self._made_by is None:
@@ -246,15 +335,13 @@ def _name_indices(out: Path, names: Sequence[str]) -> None:
 
 
 def _write_list(
-    out: Path,
-    predictor: Predictor,
+    folder: Path,
     work: _Work,
-    done: Sequence[Picture],
+    entries: Iterator[dict[str, Any]],
     failures: Sequence[dict[str, str]],
     tags: Any,
 ) -> None:
     """Writes `predictions.json`, an entry at a time."""
-    names = dict(enumerate(predictor.split.categories, start=1))
     options = {
         "tags": tags,
         "views": [dataclasses.asdict(view) for view in work.quality.views],
@@ -262,38 +349,15 @@ def _write_list(
         "crf": work.quality.own_crf,
     }
     begin = json.dumps(
-        {"categories": names, "failures": list(failures), "options": options}
+        {
+            "categories": work.names,
+            "failures": list(failures),
+            "options": options,
+        }
     ).removesuffix("}")
     with (
-        atomic_path(out / PREDICTIONS_FILE) as temporary,
-        JsonListFile(temporary, f'{begin}, "pictures": [', "]}") as entries,
+        atomic_path(folder / PREDICTIONS_FILE) as temporary,
+        JsonListFile(temporary, f'{begin}, "pictures": [', "]}") as file,
     ):
-        for picture in done:
-            entries.add(_entry(predictor, work, picture))
-
-
-def _entry(
-    predictor: Predictor, work: _Work, picture: Picture
-) -> dict[str, Any]:
-    """What `predictions.json` says of a picture."""
-    labelled, note = work.labelled(picture)
-    split, mask = predictor.split, labelled.mask
-    counts = np.bincount(mask.ravel(), minlength=256)
-    return {
-        "image": str(picture.path),
-        "height": mask.shape[0],
-        "width": mask.shape[1],
-        "mask": work.mask_file(picture),
-        "overlay": work.overlay_file(picture),
-        "tags": [split.name_of(i) for i in note.tags],
-        "tags_by": "tagger" if work.asked(picture) is None else "user",
-        # Of the mask's area, 0 to 1.
-        "area": {
-            split.name_of(i): rounded(counts[i] / mask.size) for i in note.tags
-        },
-        # The tagger's probabilities, 0 to 1.
-        "scores": {
-            split.name_of(i): rounded(note.tag_scores[i - 1])
-            for i in split.scored_ids
-        },
-    }
+        for entry in entries:
+            file.add(entry)

@@ -5,7 +5,6 @@ import itertools
 import numbers
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from keras_wsss.config_files import load_run_config
 from keras_wsss.data.pictures_in import as_picture
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.compiled import CompiledSteps
+from keras_wsss.inference.many_pictures import Job, ManyPictures
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
@@ -221,11 +221,12 @@ class Predictor:
         quality: Quality | None = None,
         *,
         tags_each: Iterable[Tags | None] | None = None,
+        batch: int | None = None,
     ) -> Iterator[Prediction]:
-        """Predictions of many pictures, each when it is asked for.
+        """Predictions of many pictures, in their order.
 
-        Memory does not grow with their number: the next picture is read
-        while one is computed, and no more.
+        Memory does not grow with their number: a few are read and computed
+        side by side, before they are asked for, and no more.
 
         Args:
             images: pictures as `predict` takes them, of any sizes: a list, a
@@ -235,6 +236,8 @@ class Predictor:
             quality: see `predict`.
             tags_each: in place of `tags`, what is in each picture, in the
                 order of `images`; None asks the tagger.
+            batch: pictures that the encoder takes at once, see
+                `ManyPictures`.
 
         Raises:
             DataError: a picture that cannot be read; says which, from 0.
@@ -245,23 +248,23 @@ class Predictor:
             raise ConfigError("Give tags or tags_each, not both.")
         _refuse_single(images)
         asked = itertools.repeat(tags) if tags_each is None else tags_each
-        pairs = enumerate(_pairs(images, asked))
         limit = self.config.data.max_pixels
 
-        def read() -> tuple[np.ndarray, Tags | None] | None:
-            number, pair = next(pairs, (0, None))
-            if pair is None:
-                return None
+        def read(item: tuple[int, tuple[Any, Tags | None]]) -> Job:
+            number, (image, own) = item
             try:
-                return as_picture(pair[0], limit), pair[1]
+                return Job(as_picture(image, limit), own)
             except DataError as error:
                 raise DataError(f"Picture {number}: {error}") from None
 
-        with futures.ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(read)
-            while (found := coming.result()) is not None:
-                coming = reader.submit(read)
-                yield self.predict(*found, quality)
+        many: ManyPictures[Any, Any] = ManyPictures(
+            self,
+            choose_quality(self.steps) if quality is None else quality,
+            read,
+            lambda item, job, found: found,
+            batch=batch,
+        )
+        yield from many.run(enumerate(_pairs(images, asked)))
 
     def choose_tags(self, scores: np.ndarray) -> tuple[int, ...]:
         """Scored categories that the tagger names, perhaps none."""

@@ -1,9 +1,7 @@
 """Writes the masks that a model gives to tagged training pictures."""
 
-import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +26,16 @@ from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.find_pictures import output_key
+from keras_wsss.inference.many_pictures import Job, ManyPictures
 from keras_wsss.inference.mask_notes import MaskNote, make_note, read_note
-from keras_wsss.inference.one_picture import Encoded, OnePicture
+from keras_wsss.inference.one_picture import Encoded
+from keras_wsss.inference.prediction import Prediction
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.shards import Shard
 from keras_wsss.progress import progress
 from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
 from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.training.inputs import build_cache, read_target_records
-
-# Pictures in work at a time. On 2 cores 200 drawn pictures of 128 pixels took
-# 11.7 s one by one and 9.7 s by two; three gained next to nothing more.
-THREADS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +73,8 @@ def pseudo_labels(
     own_crf: bool | None = None,
     formats: Sequence[str] = ("png",),
     options: WriterOptions | None = None,
+    shard: Shard | None = None,
+    batch: int | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Masks of a run's own tagged target pictures, by their tags.
@@ -93,6 +92,8 @@ def pseudo_labels(
         own_crf: the network's own CRF; likewise.
         formats: names of writers, see `keras_wsss.data.writers`.
         options: what these are told.
+        shard: which share of the pictures is done; all if None.
+        batch: pictures that the encoder takes at once, see `ManyPictures`.
         log: takes lines about what is done.
 
     Returns:
@@ -144,6 +145,8 @@ def pseudo_labels(
         lambda items: progress(items, "writing masks"),
         formats,
         options,
+        shard,
+        batch,
     )
 
 
@@ -157,6 +160,8 @@ def write_pseudo_labels(
     watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
     formats: Sequence[str] = ("png",),
     options: WriterOptions | None = None,
+    shard: Shard | None = None,
+    batch: int | None = None,
 ) -> dict[str, Any]:
     """Writes a palette PNG for every picture; goes on where it stopped.
 
@@ -175,6 +180,10 @@ def write_pseudo_labels(
         formats: names of writers, see `keras_wsss.data.writers`, that get
             the masks too.
         options: what these are told.
+        shard: which share of the pictures is done. Manifest, list and formats
+            are then of this share and go to its own folder in `out`, which
+            is complete once this was called for all pictures.
+        batch: pictures that the encoder takes at once, see `ManyPictures`.
 
     Returns:
         Content of the manifest: "pictures", "written" now, "pixels" and
@@ -201,23 +210,24 @@ def write_pseudo_labels(
             "The feature cache of a run with image.mirror=False holds no "
             "mirrored views; give --noaugment or --feature_cache=''."
         )
-    _begin(out, made_by, predictor)
-
-    def write(record: Record) -> None:
-        path = mask_path(out, record.image_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mask, note = _pseudo_label(predictor, record, settings, cache)
-        write_palette_mask(path, mask, note.to_dict())
-
-    written = _in_threads(write, watch(_missing(records, out)))
+    lists = out
+    if shard is not None:
+        records = [r for r in records if shard.has(r.image_id)]
+        lists = out / shard.folder
+    _begin(out, made_by, predictor, shard)
+    work = _Work(predictor, out, settings, cache)
+    many = ManyPictures(
+        predictor, settings.quality, work.read, work.finish, batch=batch
+    )
+    written = sum(1 for _ in many.run(watch(_missing(records, out))))
     write_text(
-        out / "ImageSets" / "Segmentation" / "train.txt",
+        lists / "ImageSets" / "Segmentation" / "train.txt",
         "".join(f"{record.image_id}\n" for record in records),
     )
     write_formats(
         formats,
         lambda: (_labelled(record, out) for record in records),
-        out,
+        lists,
         names,
         options,
     )
@@ -227,7 +237,7 @@ def write_pseudo_labels(
         "written": written,
         **_counts(predictor, records, out),
     }
-    write_json(out / MANIFEST, manifest)
+    write_json(lists / MANIFEST, manifest)
     return manifest
 
 
@@ -272,29 +282,14 @@ def _labelled(record: Record, out: Path) -> LabelledPicture:
     )
 
 
-def _in_threads(
-    work: Callable[[Record], None], records: Iterable[Record]
-) -> int:
-    """Does the work for every picture, some at a time; returns how many."""
-    done = 0
-    with futures.ThreadPoolExecutor(THREADS) as pool:
-        waiting: collections.deque[futures.Future[None]] = collections.deque()
-        for record in records:
-            # The first one alone: it makes the network of every scale.
-            if not done:
-                work(record)
-            else:
-                waiting.append(pool.submit(work, record))
-            if len(waiting) > THREADS:
-                waiting.popleft().result()
-            done += 1
-        for future in waiting:
-            future.result()
-    return done
-
-
-def _begin(out: Path, made_by: dict[str, Any], predictor: Predictor) -> None:
-    if (out / MANIFEST).exists():
+def _begin(
+    out: Path,
+    made_by: dict[str, Any],
+    predictor: Predictor,
+    shard: Shard | None,
+) -> None:
+    begun = (out / MANIFEST).exists()
+    if begun:
         found = read_manifest(out).get("made_by")
         if found != made_by:
             raise ConfigError(
@@ -306,40 +301,64 @@ def _begin(out: Path, made_by: dict[str, Any], predictor: Predictor) -> None:
             f"{out}: holds {MASKS} that were not written here; give another "
             "--out."
         )
-    write_json(out / MANIFEST, {"complete": False, "made_by": made_by})
+    if not (begun and shard):  # a share that is done again takes nothing away
+        write_json(out / MANIFEST, {"complete": False, "made_by": made_by})
     # Every category, so that a mask index is the id in the split.
     write_classes(out, predictor.split.categories)
 
 
-def _pseudo_label(
-    predictor: Predictor,
-    record: Record,
-    settings: PseudoLabelSettings,
-    cache: Encodings | None,
-) -> tuple[np.ndarray, MaskNote]:
-    """uint8 [H, W]: ids of the picture's tags, 0 and 255; and its note."""
-    image = read_image(record.image_path, predictor.config.data.max_pixels)
-    if not record.labels:  # none of the categories
-        empty = MaskNote("", (), (), {})
-        return np.zeros(image.shape[:2], np.uint8), empty
-    quality, encoded = settings.quality, None
-    if cache is not None:
+class _Work:
+    """Masks of records, from the picture to the file.
+
+    Args:
+        predictor: a trained network.
+        out: folder of the masks.
+        settings: what decides the masks besides the model.
+        cache: encoder outputs of the pictures.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        out: Path,
+        settings: PseudoLabelSettings,
+        cache: Encodings | None,
+    ):
+        self._predictor, self._out = predictor, out
+        self._settings, self._cache = settings, cache
+
+    def read(self, record: Record) -> Job:
+        """The picture, asked for its own tags."""
+        config = self._predictor.config
+        image = read_image(record.image_path, config.data.max_pixels)
+        if not record.labels:  # none of the categories
+            return Job(note=np.zeros(image.shape[:2], np.uint8))
+        if self._cache is None:
+            return Job(image, record.labels)
         encoded = {
             view: Encoded(
-                *predictor.steps.from_cache(
-                    cache.read(record, int(view.mirror))
+                *self._predictor.steps.from_cache(
+                    self._cache.read(record, int(view.mirror))
                 )
             )
-            for view in quality.views
+            for view in self._settings.quality.views
         }
-    found = OnePicture(predictor, image, encoded).predict(
-        record.labels, quality
-    )
-    threshold = predictor.config.inference.mask_threshold
-    highest = found.probabilities.max(axis=0, initial=0.0)
-    unsure = np.abs(highest - threshold) < settings.margin
-    mask = np.where(unsure, IGNORE, found.mask).astype(np.uint8)
-    return mask, make_note(found, mask, "")
+        return Job(image, record.labels, encoded)
+
+    def finish(
+        self, record: Record, job: Job, found: Prediction | None
+    ) -> None:
+        """Writes uint8 [H, W]: ids of the picture's tags, 0 and 255."""
+        if found is None:
+            mask, note = job.note, MaskNote("", (), (), {})
+        else:
+            threshold = self._predictor.config.inference.mask_threshold
+            highest = found.probabilities.max(axis=0, initial=0.0)
+            unsure = np.abs(highest - threshold) < self._settings.margin
+            mask = np.where(unsure, IGNORE, found.mask).astype(np.uint8)
+            note = make_note(found, mask, "")
+        path = mask_path(self._out, record.image_id)
+        write_palette_mask(path, mask, note.to_dict())
 
 
 def _counts(

@@ -41,10 +41,12 @@ class Steps(abc.ABC):
         method: name of the system in tables.
         has_crf: whether the network has a CRF of its own for the test, which
             `crf_foreground` runs.
+        takes_batches: whether `encode_batch` runs many views together.
     """
 
     method: str
     has_crf = False
+    takes_batches = False
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class Steps(abc.ABC):
         self.config = config
         self.rule = rule_of(config.inference, rule)
         self._networks: dict[float, Any] = {1.0: net}
-        self._encoders: dict[float, Callable] = {}
+        self._encoders: dict[tuple[float, int | None], Callable] = {}
         self._refine = ImageGuidedRefinement()
 
     @property
@@ -120,24 +122,70 @@ class Steps(abc.ABC):
         Returns:
             What `Encoder.build` says, of one picture.
         """
+        inputs, valid = self.view_input(image, scale, mirror)
+        return self.encoder_batch(inputs[None], valid[None], scale, 1)
+
+    def view_input(
+        self, image: tf.Tensor, scale: float, mirror: bool | tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the frozen encoder takes of a view; arguments as for `encode`.
+
+        Returns:
+            Its input, float32 [S, S, 3], and which cells of its features show
+            picture, float32 [g, g].
+        """
         net: Any = self.network(scale)
         size = net.views.image_size
         square = preprocess.square_image(image, size)
         square = preprocess.mirror(square, mirror)
-        inputs = preprocess.to_encoder_input(square, net.views.pixels)[None]
-        inputs = tf.ensure_shape(inputs, [1, size, size, 3])
-        if scale not in self._encoders:
-            with tf.init_scope():
-                self._encoders[scale] = with_constant_weights(
-                    net.encoder, (1, size, size, 3)
-                )
-        features, *levels = self._encoders[scale](inputs)
+        inputs = preprocess.to_encoder_input(square, net.views.pixels)
         shape = tf.shape(image)
         valid = preprocess.whole_valid(
             shape[0], shape[1], size, net.views.stride, mirror
         )
-        shown = preprocess.shown_only(net.views, features, valid[None])
-        return [shown, *levels]
+        return tf.ensure_shape(inputs, [size, size, 3]), valid
+
+    def encoder_batch(
+        self,
+        inputs: tf.Tensor,
+        valid: tf.Tensor,
+        scale: float,
+        count: int | None = None,
+    ) -> list[tf.Tensor]:
+        """As `encoder_outputs`, of what `view_input` gave of N views.
+
+        Args:
+            inputs: float32 [N, S, S, 3].
+            valid: float32 [N, g, g].
+            scale: of the views.
+            count: N, where it is always the same: a convolution library may
+                then choose what is best for it.
+        """
+        net: Any = self.network(scale)
+        shape = (count, *inputs.shape[1:])
+        if (scale, count) not in self._encoders:
+            with tf.init_scope():
+                self._encoders[scale, count] = with_constant_weights(
+                    net.encoder, shape
+                )
+        inputs = tf.ensure_shape(inputs, shape)
+        features, *levels = self._encoders[scale, count](inputs)
+        return [preprocess.shown_only(net.views, features, valid), *levels]
+
+    def encode_batch(
+        self, inputs: tf.Tensor, valid: tf.Tensor, scale: float
+    ) -> tuple[Any, Any]:
+        """As `encode`, of many views together, where `takes_batches`.
+
+        Args:
+            inputs: float32 [N, S, S, 3], of `view_input`.
+            valid: float32 [N, g, g], of `view_input`.
+            scale: of the views.
+
+        Returns:
+            Features and mask inputs with N rows.
+        """
+        raise NotImplementedError
 
     def from_cache(self, encoding: Encoding) -> tuple[Any, Any]:
         """What `encode` gives, of an entry of the feature cache.

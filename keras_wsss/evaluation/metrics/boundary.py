@@ -27,9 +27,40 @@ def boundary_region(mask: np.ndarray, distance: int) -> np.ndarray:
         bool [height, width].
     """
     mask = mask.astype(np.uint8)
-    framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    # Outside the box around it there is nothing to erode.
+    left, top, width, height = cv2.boundingRect(mask)
+    box = slice(top, top + height), slice(left, left + width)
+    band = np.zeros(mask.shape, bool)
+    if not width:
+        return band
+    framed = cv2.copyMakeBorder(
+        mask[box], 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0
+    )
     eroded = cv2.erode(framed, np.ones((3, 3), np.uint8), iterations=distance)
-    return (mask != 0) & (eroded[1:-1, 1:-1] == 0)
+    band[box] = mask[box] > eroded[1:-1, 1:-1]
+    return band
+
+
+class _TrueBands:
+    """Bands of the last true mask, which is scored against many."""
+
+    def __init__(self) -> None:
+        self._truth: np.ndarray | None = None
+        self._bands: dict[tuple[int, int], np.ndarray] = {}
+
+    def get(self, truth: np.ndarray, label: int, distance: int) -> np.ndarray:
+        """`boundary_region` of a label of it."""
+        if truth.flags.writeable:  # it may be another one by the next call
+            return boundary_region(truth == label, distance)
+        if truth is not self._truth:
+            self._truth, self._bands = truth, {}
+        key = label, distance
+        if key not in self._bands:
+            self._bands[key] = boundary_region(truth == label, distance)
+        return self._bands[key]
+
+
+_TRUE_BANDS = _TrueBands()
 
 
 class BoundaryIou(Metric):
@@ -84,7 +115,7 @@ class BoundaryIou(Metric):
         distance = max(
             1, round(self.relative_distance * float(np.hypot(*truth.shape)))
         )
-        for label in np.union1d(truth, prediction):
+        for label in _labels(truth) | _labels(prediction):
             if label == IGNORE:
                 continue
             if not 0 <= label < self.num_classes:
@@ -93,7 +124,7 @@ class BoundaryIou(Metric):
                     f"{self.num_classes} classes (check that mask and split "
                     "belong together)."
                 )
-            true_band = boundary_region(truth == label, distance)
+            true_band = _TRUE_BANDS.get(truth, label, distance)
             band = boundary_region(prediction == label, distance)
             self.intersections[label] += np.count_nonzero(true_band & band)
             self.unions[label] += np.count_nonzero(true_band | band)
@@ -127,3 +158,10 @@ class BoundaryIou(Metric):
                 for c, name in names.items()
             },
         }
+
+
+def _labels(mask: np.ndarray) -> set[int]:
+    if mask.dtype != np.uint8:
+        return set(np.unique(mask).tolist())
+    counts = np.bincount(mask.ravel(), minlength=256)
+    return set(np.flatnonzero(counts).tolist())

@@ -13,6 +13,7 @@ class TransferSteps(Steps):
     """Attention and decoder on a frozen encoder; see `Steps`."""
 
     method = "TransferNet"
+    takes_batches = True
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -41,6 +42,11 @@ class TransferSteps(Steps):
             Features float32 [1, g, g, D], and the levels that `masks` takes.
         """
         features, *levels = self.encoder_outputs(image, scale, mirror)
+        return features, self.network(scale).select_levels(levels)
+
+    def encode_batch(self, inputs, valid, scale):
+        """As `encode`; see `Steps.encode_batch`."""
+        features, *levels = self.encoder_batch(inputs, valid, scale)
         return features, self.network(scale).select_levels(levels)
 
     def from_cache(self, encoding):
