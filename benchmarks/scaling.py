@@ -17,6 +17,7 @@ import math
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.counting import operations
 from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
 from keras_wsss.encoders.graphs import encoding_function
@@ -60,25 +61,6 @@ class Counts:
     target_bytes: int
     source_file: int
     target_file: int
-
-
-def operations(model, *shapes_and_types) -> float:
-    """Float operations of a pass: convolutions and matrix products."""
-    inputs = [tf.TensorSpec(s, t) for s, t in shapes_and_types]
-    function = tf.function(
-        lambda *x: model(list(x) if len(x) > 1 else x[0], training=False),
-        autograph=False,
-    )
-    graph = function.get_concrete_function(*inputs).graph
-    profiler = tf.compat.v1.profiler
-    options = (
-        profiler.ProfileOptionBuilder(
-            profiler.ProfileOptionBuilder.float_operation()
-        )
-        .with_empty_output()
-        .build()
-    )
-    return float(profiler.profile(graph, options=options).total_float_ops)
 
 
 def count(config) -> Counts:

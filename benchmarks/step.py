@@ -12,7 +12,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -52,8 +52,17 @@ class UnfusedAdam(LayerMultipliers, keras.optimizers.Adam):
         super().update_step(gradient, variable, rate)
 
 
-def make_step(config: Config, variant: str, phase: str) -> Callable[[], None]:
-    """A function that makes one update and waits for it."""
+def make_step(
+    config: Config, variant: str, phase: str, cached: bool = True
+) -> Callable[[], None]:
+    """A function that makes one update and waits for it.
+
+    Args:
+        config: of the network and the losses.
+        variant: see --variants.
+        phase: gives the sizes of the batch.
+        cached: whether the batch has the encoder's outputs, not pictures.
+    """
     dtype = variant if "float" in variant else "float32"
     config = config.replace({"model.compute_dtype": dtype})
     split = split_of(config)
@@ -81,7 +90,7 @@ def make_step(config: Config, variant: str, phase: str) -> Callable[[], None]:
         xla=variant == "xla",
     )
     batch = {
-        name: random_part(config, net, split, name, rows)
+        name: random_part(config, net, split, name, rows, cached)
         for name, rows in (
             ("source", config.phases[phase].source_pictures),
             ("target", config.phases[phase].target_pictures),
@@ -97,7 +106,9 @@ def make_step(config: Config, variant: str, phase: str) -> Callable[[], None]:
     return step
 
 
-def random_part(config: Config, net, split, domain: str, rows: int) -> dict:
+def random_part(
+    config: Config, net, split, domain: str, rows: int, cached: bool
+) -> dict:
     """A domain's part of a batch, as `make_batches` gives it."""
     rng = np.random.default_rng(0)
     size, queries = config.image.size, config.train.labels_per_image
@@ -118,7 +129,7 @@ def random_part(config: Config, net, split, domain: str, rows: int) -> dict:
         mask = rng.integers(0, 2, (rows, size, size))
         part["mask"] = (mask * labels[:, :1, None]).astype(np.uint8)
     images = tf.constant(rng.normal(0, 60, (rows, size, size, 3)), tf.float32)
-    if not CACHED.value:
+    if not cached:
         return {k: tf.constant(v) for k, v in part.items()} | {"image": images}
     levels = tuple(sorted(net.used_levels)) if domain == "source" else ()
     features, *kept = encoding_function(net.encoder, size, levels)(images)
@@ -128,19 +139,29 @@ def random_part(config: Config, net, split, domain: str, rows: int) -> dict:
     }
 
 
+def time_in_turns(
+    functions: Mapping[str, Callable[[], None]], rounds: int
+) -> dict[str, float]:
+    """Median seconds of each, which take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(own)) for name, own in seconds.items()}
+
+
 def main(_) -> None:
     """Prints a line for every variant."""
     announce_devices()
     config: Config = CONFIG.load()
     names = VARIANTS.value
-    steps = {name: make_step(config, name, PHASE.value) for name in names}
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(ROUNDS.value):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: float(np.median(own)) for name, own in seconds.items()}
+    steps = {
+        name: make_step(config, name, PHASE.value, CACHED.value)
+        for name in names
+    }
+    medians = time_in_turns(steps, ROUNDS.value)
     for name, median in medians.items():
         ratio = medians[names[0]] / median
         print(f"{name:9} {1000 * median:7.0f} ms a step  {ratio:.2f} x")

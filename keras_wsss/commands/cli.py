@@ -246,6 +246,17 @@ def define_formats() -> FormatFlags:
     )
 
 
+def define_compute_dtype() -> flags.FlagHolder:
+    """The flag that says in which precision a trained network computes."""
+    return flags.DEFINE_enum(
+        "compute_dtype",
+        None,
+        ["auto", "float32", "bfloat16", "float16"],
+        "Type that the network computes in; the run's if not given. auto is "
+        "bfloat16 where GPU or processor have it.",
+    )
+
+
 def define_shard() -> flags.FlagHolder:
     """The flag that names a share of the pictures."""
     return flags.DEFINE_string(

@@ -13,6 +13,7 @@ from absl import flags
 
 from keras_wsss.commands.cli import (
     define_checkpoint,
+    define_compute_dtype,
     define_max_pixels,
     define_quality,
     define_workdir,
@@ -67,6 +68,7 @@ NEGATIVES = flags.DEFINE_string(
 
 MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
+COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
 
 
@@ -90,6 +92,7 @@ def run(argv: list[str]) -> int:
         out=OUT.value,
         config=config,
         checkpoint=CHECKPOINT.value,
+        compute_dtype=COMPUTE_DTYPE.value,
         eval_root=EVAL_ROOT.value,
         eval_set=EVAL_SET.value,
         negatives=NEGATIVES.value,

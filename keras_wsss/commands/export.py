@@ -11,6 +11,7 @@ from absl import flags, logging
 
 from keras_wsss.commands.cli import (
     define_checkpoint,
+    define_compute_dtype,
     define_quality,
     no_arguments,
     say,
@@ -75,6 +76,7 @@ CHECK_IMAGES = flags.DEFINE_list(
 
 QUALITY = define_quality()
 CHECKPOINT = define_checkpoint()
+COMPUTE_DTYPE = define_compute_dtype()
 
 
 def run(argv: list[str]) -> int:
@@ -129,6 +131,7 @@ def _export_tf(out: Path) -> dict:
         WORKDIR.value,
         out,
         checkpoint=CHECKPOINT.value,
+        compute_dtype=COMPUTE_DTYPE.value,
         max_pixels=MAX_PIXELS.value,
         max_tags=MAX_TAGS.value,
         max_batch=MAX_BATCH.value,

@@ -14,6 +14,7 @@ from absl import flags
 from keras_wsss.commands.cli import (
     define_batch,
     define_checkpoint,
+    define_compute_dtype,
     define_formats,
     define_max_pixels,
     define_quality,
@@ -47,6 +48,7 @@ EXIT_SOME_FAILED = 1
 
 MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
+COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
 FORMATS = define_formats()
 SHARD = define_shard()
@@ -80,6 +82,7 @@ def run(argv: list[str]) -> int:
         WORKDIR.value,
         max_pixels=MAX_PIXELS.value,
         checkpoint=CHECKPOINT.value,
+        compute_dtype=COMPUTE_DTYPE.value,
     )
     if TAGS_FILE.value:
         found = read_picture_tags(

@@ -11,6 +11,7 @@ from absl import flags
 from keras_wsss.commands.cli import (
     define_batch,
     define_checkpoint,
+    define_compute_dtype,
     define_formats,
     define_max_pixels,
     define_quality,
@@ -33,6 +34,7 @@ FEATURE_CACHE = flags.DEFINE_string(
 )
 MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
+COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
 FORMATS = define_formats()
 SHARD = define_shard()
@@ -53,6 +55,7 @@ def run(argv: list[str]) -> int:
         WORKDIR.value,
         OUT.value,
         checkpoint=CHECKPOINT.value,
+        compute_dtype=COMPUTE_DTYPE.value,
         feature_cache=FEATURE_CACHE.value,
         max_pixels=MAX_PIXELS.value,
         **QUALITY.given(),

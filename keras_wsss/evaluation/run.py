@@ -30,6 +30,7 @@ def evaluate_run(
     out: str | Path | None = None,
     config: Any = None,
     checkpoint: str = "last",
+    compute_dtype: str | None = None,
     eval_root: str | Path | None = None,
     eval_set: str | None = None,
     negatives: str | Path | None = None,
@@ -53,6 +54,7 @@ def evaluate_run(
         out: where results go; `workdir`/evaluation if None.
         config: its group `inference` replaces the run's.
         checkpoint: "last", or "best" on held-out source masks.
+        compute_dtype: see `Predictor.from_workdir`.
         eval_root: pictures and masks; those of the run's config if None.
         eval_set: list of the pictures; that of the run's config if None.
         negatives: folder of pictures without any scored category.
@@ -81,6 +83,7 @@ def evaluate_run(
         max_pixels,
         allow_untrained_decoder=True,  # baselines and tags mean something
         checkpoint=checkpoint,
+        compute_dtype=compute_dtype,
     )
     # At once, as it may be what somebody wanted to know.
     if predictor.warning:

@@ -106,6 +106,7 @@ class Predictor:
         max_pixels: int | None = None,
         allow_untrained_decoder: bool = False,
         checkpoint: str = "last",
+        compute_dtype: str | None = None,
     ) -> "Predictor":
         """Loads a run of `train.py`.
 
@@ -119,6 +120,8 @@ class Predictor:
                 yet, for its attention and tags; its masks are noise.
             checkpoint: "last", or "best" on held-out source masks, which a
                 run with `train.keep_best` keeps.
+            compute_dtype: as `config.model.compute_dtype`; None keeps the
+                run's. The weights are the same in all of them.
 
         Raises:
             ConfigError: not a run folder, nothing saved in it yet, or no mask
@@ -134,6 +137,9 @@ class Predictor:
             )
         if max_pixels is not None:
             config = config.replace({"data.max_pixels": max_pixels})
+        if compute_dtype is not None:
+            config = config.replace({"model.compute_dtype": compute_dtype})
+            raise_problems(range_problems(config.model, "config.model."))
         split = split_of(config)
         net = get_system(config.system).build(config, split)
         load_run_encoder(net, workdir)
@@ -155,10 +161,13 @@ class Predictor:
         """
         if not self._weights:
             return None
+        other = self.net.compute_dtype
         return {
             "weights": self._weights,
             "inference": to_json(self.config.inference),
             "rule": repr(self._rule),
+            # Of float32, what earlier folders have.
+            **({"compute_dtype": other} if other != "float32" else {}),
         }
 
     def __call__(

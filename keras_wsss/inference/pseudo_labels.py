@@ -66,6 +66,7 @@ def pseudo_labels(
     out: str | Path,
     *,
     checkpoint: str = "last",
+    compute_dtype: str | None = None,
     feature_cache: str | None = None,
     max_pixels: int | None = None,
     augment: bool | None = None,
@@ -83,6 +84,7 @@ def pseudo_labels(
         workdir: run folder of a training.
         out: folder that the masks go to; goes on where it stopped.
         checkpoint: "last", or "best" on held-out source masks.
+        compute_dtype: see `Predictor.from_workdir`.
         feature_cache: folder of encoder outputs; that of the run's config if
             None, "" for none.
         max_pixels: largest width times height of a picture; None keeps the
@@ -105,7 +107,10 @@ def pseudo_labels(
         DataError: a picture or checkpoint that cannot be read.
     """
     predictor = Predictor.from_workdir(
-        workdir, max_pixels=max_pixels, checkpoint=checkpoint
+        workdir,
+        max_pixels=max_pixels,
+        checkpoint=checkpoint,
+        compute_dtype=compute_dtype,
     )
     config = predictor.config
     records = read_target_records(config, predictor.split).records

@@ -96,7 +96,9 @@ class AppendFeatures(keras.layers.Layer):
         feature_gain: float = 1.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # The guide stays as it is in half precision too; the projection
+        # brings its own input to it.
+        super().__init__(autocast=False, **kwargs)
         self.units = units
         self.feature_gain = feature_gain
 
@@ -115,6 +117,7 @@ class AppendFeatures(keras.layers.Layer):
         """Appends; see the class."""
         scaled = features * self.feature_gain
         projected = self.project(scaled)[:, None]  # (B, 1, h, w, units)
+        projected = ops.cast(projected, guide.dtype)
         labels = ops.shape(guide)[1]
         return ops.concatenate(
             [guide, ops.repeat(projected, labels, axis=1)], axis=-1
@@ -123,8 +126,7 @@ class AppendFeatures(keras.layers.Layer):
     def compute_output_spec(self, guide, features):
         """Shape and dtype of what `call` returns."""
         return keras.KerasTensor(
-            (*guide.shape[:-1], guide.shape[-1] + self.units),
-            self.compute_dtype,
+            (*guide.shape[:-1], guide.shape[-1] + self.units), guide.dtype
         )
 
     def get_config(self):

@@ -90,6 +90,7 @@ def export_run(
     out: str | Path,
     *,
     checkpoint: str = "last",
+    compute_dtype: str | None = None,
     max_pixels: int = 16_777_216,
     max_tags: int = 8,
     max_batch: int = 64,
@@ -105,6 +106,7 @@ def export_run(
         workdir: run folder of a training.
         out: `MODEL/N`, as for `export_model`.
         checkpoint: "last", or "best" on held-out source masks.
+        compute_dtype: see `Predictor.from_workdir`.
         max_pixels: largest width times height of a picture.
         max_tags: most tags of a picture.
         max_batch: most pictures of a request.
@@ -123,7 +125,9 @@ def export_run(
     """
     out = Path(out)
     check_version(out)
-    predictor = Predictor.from_workdir(workdir, checkpoint=checkpoint)
+    predictor = Predictor.from_workdir(
+        workdir, checkpoint=checkpoint, compute_dtype=compute_dtype
+    )
     quality = choose_quality(predictor.steps, augment, refine, own_crf)
     options = ServingOptions(
         max_pixels=max_pixels,
@@ -176,6 +180,7 @@ def _about(
         "scored": list(predictor.split.scored),
         "options": dataclasses.asdict(options),
         "rule": predictor.steps.rule.to_dict(),
+        "compute_dtype": predictor.net.compute_dtype,
         "check": dataclasses.asdict(result),
         "versions": {
             "keras_wsss": __version__,

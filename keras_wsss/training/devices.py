@@ -89,6 +89,8 @@ def share(
             first = context.replica_id_in_sync_group % replicas * size
             return tensor[first : first + size]
 
-        return tf.nest.map_structure(part, batch)
+        # A GPU would get the whole batch, to keep a slice of it.
+        with tf.device("/CPU:0"):
+            return tf.nest.map_structure(part, batch)
 
     return strategy.experimental_distribute_values_from_function(rows)

@@ -320,11 +320,11 @@ def _build_masks(decoder: keras.Model) -> keras.Model:
         keras.Input(part.shape[1:], dtype=part.dtype, name=part.name)
         for part in decoder.inputs[1:]
     ]
-    pairs = MergePairs(name="merge_pairs")(guide)
+    pairs = MergePairs(dtype="float32", name="merge_pairs")(guide)
     repeated = [
         RepeatForLabels(name=f"repeat_{part.name}")(part, labels)
         for part in levels
     ]
     logits = decoder([pairs, *repeated])
-    split = SplitPairs(name="split_pairs")(logits, labels)
+    split = SplitPairs(dtype="float32", name="split_pairs")(logits, labels)
     return keras.Model([guide, labels, *levels], split, name="masks")

@@ -40,6 +40,11 @@ def plain():
     return updated(RICH)
 
 
+def test_all_steps_are_one_trace(plain):
+    *_, update = plain
+    assert update._function.experimental_get_tracing_count() == 1
+
+
 def check_equal(one, other, atol):
     assert one.keys() == other.keys()
     for name in one.keys() - {UNSEEN}:
@@ -118,7 +123,9 @@ def test_bfloat16_learns_as_float32_does(plain):
     # Of 8 bits: a network of random weights is some percent off.
     for name in ("class_loss", "mask_loss", "tag_loss", "overlap_loss"):
         assert values[name] == pytest.approx(losses[name], rel=0.02)
-    assert net.encoder.outputs[0].dtype == "float32"
+    outputs = (net.encoder, net.guide, net.masks, net.tagger)
+    kinds = {output.dtype for model in outputs for output in model.outputs}
+    assert kinds == {"float32", "uint8"}  # of scores, and of switches
 
 
 def test_float16_leaves_out_an_update_that_overflows():
