@@ -9,7 +9,7 @@ From files to masks, overlays and predictions.json. The ways take turns, so
 their ratio holds whatever else the machine does; it is the median over the
 rounds. Seconds of the processors tell what no order of the work can change:
 on C cores a picture takes at least a C-th of them. Without --workdir the
-network of config `shapes` has random weights and pictures are drawn.
+network has random weights, and pictures are drawn unless a folder is given.
 """
 
 import os
@@ -28,7 +28,7 @@ from absl import app, flags, logging
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
-from keras_wsss.configs.shapes import get_config
+from keras_wsss.config_files import load_config
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.evaluation.table import markdown_table
@@ -42,6 +42,9 @@ from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality, choose_quality
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
+_CONFIG = flags.DEFINE_string(
+    "config", "shapes", "Built-in config whose network gets random weights."
+)
 _PICTURES = flags.DEFINE_string("pictures", None, "Folder; drawn if not given.")
 _COUNT = flags.DEFINE_integer("count", 24, "Pictures of a round.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each way.")
@@ -54,11 +57,11 @@ Way = Callable[[Path], object]
 
 
 def make_predictor() -> Predictor:
-    """The run of --workdir, or config `shapes` with random weights."""
+    """The run of --workdir, or that of --config with random weights."""
     if _WORKDIR.value:
         return Predictor.from_workdir(_WORKDIR.value)
     keras.utils.set_random_seed(0)
-    config = get_config()
+    config = load_config(_CONFIG.value)
     split = split_of(config)
     return Predictor(build_network(config, split), split, config)
 

@@ -30,6 +30,17 @@ def test_mask_of_another_size_is_drawn_in_the_colour_of_its_id():
     assert drawn[5, 5].tolist() == [36, 36, 36]  # background: dark
 
 
+def test_every_value_is_painted_as_arithmetic_would():
+    image = np.broadcast_to(
+        np.arange(256, dtype=np.uint8)[:, None, None], (256, 254, 3)
+    ).copy()
+    mask = np.broadcast_to(np.arange(1, 255, dtype=np.uint8), (256, 254))
+    expected = 0.15 * image + 0.85 * bright_palette()[mask]
+    drawn = draw_panel(image, Panel("mask", mask=mask.copy()))
+    # As pixels are stored: what lies behind the point is cut off.
+    assert np.array_equal(drawn, expected.astype(np.float32).astype(np.uint8))
+
+
 def test_maps_are_drawn_as_shares_of_their_own_maximum():
     """Two labels: left in one colour, right in another, however large."""
     maps = np.zeros((2, 2, 4), np.float32)

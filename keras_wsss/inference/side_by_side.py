@@ -13,16 +13,17 @@ _Result = TypeVar("_Result")
 
 
 def default_threads() -> int:
-    """Pictures in work at a time: one a core, from 2 to 8.
+    """Pictures in work at a time: one more than there are cores, 8 at most.
 
-    TensorFlow and the decoders of files release Python's lock, but what they
-    do for a single picture seldom keeps all cores busy.
+    TensorFlow and the decoders of files release Python's lock, what they do
+    for a single picture seldom keeps all cores busy, and one may wait for the
+    disk.
     """
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
         cores = os.cpu_count() or 1
-    return min(max(cores, 2), 8)
+    return min(cores + 1, 8)
 
 
 def side_by_side(

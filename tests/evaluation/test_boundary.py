@@ -108,3 +108,17 @@ def test_bad_labels_and_sizes_are_errors():
         metric.update(square() * 2, square(), "picture")
     with pytest.raises(DataError, match="shape"):
         metric.update(square(), square()[:10])
+
+
+def test_bands_of_a_true_mask_are_those_of_this_mask():
+    """What is kept of one that cannot change belongs to it alone."""
+    kept, other = square(), square(20)
+    for truth in (kept, other):
+        truth.flags.writeable = False
+    found, expected = BoundaryIou(2), BoundaryIou(2)
+    for truth in (kept, other, kept):
+        for shift in (0, 3):
+            found.update(truth, square(shift))
+            expected.update(truth.copy(), square(shift))
+    np.testing.assert_array_equal(found.intersections, expected.intersections)
+    np.testing.assert_array_equal(found.unions, expected.unions)
