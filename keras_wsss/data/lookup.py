@@ -41,6 +41,35 @@ def is_image_name(path: str | os.PathLike[str]) -> bool:
     return not name.startswith(".") and _split(name)[1] != ""
 
 
+def files_below(root: str | os.PathLike[str], *endings: str) -> list[Path]:
+    """Visible files below a folder, sorted; links to folders are followed.
+
+    Args:
+        root: the folder; there are no files in one that does not exist.
+        endings: in small letters, such as ".txt", in any case; all files if
+            there is none.
+    """
+    return sorted(_files_below(Path(root), endings, frozenset()))
+
+
+def _files_below(
+    folder: Path, endings: tuple[str, ...], above: frozenset[str]
+) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in above or not folder.is_dir():  # a link that leads back
+        return
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries]
+    for name in names:
+        path = folder / name
+        if name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, endings, above | {real})
+        elif not endings or name.lower().endswith(endings):
+            yield path
+
+
 def find_image(root: Path, name: str) -> Path | None:
     """The picture `name` under `root`, with or without its file ending.
 

@@ -16,6 +16,7 @@ from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data import formats
 from keras_wsss.data.formats.index_masks import IndexMask
 from keras_wsss.data.formats.voc import CLASSES_FILE, read_classes
+from keras_wsss.data.lookup import files_below
 from keras_wsss.data.pseudo_masks import (
     MASKS,
     with_pseudo_masks,
@@ -224,7 +225,7 @@ def _read_folder(
     folder: Path, data: Any, split: Split
 ) -> dict[str, tuple[MaskReader, frozenset[int]]]:
     masks = folder / MASKS
-    paths = sorted(masks.rglob("*.png"))
+    paths = files_below(masks, ".png")
     if not paths:
         raise DataError(
             f"{masks}: there is no mask; a folder of a person's masks has "

@@ -2,7 +2,12 @@
 
 import pytest
 
-from keras_wsss.data.lookup import find_image, is_image_name, near_image
+from keras_wsss.data.lookup import (
+    files_below,
+    find_image,
+    is_image_name,
+    near_image,
+)
 
 
 def _files(root, *names):
@@ -96,3 +101,20 @@ def test_a_file_that_comes_later_is_found(tmp_path):
 )
 def test_endings_of_pictures(name, expected):
     assert is_image_name(name) == expected
+
+
+def test_files_below_in_any_case_and_by_links(tmp_path):
+    root, other = tmp_path / "root", tmp_path / "elsewhere"
+    for place in (root / "b", root / ".hidden", other):
+        place.mkdir(parents=True)
+        (place / "x.TXT").touch()
+        (place / ".y.txt").touch()
+        (place / "z.json").touch()
+    (root / "a").symlink_to(other)
+    (root / "b" / "back").symlink_to(root)  # leads to where it lies
+    names = [
+        path.relative_to(root).as_posix() for path in files_below(root, ".txt")
+    ]
+    assert names == ["a/x.TXT", "b/x.TXT"]
+    assert len(files_below(root)) == 4
+    assert files_below(root / "nothing") == []

@@ -8,7 +8,7 @@ from keras_wsss.data.formats.index_masks import (
     MaskFolder,
 )
 from keras_wsss.data.formats.voc import CLASSES_FILE, read_classes
-from keras_wsss.data.lookup import find_image, near_image
+from keras_wsss.data.lookup import files_below, find_image, near_image
 from keras_wsss.data.problems import Problem
 from keras_wsss.errors import DataError
 
@@ -40,7 +40,7 @@ class _IndexPngs(IndexFormat):
                 "the masks' indices mean; write a category a line, index 1 "
                 "first."
             )
-        masks = sorted(path.rglob("*.[pP][nN][gG]"))
+        masks = files_below(path, ".png")
         if not masks:
             raise DataError(f"{path}: there is no PNG; give a folder of masks.")
         pictures = []

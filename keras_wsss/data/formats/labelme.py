@@ -15,7 +15,7 @@ from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.instances import InstanceFormat
 from keras_wsss.data.images import decode_image
 from keras_wsss.data.json_text import read_json
-from keras_wsss.data.lookup import find_image
+from keras_wsss.data.lookup import files_below, find_image
 from keras_wsss.data.problems import (
     Problem,
     Report,
@@ -94,11 +94,7 @@ def read_labelme(
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in path.rglob("*.json")
-        if not any(p.startswith(".") for p in file.relative_to(path).parts)
-    )
+    return files_below(path, ".json")
 
 
 def _is_labelme(file: Path) -> bool:

@@ -11,7 +11,7 @@ from keras_wsss.data.formats.coco_json import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.instances import InstanceFormat
 from keras_wsss.data.images import upright_size
-from keras_wsss.data.lookup import is_image_name, near_image
+from keras_wsss.data.lookup import IMAGE_SUFFIXES, files_below, near_image
 from keras_wsss.data.problems import Problem, Report, problem_of, read_text
 from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
@@ -96,24 +96,24 @@ def read_yolo(
         raise DataError(f"{images}: no such folder; give that of the pictures.")
     drawn = Drawn(path, masks, names)
     seen = set()
-    for picture in sorted(images.rglob("*")):
-        if not is_image_name(picture.name) or not picture.is_file():
-            continue
-        below = picture.relative_to(images).with_suffix(".txt")
-        seen.add(below)
+    texts = {
+        file.relative_to(labels).with_suffix("").as_posix(): file
+        for file in files_below(labels, ".txt")
+    }
+    for picture in files_below(images, *IMAGE_SUFFIXES):
+        stem = picture.relative_to(images).with_suffix("").as_posix()
+        seen.add(stem)
         try:
             width, height = upright_size(picture, max_pixels)
         except DataError as error:
             report(problem_of(error, "unreadable image"))
             continue
         name = picture.relative_to(images).as_posix()
-        image = drawn.add_image(name, width, height, below.as_posix())
-        if (labels / below).is_file():
-            _read_file(labels / below, names, image, drawn, report)
-    for file in sorted(labels.rglob("*.txt")):
-        below = file.relative_to(labels)
-        if below not in seen and file.name not in _NAMES:
-            stem = below.with_suffix("").as_posix()
+        image = drawn.add_image(name, width, height, f"{stem}.txt")
+        if stem in texts:
+            _read_file(texts[stem], names, image, drawn, report)
+    for stem, file in texts.items():
+        if stem not in seen and file.name not in _NAMES:
             report(
                 Problem(
                     "missing image",
@@ -216,7 +216,7 @@ def _labels_below(root: Path) -> Iterator[Path]:
 def _has_labels(root: Path) -> bool:
     """Whether a folder called "labels", or below one, has text files."""
     return "labels" in root.parts and any(
-        file.name not in _NAMES for file in root.rglob("*.txt")
+        file.name not in _NAMES for file in files_below(root, ".txt")
     )
 
 
@@ -230,7 +230,7 @@ def _labels(root: Path, image_set: str) -> Path:
         if choice.is_dir():
             return choice
     found = list(_labels_below(root))
-    if not found and next(root.rglob("*.txt"), None) is not None:
+    if not found and files_below(root, ".txt"):
         return root
     if len(found) != 1 or found[0].parent != root:
         where = ", ".join(str(path) for path in found) or "none"
