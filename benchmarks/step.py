@@ -31,6 +31,7 @@ from keras_wsss.systems.transfernet.update import (
     make_optimizer,
 )
 
+COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
 ROUNDS = flags.DEFINE_integer("rounds", 8, "Turns of every variant.")
@@ -39,7 +40,8 @@ VARIANTS = flags.DEFINE_list(
     "variants",
     ["unfused", "float32", "bfloat16"],
     "Of unfused (float32 with Keras's own Adam), float32, bfloat16, float16, "
-    "xla (float32).",
+    "xla (float32); torch and torch_bfloat16 are PyTorch's step (extra "
+    "bench), of encoders with switches.",
 )
 
 
@@ -63,7 +65,7 @@ def make_step(
         phase: gives the sizes of the batch.
         cached: whether the batch has the encoder's outputs, not pictures.
     """
-    dtype = variant if "float" in variant else "float32"
+    dtype = variant if variant in COMPUTE_DTYPES else "float32"
     config = config.replace({"model.compute_dtype": dtype})
     split = split_of(config)
     keras.utils.set_random_seed(0)
@@ -97,6 +99,13 @@ def make_step(
         )
         if rows
     }
+
+    if variant.startswith("torch"):
+        from benchmarks.torch_peer import make_torch_step
+
+        half = variant == "torch_bfloat16"
+        precision = "bfloat16" if half else "float32"
+        return make_torch_step(config, batch, split.num_categories, precision)
 
     def step() -> None:
         for value in update(batch, 1e-4).values():
