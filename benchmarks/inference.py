@@ -8,7 +8,7 @@
 Both sides of a comparison take turns in the same process, so their ratio
 holds whatever else the machine does; the ratio is the median over the turns.
 Weights are random unless --workdir is given: time does not depend on them.
-ONNX Runtime needs `pip install '.[onnx]'`, the dense CRF `'.[crf]'`.
+ONNX Runtime needs `pip install '.[edge]'`, the dense CRF `'.[crf]'`.
 """
 
 import os
@@ -347,7 +347,7 @@ def comparisons(predictor: Predictor, folder: Path) -> list[dict]:
     image = picture()
     rows = label_rows(predictor, image)
     rows.append(export_row(predictor, image, folder / "export"))
-    if _installed(("tf2onnx", "onnxruntime"), "onnx"):
+    if _installed(("tf2onnx", "onnxruntime"), "edge"):
         rows.append(onnx_row(predictor, folder / "network"))
     rows.append(encoder_row(predictor))
     rows.append(constants_row(predictor))

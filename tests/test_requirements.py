@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Import name -> name in the package index, where the two differ.
 DISTRIBUTIONS = {
     "absl": "absl-py",
+    "ai_edge_litert": "ai-edge-litert",
     "cv2": "opencv-python-headless",
     "grpc": "grpcio",
     "jinja2": "Jinja2",
@@ -23,11 +24,15 @@ DISTRIBUTIONS = {
 }
 # Imported only by what an extra of pyproject.toml is for.
 EXTRAS = {
+    "ai-edge-litert",
     "grpcio",
     "keras-hub",
+    "onnx",
+    "onnxruntime",
     "pydensecrf2",
     "scipy",
     "tensorflow-serving-api",
+    "tf2onnx",
 }
 
 

@@ -167,7 +167,9 @@ def _load_litert(
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:  # TensorFlow has it too
-        from tensorflow.lite import Interpreter
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter
     path = folder / graphs["encode"]["file"]
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     return {name: interpreter.get_signature_runner(name) for name in graphs}

@@ -2,6 +2,7 @@
 
 import importlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ def write_litert(
         if precision == INT8:
             converter.representative_dataset = calibration
             converter._experimental_calibrate_only = True
-        content = converter.convert()
+        with warnings.catch_warnings():
+            # That `tf.lite.Interpreter`, which calibrates, moved elsewhere.
+            warnings.simplefilter("ignore", UserWarning)
+            content = converter.convert()
     if precision == INT8:
         content = _quantize_litert(content)
     (folder / "model.tflite").write_bytes(content)
