@@ -308,10 +308,16 @@ class CacheConfig(Group):
         1, "Windows of a picture; 1 is the whole picture.", at_least=1
     )
     switches: bool = field(
-        False,
+        True,
         "Whether the encoder's levels (switches, finer maps) of pictures "
-        "without masks are kept too: larger, but "
-        "`pseudo_labels` then finds all it needs.",
+        "without masks are kept too, so that `pseudo_labels` need not encode "
+        "them again; without, their entries are a third as large.",
+    )
+    check: bool = field(
+        False,
+        "Whether every entry and the content of every picture are verified "
+        "before training; else pictures that look unchanged are not read, and "
+        "a damaged entry is made again when it is met.",
     )
 
 

@@ -35,6 +35,7 @@ _FREE_FIELDS = (
     "name",
     "cache.folder",  # but not whether there is one
     "cache.switches",
+    "cache.check",
     "data.memory_mb",
     "train.examples",
     "train.log_every",

@@ -217,6 +217,8 @@ def build_cache(
     pictures: PictureStore,
     log,
     shard: tuple[int, int] = (0, 1),
+    written: Sequence[int] = (),
+    whole: bool = False,
 ) -> FeatureCache:
     """The feature cache of the config's folder, complete for the records.
 
@@ -226,10 +228,13 @@ def build_cache(
         config: `cache.folder` is set.
         records: pictures.
         encoder: see `FeatureCache`.
-        levels: of the encoder that are kept, in any order.
+        levels: of the encoder that are read, in any order.
         pictures: reads the pictures.
         log: called with progress lines.
         shard: (index, count) of this worker, which builds its share.
+        written: levels that new entries hold too, for others who read them.
+        whole: whether whole pictures alone are wanted, neither mirrored nor
+            windows of them.
     """
     cache = FeatureCache(
         config.cache.folder,
@@ -237,9 +242,17 @@ def build_cache(
         get_system(config.system).views(config),
         crops=config.cache.windows - 1,
         seed=0,
-        levels=tuple(sorted(levels)),
+        levels=levels,
+        written=written,
         pictures=pictures,
+        check=config.cache.check,
     )
     index, count = shard
-    cache.build(records, index=index, count=count, log=log)
+    cache.build(
+        records,
+        views=(0,) if whole else None,
+        index=index,
+        count=count,
+        log=log,
+    )
     return cache
