@@ -228,12 +228,31 @@ def encode(
         runs = np.array([height * width], np.uint32)
     if runs is None:
         codes = coco_mask.frPyObjects(list(polygons), height, width)
-        code = coco_mask.merge(codes)
+        code = coco_mask.merge(codes) if len(codes) > 1 else codes[0]
     else:
         code = coco_mask.frPyObjects(
             {"size": [height, width], "counts": runs.tolist()}, height, width
         )
     return Region(code, int(coco_mask.area(code)))
+
+
+class Layers:
+    """The union of regions, of which one after the other is laid below."""
+
+    def __init__(self):
+        self._code: dict[str, Any] | None = None
+
+    def add(self, region: Region) -> int:
+        """Adds a region; gives the pixels of it that lay in none before."""
+        if not region.area:
+            return 0
+        if self._code is None:
+            self._code = region.code
+            return region.area
+        codes = [region.code, self._code]
+        common = coco_mask.area(coco_mask.merge(codes, intersect=True))
+        self._code = coco_mask.merge(codes)
+        return region.area - int(common)
 
 
 def paint(mask: np.ndarray, region: Region, value: int) -> None:

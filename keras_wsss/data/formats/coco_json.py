@@ -5,19 +5,32 @@ code trusts sizes, run lengths and coordinates.
 """
 
 import collections
+import copy
+import json
 import re
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from keras_wsss.data.annotations import AnnotatedImage, Annotations, Instance
+from keras_wsss.data.annotations import (
+    AnnotatedImage,
+    Annotations,
+    HeldInstances,
+    Instance,
+    Instances,
+    Mark,
+)
+from keras_wsss.data.file_notes import looks_of
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
-from keras_wsss.data.json_text import read_json
+from keras_wsss.data.json_stream import Element, IrregularError, JsonLists
+from keras_wsss.data.json_text import check_brackets, read_json
 from keras_wsss.data.problems import (
     Problem,
     Report,
+    check_text,
     path_problem,
     raise_problem,
 )
@@ -55,6 +68,113 @@ def read_coco_file(
             first problem of any entry.
     """
     path = Path(path)
+    later = _Later(report)
+    try:
+        file = _streamed(path, later, max_pixels, masks)
+    except IrregularError:
+        later.start_again()
+        file = _whole(path, later, max_pixels, masks)
+    later.flush()
+    return file
+
+
+class _Later:
+    """Keeps problems back until nothing can be wrong with the whole file."""
+
+    def __init__(self, report: Report):
+        self._report = report
+        self._kept: list[Problem] = []
+        self._told = 0  # since the beginning of the file, or to be told again
+
+    def __call__(self, problem: Problem) -> None:
+        self._kept.append(problem)
+        if len(self._kept) > _KEPT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tells what was kept back."""
+        kept, self._kept = self._kept, []
+        for problem in kept:
+            self._told += 1
+            if self._told > 0:
+                self._report(problem)
+
+    def start_again(self) -> None:
+        """Forgets what was kept back; what was told is not told again."""
+        self._kept, self._told = [], -max(self._told, 0)
+
+
+def _streamed(
+    path: Path, report: Report, max_pixels: int, masks: bool
+) -> Annotations:
+    """`read_coco_file` without keeping more than columns of the annotations.
+
+    Raises `IrregularError` for what is no file of COCO's form.
+    """
+    check_text(path)
+    looks = looks_of(path)
+    check_brackets(path, _WHAT)
+    lists = JsonLists(path, _LISTS)
+
+    def tell(kind: str, record: str, text: str) -> None:
+        report(Problem(kind, str(path), record, text))
+
+    def read_categories(elements: Iterator[Element]) -> dict[int, str]:
+        return dict(_categories((e.value for e in elements), tell))
+
+    def read_images(elements: Iterator[Element]) -> dict[int, AnnotatedImage]:
+        entries = (e.value for e in elements)
+        found = _images(entries, tell, max_pixels)
+        return {image.id: image for image in found}
+
+    categories: dict[int, str] | None = None
+    images: dict[int, AnnotatedImage] | None = None
+    early: list[str] = []
+    columns = Columns()
+    dropped: collections.Counter[str] = collections.Counter()
+    for key, elements in lists.elements():
+        if key in early:
+            collections.deque(elements, maxlen=0)  # read before
+        elif key == "categories":
+            categories = read_categories(elements)
+        elif key == "images":
+            images = read_images(elements)
+        else:
+            # COCO's own files have the categories last.
+            if categories is None:
+                early.append("categories")
+                categories = read_categories(lists.ahead("categories"))
+            if images is None:
+                early.append("images")
+                images = read_images(lists.ahead("images"))
+            seen: set[int] = set()
+            for index, (entry, start, size) in enumerate(elements):
+                record = f"annotations[{index}]"
+                try:
+                    image, instance, crumbs = _instance(
+                        entry, record, images, categories, seen, masks
+                    )
+                except _Wrong as wrong:
+                    tell(*wrong.args)
+                else:
+                    dropped[CRUMBS] += crumbs
+                    columns.add(image, instance, start, size)
+    assert categories is not None
+    assert images is not None
+    found = tuple(images[number] for number in sorted(images))
+    return Annotations(
+        path=path,
+        images=found,
+        categories=categories,
+        instances=FiledInstances(path, looks, found, columns, masks),
+        dropped=dict(+dropped),
+    )
+
+
+def _whole(
+    path: Path, report: Report, max_pixels: int, masks: bool
+) -> Annotations:
+    """`read_coco_file` of a file of any order, all of it in memory."""
     document = _load(path)
 
     def tell(kind: str, record: str, text: str) -> None:
@@ -83,12 +203,144 @@ def read_coco_file(
         path=path,
         images=tuple(images[key] for key in sorted(images)),
         categories=categories,
-        instances={
-            key: tuple(sorted(value, key=lambda instance: instance.id))
-            for key, value in instances.items()
-        },
+        instances=HeldInstances(
+            {
+                key: tuple(sorted(value, key=lambda instance: instance.id))
+                for key, value in instances.items()
+            }
+        ),
         dropped=dict(+dropped),
     )
+
+
+class Columns:
+    """What is kept of the annotations of a file, in its order."""
+
+    def __init__(self):
+        self.ids = array("q")
+        self.images = array("q")
+        self.categories = array("q")
+        self.crowds = array("b")
+        self.starts = array("q")  # bytes of the file
+        self.sizes = array("q")
+
+    def add(
+        self, image: int, instance: Instance, start: int, size: int
+    ) -> None:
+        """Adds an annotation, and where in the file it stands."""
+        self.ids.append(instance.id)
+        self.images.append(image)
+        self.categories.append(instance.category)
+        self.crowds.append(instance.crowd)
+        self.starts.append(start)
+        self.sizes.append(size)
+
+
+class FiledInstances(Instances):
+    """Annotations that stay in their file, and are read when they are needed.
+
+    Args:
+        path: the JSON file.
+        looks: see `looks_of`, when it was read; another one is refused.
+        images: its pictures, ascending by id.
+        columns: its annotations.
+        masks: whether instances have polygons or runs.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        looks: str,
+        images: tuple[AnnotatedImage, ...],
+        columns: Columns,
+        masks: bool,
+    ):
+        self._path = path
+        self._looks = looks
+        self._images = images
+        self._masks = masks
+        self._image_ids = np.array([image.id for image in images], np.int64)
+        owners = np.asarray(columns.images, np.int64)
+        order = np.lexsort((np.asarray(columns.ids, np.int64), owners))
+        # Annotations of a picture are in a row, and begin at its `first`.
+        self._first = np.searchsorted(
+            owners[order], np.append(self._image_ids, np.iinfo(np.int64).max)
+        ).tolist()
+        self._categories = np.asarray(columns.categories, np.int64)[order]
+        self._crowds = np.asarray(columns.crowds, np.int8)[order].astype(bool)
+        self._starts = np.asarray(columns.starts, np.int64)[order]
+        self._sizes = np.asarray(columns.sizes, np.int32)[order]
+
+    def _row(self, image: int) -> int:
+        """Of a picture among all; -1 if there is none of this id."""
+        row = int(np.searchsorted(self._image_ids, image))
+        found = row < len(self._images) and self._images[row].id == image
+        return row if found else -1
+
+    def _range(self, image: int) -> tuple[int, int]:
+        row = self._row(image)
+        return (0, 0) if row < 0 else (self._first[row], self._first[row + 1])
+
+    def marks(self, image: int) -> list[Mark]:
+        """See `Instances`."""
+        first, last = self._range(image)
+        return [
+            Mark(category, crowd, self._masks)
+            for category, crowd in zip(
+                self._categories[first:last].tolist(),
+                self._crowds[first:last].tolist(),
+                strict=True,
+            )
+        ]
+
+    def __getitem__(self, image: int) -> tuple[Instance, ...]:
+        first, last = self._range(image)
+        if first == last:
+            raise KeyError(image)
+        row = self._row(image)
+        found = []
+        try:
+            with open(self._path, "rb") as file:
+                for index in range(first, last):
+                    file.seek(int(self._starts[index]))
+                    entry = json.loads(file.read(int(self._sizes[index])))
+                    found.append(self._read(entry, row, index))
+            changed = looks_of(self._path) != self._looks
+        except (_Wrong, KeyError, OSError, TypeError, ValueError):
+            changed = True
+        if changed:
+            raise DataError(
+                f"{self._path}: it has changed since it was read; start again, "
+                "and leave it as it is until the end."
+            )
+        return tuple(found)
+
+    def _read(self, entry: Any, row: int, index: int) -> Instance:
+        polygons: tuple[np.ndarray, ...] = ()
+        runs = None
+        if self._masks:
+            polygons, runs, _ = _geometry(entry, "", self._images[row])
+        return Instance(
+            int(entry["id"]),
+            int(self._categories[index]),
+            bool(self._crowds[index]),
+            polygons,
+            runs,
+            _box(entry.get("bbox")),
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        rows = np.flatnonzero(np.diff(self._first))
+        return (self._images[row].id for row in rows.tolist())
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(np.diff(self._first)))
+
+    def without_crowds(self, ignored: frozenset[int]) -> "FiledInstances":
+        """See `Instances`."""
+        other = copy.copy(self)
+        other._crowds = np.isin(self._categories, list(ignored))
+        return other
 
 
 _Tell = Callable[[str, str, str], None]
@@ -98,15 +350,18 @@ class _Wrong(Exception):
     """An annotation cannot be used: kind, record and text for `_Tell`."""
 
 
+_WHAT = "COCO instances file"
+_LISTS = ("images", "annotations", "categories")
 CRUMBS = "parts of fewer than three points"
 _WRONG_ENTRY = "wrong entry"
+_KEPT = 2000  # problems that are kept back
 
 
 def _load(path: Path) -> dict[str, Any]:
-    document = read_json(path, "COCO instances file")
+    document = read_json(path, _WHAT)
     if not isinstance(document, dict):
         document = {}
-    for key in ("images", "annotations", "categories"):
+    for key in _LISTS:
         if not isinstance(document.get(key), list):
             raise DataError(
                 f'{path}: the list "{key}" is missing; this must be a COCO '
@@ -183,7 +438,7 @@ _SEGMENTATION = (
 )
 
 
-def _categories(entries: list, tell: _Tell) -> Iterator[tuple[int, str]]:
+def _categories(entries: Iterable, tell: _Tell) -> Iterator[tuple[int, str]]:
     ids: set[int] = set()
     names: set[str] = set()
     for index, entry in enumerate(entries):
@@ -205,7 +460,7 @@ def _categories(entries: list, tell: _Tell) -> Iterator[tuple[int, str]]:
 
 
 def _images(
-    entries: list, tell: _Tell, max_pixels: int
+    entries: Iterable, tell: _Tell, max_pixels: int
 ) -> Iterator[AnnotatedImage]:
     ids: set[int] = set()
     names: set[str] = set()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_wsss.categories import Split
+from keras_wsss.data.instance_masks import InstanceMask
 from keras_wsss.data.problems import (
     Problem,
     Report,
@@ -176,6 +177,8 @@ def _visible(candidate: Candidate, min_pixels: int) -> tuple[int, ...]:
     labels = candidate.labels
     if not labels or min_pixels < 1:
         return labels
+    if isinstance(candidate.mask, InstanceMask):
+        return candidate.mask.visible(labels, min_pixels)
     counts = candidate.counts
     if counts is None:
         counts = np.bincount(candidate.mask.read().ravel(), minlength=256)
