@@ -130,6 +130,7 @@ def data_of(folder: Path, min_pixels: int = 1) -> DataConfig:
         target_images=str(folder / IMAGES),
         exclude_images_with_target=False,
         min_pixels=min_pixels,
+        index=str(folder / INDEX),
     )
 
 

@@ -176,6 +176,12 @@ class DataConfig(Group):
     memory_mb: float = field(
         1000.0, "Decoded pictures that are kept in memory, MB."
     )
+    index: str = field(
+        "",
+        "Folder that keeps what was found in large files of annotations, for "
+        "the next start; empty takes that of the feature cache, if there is "
+        "one.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -722,6 +728,12 @@ _PUBLISHED_OF = {
         "inference.tag_threshold": 0.1,
     }
 }
+
+
+def data_of(config: Config) -> DataConfig:
+    """The group `data` for readers, its index beside the feature cache."""
+    data = config.data
+    return data.replace({"index": data.index or config.cache.folder})
 
 
 def split_of(config: Config) -> Split:

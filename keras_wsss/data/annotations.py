@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,6 +88,13 @@ class Instances(Mapping[int, tuple[Instance, ...]]):
     @abc.abstractmethod
     def without_crowds(self, ignored: frozenset[int]) -> "Instances":
         """The same, but of categories that are not `ignored` none is one."""
+
+    def load(self, *key: Any) -> dict[str, np.ndarray] | None:
+        """Arrays that were found at an earlier start, see `ReadingIndex`."""
+        return None
+
+    def save(self, arrays: Mapping[str, np.ndarray], *key: Any) -> None:
+        """Keeps arrays for a later start, where there is a place for them."""
 
 
 class HeldInstances(Instances):

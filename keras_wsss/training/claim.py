@@ -36,6 +36,7 @@ _FREE_FIELDS = (
     "cache.folder",  # but not whether there is one
     "cache.switches",
     "cache.check",
+    "data.index",
     "data.memory_mb",
     "train.examples",
     "train.log_every",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_wsss.categories import Split
-from keras_wsss.config import split_of
+from keras_wsss.config import data_of, split_of
 from keras_wsss.data import formats
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pseudo_masks import unknown_categories
@@ -38,7 +38,7 @@ def read_training_data(
         ConfigError: a missing location.
     """
     split = split_of(config)
-    data = config.data
+    data = data_of(config)
     source = Dataset(())
     if with_source:
         source = _readable(formats.read(data, split, "source"), data)
@@ -153,7 +153,8 @@ def read_target_records(config, split: Split) -> Dataset:
         DataError: a file that cannot be used.
         ConfigError: a missing location.
     """
-    return _readable(formats.read(config.data, split, "target"), config.data)
+    data = data_of(config)
+    return _readable(formats.read(data, split, "target"), data)
 
 
 def _readable(dataset: Dataset, data) -> Dataset:

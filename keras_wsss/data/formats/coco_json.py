@@ -9,9 +9,9 @@ import copy
 import json
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from keras_wsss.data.problems import (
     path_problem,
     raise_problem,
 )
+from keras_wsss.data.reading_index import ReadingIndex
 from keras_wsss.data.segmentation import (
     checked_polygons,
     checked_runs,
@@ -50,6 +51,7 @@ def read_coco_file(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     *,
     masks: bool = True,
+    index: str | Path | None = None,
 ) -> Annotations:
     """Reads and validates an instances JSON.
 
@@ -62,6 +64,7 @@ def read_coco_file(
         max_pixels: largest width times height of a picture.
         masks: whether annotations need a segmentation; without, none of
             theirs is read, as for tags.
+        index: folder of a `ReadingIndex`, for files without a fault.
 
     Raises:
         DataError: no COCO JSON at all; and with the default `report`, the
@@ -69,8 +72,15 @@ def read_coco_file(
     """
     path = Path(path)
     later = _Later(report)
+    check_text(path)
+    kept = ReadingIndex(index, path)
+    key = ("coco", masks, max_pixels)
+    if (arrays := kept.load(*key)) is not None:
+        return _from_arrays(arrays, path, masks, kept)
     try:
-        file = _streamed(path, later, max_pixels, masks)
+        file = _streamed(path, later, max_pixels, masks, kept)
+        if later.silent:
+            kept.save(_to_arrays(file), *key)
     except IrregularError:
         later.start_again()
         file = _whole(path, later, max_pixels, masks)
@@ -85,6 +95,11 @@ class _Later:
         self._report = report
         self._kept: list[Problem] = []
         self._told = 0  # since the beginning of the file, or to be told again
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is no problem."""
+        return not (self._kept or self._told)
 
     def __call__(self, problem: Problem) -> None:
         self._kept.append(problem)
@@ -105,14 +120,16 @@ class _Later:
 
 
 def _streamed(
-    path: Path, report: Report, max_pixels: int, masks: bool
+    path: Path,
+    report: Report,
+    max_pixels: int,
+    masks: bool,
+    index: ReadingIndex,
 ) -> Annotations:
     """`read_coco_file` without keeping more than columns of the annotations.
 
     Raises `IrregularError` for what is no file of COCO's form.
     """
-    check_text(path)
-    looks = looks_of(path)
     check_brackets(path, _WHAT)
     lists = JsonLists(path, _LISTS)
 
@@ -148,8 +165,8 @@ def _streamed(
                 early.append("images")
                 images = read_images(lists.ahead("images"))
             seen: set[int] = set()
-            for index, (entry, start, size) in enumerate(elements):
-                record = f"annotations[{index}]"
+            for number, (entry, start, size) in enumerate(elements):
+                record = f"annotations[{number}]"
                 try:
                     image, instance, crumbs = _instance(
                         entry, record, images, categories, seen, masks
@@ -166,8 +183,51 @@ def _streamed(
         path=path,
         images=found,
         categories=categories,
-        instances=FiledInstances(path, looks, found, columns, masks),
+        instances=FiledInstances(
+            path, found, columns.sorted(found), masks, index
+        ),
         dropped=dict(+dropped),
+    )
+
+
+def _to_arrays(file: Annotations) -> dict[str, np.ndarray]:
+    """What a `ReadingIndex` keeps of a file."""
+    assert isinstance(file.instances, FiledInstances)
+    names = "\n".join(image.file_name for image in file.images)
+    categories = [[k, name] for k, name in file.categories.items()]
+    about = json.dumps([categories, file.dropped])
+    return {
+        **file.instances.columns._asdict(),
+        "names": np.frombuffer(names.encode(), np.uint8),
+        "sizes_of_images": np.array(
+            [(image.id, image.width, image.height) for image in file.images],
+            np.int64,
+        ).reshape(-1, 3),
+        "rest": np.frombuffer(about.encode(), np.uint8),
+    }
+
+
+def _from_arrays(
+    arrays: dict[str, np.ndarray],
+    path: Path,
+    masks: bool,
+    index: ReadingIndex,
+) -> Annotations:
+    """Undoes `_to_arrays`."""
+    categories, dropped = json.loads(arrays["rest"].tobytes())
+    names = arrays["names"].tobytes().decode().split("\n")
+    sizes = arrays["sizes_of_images"].tolist()
+    images = tuple(
+        AnnotatedImage(number, name, width, height)
+        for name, (number, width, height) in zip(names, sizes, strict=False)
+    )
+    columns = SortedColumns(*(arrays[n] for n in SortedColumns._fields))
+    return Annotations(
+        path=path,
+        images=images,
+        categories=dict(categories),
+        instances=FiledInstances(path, images, columns, masks, index),
+        dropped=dropped,
     )
 
 
@@ -213,6 +273,24 @@ def _whole(
     )
 
 
+class SortedColumns(NamedTuple):
+    """Annotations, those of a picture in a row, by their ids.
+
+    Attributes:
+        first: int64 [pictures + 1], where those of a picture begin.
+        categories: int64 [annotations].
+        crowds: bool [annotations].
+        starts: int64 [annotations], bytes of the file.
+        sizes: int32 [annotations], bytes.
+    """
+
+    first: np.ndarray
+    categories: np.ndarray
+    crowds: np.ndarray
+    starts: np.ndarray
+    sizes: np.ndarray
+
+
 class Columns:
     """What is kept of the annotations of a file, in its order."""
 
@@ -235,41 +313,48 @@ class Columns:
         self.starts.append(start)
         self.sizes.append(size)
 
+    def sorted(self, images: Sequence[AnnotatedImage]) -> SortedColumns:
+        """The same by pictures, which ascend by id."""
+        owners = np.asarray(self.images, np.int64)
+        order = np.lexsort((np.asarray(self.ids, np.int64), owners))
+        ids = np.array([image.id for image in images], np.int64)
+        first = np.searchsorted(owners[order], ids)
+        return SortedColumns(
+            np.append(first, len(order)),
+            np.asarray(self.categories, np.int64)[order],
+            np.asarray(self.crowds, np.int8)[order].astype(bool),
+            np.asarray(self.starts, np.int64)[order],
+            np.asarray(self.sizes, np.int32)[order],
+        )
+
 
 class FiledInstances(Instances):
     """Annotations that stay in their file, and are read when they are needed.
 
     Args:
         path: the JSON file.
-        looks: see `looks_of`, when it was read; another one is refused.
         images: its pictures, ascending by id.
         columns: its annotations.
         masks: whether instances have polygons or runs.
+        index: keeps what is found of them.
     """
 
     def __init__(
         self,
         path: Path,
-        looks: str,
         images: tuple[AnnotatedImage, ...],
-        columns: Columns,
+        columns: SortedColumns,
         masks: bool,
+        index: ReadingIndex,
     ):
+        self.columns = columns
         self._path = path
-        self._looks = looks
+        self._index = index
+        self._crowds_of: list[int] | None = None  # all as in the file
         self._images = images
         self._masks = masks
         self._image_ids = np.array([image.id for image in images], np.int64)
-        owners = np.asarray(columns.images, np.int64)
-        order = np.lexsort((np.asarray(columns.ids, np.int64), owners))
-        # Annotations of a picture are in a row, and begin at its `first`.
-        self._first = np.searchsorted(
-            owners[order], np.append(self._image_ids, np.iinfo(np.int64).max)
-        ).tolist()
-        self._categories = np.asarray(columns.categories, np.int64)[order]
-        self._crowds = np.asarray(columns.crowds, np.int8)[order].astype(bool)
-        self._starts = np.asarray(columns.starts, np.int64)[order]
-        self._sizes = np.asarray(columns.sizes, np.int32)[order]
+        self._first = columns.first.tolist()
 
     def _row(self, image: int) -> int:
         """Of a picture among all; -1 if there is none of this id."""
@@ -287,8 +372,8 @@ class FiledInstances(Instances):
         return [
             Mark(category, crowd, self._masks)
             for category, crowd in zip(
-                self._categories[first:last].tolist(),
-                self._crowds[first:last].tolist(),
+                self.columns.categories[first:last].tolist(),
+                self.columns.crowds[first:last].tolist(),
                 strict=True,
             )
         ]
@@ -298,14 +383,18 @@ class FiledInstances(Instances):
         if first == last:
             raise KeyError(image)
         row = self._row(image)
+        starts = self.columns.starts[first:last].tolist()
+        sizes = self.columns.sizes[first:last].tolist()
         found = []
         try:
             with open(self._path, "rb") as file:
-                for index in range(first, last):
-                    file.seek(int(self._starts[index]))
-                    entry = json.loads(file.read(int(self._sizes[index])))
+                for index, start, size in zip(
+                    range(first, last), starts, sizes, strict=True
+                ):
+                    file.seek(start)
+                    entry = json.loads(file.read(size))
                     found.append(self._read(entry, row, index))
-            changed = looks_of(self._path) != self._looks
+            changed = looks_of(self._path) != self._index.looks
         except (_Wrong, KeyError, OSError, TypeError, ValueError):
             changed = True
         if changed:
@@ -322,8 +411,8 @@ class FiledInstances(Instances):
             polygons, runs, _ = _geometry(entry, "", self._images[row])
         return Instance(
             int(entry["id"]),
-            int(self._categories[index]),
-            bool(self._crowds[index]),
+            int(self.columns.categories[index]),
+            bool(self.columns.crowds[index]),
             polygons,
             runs,
             _box(entry.get("bbox")),
@@ -336,10 +425,21 @@ class FiledInstances(Instances):
     def __len__(self) -> int:
         return int(np.count_nonzero(np.diff(self._first)))
 
+    def load(self, *key: Any) -> dict[str, np.ndarray] | None:
+        """See `Instances`."""
+        return self._index.load(self._crowds_of, *key)
+
+    def save(self, arrays: Mapping[str, np.ndarray], *key: Any) -> None:
+        """See `Instances`."""
+        self._index.save(arrays, self._crowds_of, *key)
+
     def without_crowds(self, ignored: frozenset[int]) -> "FiledInstances":
         """See `Instances`."""
         other = copy.copy(self)
-        other._crowds = np.isin(self._categories, list(ignored))
+        other._crowds_of = sorted(ignored)
+        other.columns = self.columns._replace(
+            crowds=np.isin(self.columns.categories, list(ignored))
+        )
         return other
 
 

@@ -7,6 +7,7 @@ and scoring make of them is the same for all.
 import collections
 import dataclasses
 import difflib
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from keras_wsss.data.instance_masks import (
     UNKNOWN,
     InstanceMask,
     Roles,
+    VisibleLabels,
     region_of,
 )
 from keras_wsss.data.lookup import find_image, near_image
@@ -84,6 +86,7 @@ def source_records(
     require_source(split, ids.values(), file.path, file.categories.values())
     wanted = source | target
     roles = _source_roles(ids, source, target)
+    visible = VisibleLabels(file, roles, min_pixels)
     crowds: collections.Counter[int] = collections.Counter()
 
     def candidates() -> Iterator[Candidate]:
@@ -100,14 +103,16 @@ def source_records(
             missing = None
             if path is None:
                 missing = missing_image(file, images, image)
+            mask = InstanceMask(file.path, image, file.instances, roles)
             yield Candidate(
                 name,
                 path,
-                InstanceMask(file.path, image, file.instances, roles),
+                mask,
                 frozenset(named),
                 tuple(sorted(labels)),
                 missing,
                 _hidden_by,
+                visible=functools.partial(visible.of, mask),
             )
 
     dataset = source_dataset(
@@ -120,6 +125,7 @@ def source_records(
         skip_missing=skip_missing,
         negatives=negatives,
     )
+    visible.save()
     dropped = {crowds_of(split.name_of(i)): crowds[i] for i in sorted(+crowds)}
     return dataclasses.replace(
         dataset,
@@ -184,6 +190,7 @@ def evaluation_records(
             )
     _check_spelling(file, split, report)
     roles = _evaluation_roles(file, ids)
+    visible = VisibleLabels(file, roles, 1)
     targets = set(split.target_ids)
     records = []
     skipped: list[str] = []
@@ -196,12 +203,13 @@ def evaluation_records(
         unplaced &= set(split.scored_ids)
         painted = {roles.of(c, crowd) for c, crowd, _ in marks}
         mask = InstanceMask(file.path, image, file.instances, roles)
-        labels = mask.visible(tuple(sorted(i for i in painted if i > 0)), 1)
+        labels = visible.of(mask, tuple(sorted(i for i in painted if i > 0)))
         if not unplaced.issubset(labels):
             skipped.append(record_id)
             continue
         labels = tuple(i for i in labels if i in targets)
         records.append(Record(record_id, path, "target", labels, mask))
+    visible.save()
     return Dataset(
         tuple(records),
         {UNPLACED: tuple(skipped)} if skipped else {},
