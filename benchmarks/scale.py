@@ -189,8 +189,14 @@ def fill_cache(folder: Path) -> int:
     """Computes all entries."""
     cache = make_cache(folder)
     cache.build(list(records_of(folder)), log=lambda line: None)
-    shutil.rmtree(folder / INDEX, ignore_errors=True)
     return int(cache.results()["built"])
+
+
+def forget(folder: Path) -> None:
+    """Removes what earlier starts have kept; entries of the cache stay."""
+    shutil.rmtree(folder / INDEX, ignore_errors=True)
+    for notes in (folder / CACHE).glob("*.json"):
+        notes.unlink()
 
 
 STEPS: dict[str, tuple[str, Callable[[Path], int]]] = {
@@ -268,6 +274,8 @@ def main() -> None:
                 make_tags(folder / TABLE, count)
             for name in steps:
                 for start in ("first", "later")[: 1 if name == "fill" else 2]:
+                    if start == "first":
+                        forget(folder)
                     found = measure(name, folder, end - time.monotonic())
                     figures = ("not finished", "", "")
                     if found:

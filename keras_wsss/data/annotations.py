@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -64,18 +64,9 @@ class Instance(NamedTuple):
         return bool(self.polygons) or self.runs is not None
 
 
-class Mark(NamedTuple):
-    """What of an instance decides what a picture teaches.
-
-    Attributes:
-        category: as `Instance.category`.
-        crowd: as `Instance.crowd`.
-        placed: as `Instance.placed`.
-    """
-
-    category: int
-    crowd: bool
-    placed: bool
+# What of an instance decides what a picture teaches: its `category`, `crowd`
+# and `placed`. There are millions of them.
+Mark: TypeAlias = tuple[int, bool, bool]
 
 
 class Instances(Mapping[int, tuple[Instance, ...]]):
@@ -119,7 +110,7 @@ class HeldInstances(Instances):
     def marks(self, image: int) -> list[Mark]:
         """See `Instances`."""
         return [
-            Mark(instance.category, instance.crowd, instance.placed)
+            (instance.category, instance.crowd, instance.placed)
             for instance in self._instances.get(image, ())
         ]
 

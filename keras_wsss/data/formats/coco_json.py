@@ -4,12 +4,14 @@ Everything is validated here, before any of it reaches pycocotools, whose C
 code trusts sizes, run lengths and coordinates.
 """
 
+import bisect
 import collections
 import copy
 import json
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -353,13 +355,13 @@ class FiledInstances(Instances):
         self._crowds_of: list[int] | None = None  # all as in the file
         self._images = images
         self._masks = masks
-        self._image_ids = np.array([image.id for image in images], np.int64)
-        self._first = columns.first.tolist()
+        self._image_ids = array("q", (image.id for image in images))
+        self._first = array("q", columns.first.tolist())
 
     def _row(self, image: int) -> int:
         """Of a picture among all; -1 if there is none of this id."""
-        row = int(np.searchsorted(self._image_ids, image))
-        found = row < len(self._images) and self._images[row].id == image
+        row = bisect.bisect_left(self._image_ids, image)
+        found = row < len(self._images) and self._image_ids[row] == image
         return row if found else -1
 
     def _range(self, image: int) -> tuple[int, int]:
@@ -369,14 +371,9 @@ class FiledInstances(Instances):
     def marks(self, image: int) -> list[Mark]:
         """See `Instances`."""
         first, last = self._range(image)
-        return [
-            Mark(category, crowd, self._masks)
-            for category, crowd in zip(
-                self.columns.categories[first:last].tolist(),
-                self.columns.crowds[first:last].tolist(),
-                strict=True,
-            )
-        ]
+        categories = self.columns.categories[first:last].tolist()
+        crowds = self.columns.crowds[first:last].tolist()
+        return list(zip(categories, crowds, repeat(self._masks)))
 
     def __getitem__(self, image: int) -> tuple[Instance, ...]:
         first, last = self._range(image)
@@ -453,6 +450,7 @@ class _Wrong(Exception):
 _WHAT = "COCO instances file"
 _LISTS = ("images", "annotations", "categories")
 CRUMBS = "parts of fewer than three points"
+_LARGEST = 2**63  # no id reaches it
 _WRONG_ENTRY = "wrong entry"
 _KEPT = 2000  # problems that are kept back
 
@@ -506,7 +504,7 @@ def _is_key(value: Any) -> bool:
         return value.is_integer() and abs(value) < 2**53
     if isinstance(value, str):
         return re.fullmatch(r"-?[0-9]{1,18}", value) is not None
-    return is_integer(value) and abs(value) < 2**63
+    return is_integer(value) and abs(value) < _LARGEST
 
 
 def _box(value: Any) -> tuple[float, float, float, float] | None:
@@ -607,9 +605,7 @@ def _instance(
 
     Raises `_Wrong`.
     """
-    if text := _entry_problem(entry, _INSTANCE_FIELDS):
-        raise _Wrong(_WRONG_ENTRY, record, text)
-    number, key, category = (int(entry[name]) for name in _INSTANCE_FIELDS)
+    number, key, category = _instance_keys(entry, record)
     record = f"annotation {number}"
     if number in seen:
         raise _Wrong(
@@ -644,6 +640,20 @@ def _instance(
         number, category, bool(crowd), polygons, runs, _box(entry.get("bbox"))
     )
     return image.id, instance, crumbs
+
+
+def _instance_keys(entry: Any, record: str) -> tuple[int, int, int]:
+    """Ids of an annotation, its image and its category. Raises `_Wrong`."""
+    if type(entry) is dict:  # a look that is enough for nearly all
+        keys = entry.get("id"), entry.get("image_id"), entry.get("category_id")
+        if {*map(type, keys)} == {int} and all(
+            -_LARGEST < key < _LARGEST for key in keys
+        ):
+            return keys
+    if text := _entry_problem(entry, _INSTANCE_FIELDS):
+        raise _Wrong(_WRONG_ENTRY, record, text)
+    number, key, category = (int(entry[name]) for name in _INSTANCE_FIELDS)
+    return number, key, category
 
 
 def _geometry(
