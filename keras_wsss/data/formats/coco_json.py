@@ -645,11 +645,9 @@ def _instance(
 def _instance_keys(entry: Any, record: str) -> tuple[int, int, int]:
     """Ids of an annotation, its image and its category. Raises `_Wrong`."""
     if type(entry) is dict:  # a look that is enough for nearly all
-        keys = entry.get("id"), entry.get("image_id"), entry.get("category_id")
-        if {*map(type, keys)} == {int} and all(
-            -_LARGEST < key < _LARGEST for key in keys
-        ):
-            return keys
+        keys: Any = [entry.get(name) for name in _INSTANCE_FIELDS]
+        if {*map(type, keys)} == {int} and max(map(abs, keys)) < _LARGEST:
+            return tuple(keys)
     if text := _entry_problem(entry, _INSTANCE_FIELDS):
         raise _Wrong(_WRONG_ENTRY, record, text)
     number, key, category = (int(entry[name]) for name in _INSTANCE_FIELDS)
