@@ -20,10 +20,9 @@ from absl import app, flags
 from benchmarks.counting import operations
 from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
-from keras_wsss.encoders.graphs import encoding_function
 from keras_wsss.systems.network import build_network
 from keras_wsss.training.cache_entry import Layout
-from keras_wsss.training.feature_cache import layout_of
+from keras_wsss.training.feature_cache import entry_layout
 
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
@@ -75,7 +74,7 @@ def count(config) -> Counts:
     shapes = [tuple(1 if n is None else n for n in shape) for shape in shapes]
     feature_shape = tuple(net.encoder.outputs[0].shape)[1:]
     layouts = [
-        layout_of(encoding_function(net.encoder, size, pools))
+        entry_layout(net.encoder, size, pools)
         for pools in (tuple(sorted(net.used_levels)), ())
     ]
     return Counts(

@@ -176,6 +176,12 @@ class DataConfig(Group):
     memory_mb: float = field(
         1000.0, "Decoded pictures that are kept in memory, MB."
     )
+    index: str = field(
+        "",
+        "Folder that keeps what was found in large files of annotations, for "
+        "the next start; empty takes that of the feature cache, if there is "
+        "one.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -315,10 +321,16 @@ class CacheConfig(Group):
         1, "Windows of a picture; 1 is the whole picture.", at_least=1
     )
     switches: bool = field(
-        False,
+        True,
         "Whether the encoder's levels (switches, finer maps) of pictures "
-        "without masks are kept too: larger, but "
-        "`pseudo_labels` then finds all it needs.",
+        "without masks are kept too, so that `pseudo_labels` need not encode "
+        "them again; without, their entries are a third as large.",
+    )
+    check: bool = field(
+        False,
+        "Whether every entry and the content of every picture are verified "
+        "before training; else pictures that look unchanged are not read, and "
+        "a damaged entry is made again when it is met.",
     )
 
 
@@ -744,6 +756,12 @@ _PUBLISHED_OF = {
         "inference.tag_threshold": 0.1,
     }
 }
+
+
+def data_of(config: Config) -> DataConfig:
+    """The group `data` for readers, its index beside the feature cache."""
+    data = config.data
+    return data.replace({"index": data.index or config.cache.folder})
 
 
 def split_of(config: Config) -> Split:

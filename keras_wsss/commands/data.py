@@ -16,7 +16,7 @@ from keras_wsss.commands.data_flags import (
     config_of,
     parse,
 )
-from keras_wsss.config import Config, split_of
+from keras_wsss.config import Config, data_of, split_of
 from keras_wsss.errors import ConfigError
 
 EXIT_PROBLEMS = 1
@@ -132,7 +132,7 @@ def _verify(flags: argparse.Namespace) -> int:
     if flags.min_pixels is not None:
         flags.overrides.append(("data.min_pixels", flags.min_pixels))
     config = _with_data(flags)
-    findings = verify(config.data, split_of(config))
+    findings = verify(data_of(config), split_of(config))
     print(findings.text())
     if flags.json:
         write_json(flags.json, findings.as_dict())

@@ -1,7 +1,9 @@
 """Annotations as light tuples: what every format of instances becomes."""
 
+import abc
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -62,6 +64,69 @@ class Instance(NamedTuple):
         return bool(self.polygons) or self.runs is not None
 
 
+# What of an instance decides what a picture teaches: its `category`, `crowd`
+# and `placed`. There are millions of them.
+Mark: TypeAlias = tuple[int, bool, bool]
+
+
+class Instances(Mapping[int, tuple[Instance, ...]]):
+    """Image id -> its instances, ascending by id; some may have none."""
+
+    @abc.abstractmethod
+    def marks(self, image: int) -> list[Mark]:
+        """Of the instances of a picture, without looking where they are."""
+
+    @abc.abstractmethod
+    def without_crowds(self, ignored: frozenset[int]) -> "Instances":
+        """The same, but of categories that are not `ignored` none is one."""
+
+    def load(self, *key: Any) -> dict[str, np.ndarray] | None:
+        """Arrays that were found at an earlier start, see `ReadingIndex`."""
+        return None
+
+    def save(self, arrays: Mapping[str, np.ndarray], *key: Any) -> None:
+        """Keeps arrays for a later start, where there is a place for them."""
+
+
+class HeldInstances(Instances):
+    """Instances in memory.
+
+    Args:
+        instances: of each picture that has some.
+    """
+
+    def __init__(self, instances: Mapping[int, tuple[Instance, ...]]):
+        self._instances = dict(instances)
+
+    def __getitem__(self, image: int) -> tuple[Instance, ...]:
+        return self._instances[image]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._instances)
+
+    def __len__(self) -> int:
+        return len(self._instances)
+
+    def marks(self, image: int) -> list[Mark]:
+        """See `Instances`."""
+        return [
+            (instance.category, instance.crowd, instance.placed)
+            for instance in self._instances.get(image, ())
+        ]
+
+    def without_crowds(self, ignored: frozenset[int]) -> "HeldInstances":
+        """See `Instances`."""
+        return HeldInstances(
+            {
+                image: tuple(
+                    instance._replace(crowd=instance.category in ignored)
+                    for instance in instances
+                )
+                for image, instances in self._instances.items()
+            }
+        )
+
+
 class Annotations(NamedTuple):
     """What training, scoring and checking need of a file of annotations.
 
@@ -69,7 +134,7 @@ class Annotations(NamedTuple):
         path: the file or folder, for messages.
         images: its pictures, ascending by id.
         categories: id -> name.
-        instances: image id -> its instances, ascending by id.
+        instances: image id -> its instances.
         dropped: reason -> number of parts that were left out, of no use to
             anyone.
         folder: that file names start from, where the files tell it.
@@ -78,6 +143,6 @@ class Annotations(NamedTuple):
     path: Path
     images: tuple[AnnotatedImage, ...]
     categories: dict[int, str]
-    instances: dict[int, tuple[Instance, ...]]
+    instances: Instances
     dropped: dict[str, int]
     folder: Path | None = None

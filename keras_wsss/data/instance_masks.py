@@ -1,16 +1,48 @@
 """Index masks painted from the instances of a picture."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from keras_wsss.categories import IGNORE
-from keras_wsss.data.annotations import AnnotatedImage, Instance
-from keras_wsss.data.segmentation import Region, encode, paint
+from keras_wsss.data.annotations import (
+    AnnotatedImage,
+    Annotations,
+    Instance,
+    Instances,
+)
+from keras_wsss.data.segmentation import Layers, Region, encode, paint
 from keras_wsss.errors import DataError
+from keras_wsss.progress import Progress
 
 _MOST_LAYERS = 100  # of instances over each other, on average
+
+# What becomes of an instance, besides an id of the split.
+IGNORED = -1  # crowds, and to train on, instances of target categories
+# Of categories that the split does not know: to train on, they may be a
+# target under another name.
+UNKNOWN = -2
+BACKGROUND = -3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Roles:
+    """What the instances of a file become, by their categories in the file.
+
+    Attributes:
+        single: of instances that are no crowd: ids of the split, or one of
+            the values above.
+        crowd: of crowds.
+    """
+
+    single: Mapping[int, int]
+    crowd: Mapping[int, int]
+
+    def of(self, category: int, crowd: bool) -> int:
+        """What an instance becomes."""
+        return (self.crowd if crowd else self.single)[category]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,18 +56,14 @@ class InstanceMask:
     Attributes:
         annotations: the file, for messages.
         image: the picture.
-        painted: (category id of the split, instance) to paint.
-        ignored: crowds, and to train on, instances of target categories,
-            which must teach nothing.
-        unknown: instances of categories that the split does not know: to
-            train on, they may be a target under another name.
+        source: of its instances.
+        roles: what these become; the masks of a file share it.
     """
 
     annotations: Path
     image: AnnotatedImage
-    painted: tuple[tuple[int, Instance], ...]
-    ignored: tuple[Instance, ...]
-    unknown: tuple[Instance, ...]
+    source: Instances
+    roles: Roles
 
     @property
     def place(self) -> str:
@@ -44,9 +72,14 @@ class InstanceMask:
 
     @property
     def instances(self) -> tuple[Instance, ...]:
-        """All of the picture, ascending by id."""
-        known = (*(i for _, i in self.painted), *self.ignored, *self.unknown)
-        return tuple(sorted(known, key=lambda instance: instance.id))
+        """All of the picture that are not background, ascending by id."""
+        return tuple(
+            instance for role, instance in self._all() if role != BACKGROUND
+        )
+
+    def _all(self) -> Iterator[tuple[int, Instance]]:
+        for instance in self.source.get(self.image.id, ()):
+            yield self.roles.of(instance.category, instance.crowd), instance
 
     def read(self) -> np.ndarray:
         """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
@@ -58,33 +91,138 @@ class InstanceMask:
         # Column-wise like the decoded instances.
         shape = (self.image.height, self.image.width)
         mask = np.zeros(shape, np.uint8, order="F")
-        painted = [
-            (category, self._encode(instance))
-            for category, instance in self.painted
-        ]
+        unknown, painted, ignored = self._layers()
+        for _, region in unknown:
+            paint(mask, region, IGNORE)
+        for value, region in painted:
+            paint(mask, region, value)
+        for _, region in ignored:
+            paint(mask, region, IGNORE)
+        return np.ascontiguousarray(mask)
+
+    def visible(
+        self, labels: tuple[int, ...], min_pixels: int
+    ) -> tuple[int, ...]:
+        """Those of some labels with enough pixels in the mask.
+
+        What `read` would tell, but nothing is painted: runs are compared.
+
+        Args:
+            labels: ids of the split.
+            min_pixels: of each of them, at least; 1 or more.
+
+        Raises:
+            DataError: as `read` does.
+        """
+        _, painted, ignored = self._layers()
+        missing = dict.fromkeys(labels, min_pixels)
+        if not missing:
+            return ()
+        above = Layers()
+        for _, region in ignored:
+            above.add(region)
+        for value, region in reversed(painted):
+            shown = above.add(region)
+            if value in missing:
+                missing[value] -= shown
+                if missing[value] <= 0:
+                    del missing[value]
+                    if not missing:
+                        break
+        return tuple(label for label in labels if label not in missing)
+
+    def _layers(self) -> tuple[list[tuple[int, Region]], ...]:
+        """(Role, pixels) of what is unknown, painted and ignored, upwards."""
+        unknown: list[tuple[int, Region]] = []
+        painted: list[tuple[int, Region]] = []
+        ignored: list[tuple[int, Region]] = []
+        for role, instance in self._all():
+            if role == BACKGROUND:
+                continue
+            region = region_of(instance, self.image)
+            part = {UNKNOWN: unknown, IGNORED: ignored}.get(role, painted)
+            part.append((role, region))
         # A file's own "area" is not trusted; the sort is stable, so that of
         # equal areas the higher id lies on top.
         painted.sort(key=lambda item: -item[1].area)
-        layers = [
-            *((IGNORE, self._encode(instance)) for instance in self.unknown),
-            *painted,
-            *((IGNORE, self._encode(instance)) for instance in self.ignored),
-        ]
-        covered = sum(region.area for _, region in layers) / mask.size
+        layers = (unknown, painted, ignored)
+        area = sum(region.area for part in layers for _, region in part)
+        covered = area / (self.image.height * self.image.width)
         if covered > _MOST_LAYERS:
             raise DataError(
                 f"{self.annotations}: {self.image.named}: its instances "
                 f"cover it {covered:.0f} times, more than {_MOST_LAYERS}; "
                 "remove repeated annotations."
             )
-        for value, region in layers:
-            paint(mask, region, value)
-        return np.ascontiguousarray(mask)
-
-    def _encode(self, instance: Instance) -> Region:
-        return region_of(instance, self.image)
+        return layers
 
 
 def region_of(instance: Instance, image: AnnotatedImage) -> Region:
     """The pixels of an instance of a picture."""
     return encode(instance.polygons, instance.runs, image.height, image.width)
+
+
+class VisibleLabels:
+    """Which labels of the pictures of a file are visible in their masks.
+
+    Most of the time of a start went into that; what is found is kept where
+    the file's instances are.
+
+    Args:
+        file: annotations of pictures.
+        roles: what its instances become.
+        min_pixels: of a label that is visible.
+    """
+
+    def __init__(self, file: Annotations, roles: Roles, min_pixels: int):
+        self._instances = file.instances
+        self._min_pixels = min_pixels
+        self._key = (
+            "visible",
+            min_pixels,
+            *(sorted(part.items()) for part in (roles.single, roles.crowd)),
+        )
+        self._rows = {image.id: row for row, image in enumerate(file.images)}
+        self._progress = Progress(len(self._rows), "visible labels", "pictures")
+        # Pictures that were looked at, and what was hidden in them.
+        self._judged = np.zeros(len(self._rows), bool)
+        self._hidden: dict[int, list[int]] = {}
+        self._new = 0
+        kept = file.instances.load(*self._key) if min_pixels > 0 else None
+        if kept is not None:
+            self._judged = kept["judged"]
+            for row, label in kept["hidden"].tolist():
+                self._hidden.setdefault(row, []).append(label)
+
+    def of(
+        self,
+        mask: InstanceMask,
+        labels: tuple[int, ...],
+        min_pixels: int | None = None,
+    ) -> tuple[int, ...]:
+        """See `InstanceMask.visible`.
+
+        Args:
+            mask: of a picture of the file.
+            labels: all ids of the split that are painted in it.
+            min_pixels: what it was made for.
+        """
+        assert min_pixels in (None, self._min_pixels)
+        row = self._rows[mask.image.id]
+        if not self._judged[row]:
+            visible = mask.visible(labels, self._min_pixels)
+            self._judged[row] = True
+            self._new += 1
+            if hidden := [i for i in labels if i not in visible]:
+                self._hidden[row] = hidden
+            self._progress.add()
+        hidden = self._hidden.get(row, [])
+        return tuple(i for i in labels if i not in hidden)
+
+    def save(self) -> None:
+        """Keeps what is new for the next start."""
+        if self._new:
+            pairs = [(k, i) for k, found in self._hidden.items() for i in found]
+            hidden = np.array(pairs, np.int64).reshape(-1, 2)
+            arrays = {"judged": self._judged, "hidden": hidden}
+            self._instances.save(arrays, *self._key)

@@ -150,11 +150,11 @@ def closest(name: str, known: Iterable[str]) -> str:
     return ", closest known: " + ", ".join(lower[key] for key in found)
 
 
-def read_text(path: Path) -> str:
-    """A whole UTF-8 text file, with or without byte order mark.
+def check_text(path: Path) -> None:
+    """Refuses what is no text file, before it is opened.
 
     Raises:
-        DataError: missing, no regular file, too large or not UTF-8.
+        DataError: missing, no regular file, or too large.
     """
     try:
         # Opening a pipe or device could block for ever: look first.
@@ -166,11 +166,26 @@ def read_text(path: Path) -> str:
                 f"{path}: {found.st_size / 1e6:.0f} MB is more than the limit "
                 f"of {MAX_TEXT_BYTES / 1e6:.0f} MB; divide the file."
             )
-        return path.read_text(encoding="utf-8-sig")
+        with open(path, "rb"):
+            pass
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file; check the path and the flags."
         ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path}: cannot be read: {reason}.") from None
+
+
+def read_text(path: Path) -> str:
+    """A whole UTF-8 text file, with or without byte order mark.
+
+    Raises:
+        DataError: missing, no regular file, too large or not UTF-8.
+    """
+    check_text(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):
             reason = f"byte {error.start} is not UTF-8; save it as UTF-8"

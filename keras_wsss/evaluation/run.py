@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
-from keras_wsss.config import to_json
+from keras_wsss.config import data_of, to_json
 from keras_wsss.data import formats
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
@@ -88,7 +88,7 @@ def evaluate_run(
     # At once, as it may be what somebody wanted to know.
     if predictor.warning:
         warn(predictor.warning)
-    data = predictor.config.data
+    data = data_of(predictor.config)
     quality = {"augment": augment, "refine": refine, "own_crf": own_crf}
     folder: str | Path | None = negatives or data.eval_negatives
     if folder and not negatives and not Path(folder).is_dir():

@@ -97,15 +97,20 @@ class MakeEncodings(Protocol):
         levels: tuple[int, ...],
         pictures: PictureStore,
         shared: bool = True,
+        written: tuple[int, ...] = (),
+        whole: bool = False,
     ) -> Encodings:
         """Computes what is missing.
 
         Args:
             records: pictures.
-            levels: of the encoder that are kept, in any order.
+            levels: of the encoder that are read, in any order.
             pictures: reads the pictures.
             shared: whether every process calls it, so that each computes its
                 share.
+            written: levels that are kept too, for later phases.
+            whole: whether whole pictures alone are wanted, neither mirrored
+                nor windows of them.
         """
 
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
-import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -107,13 +107,19 @@ def write_entry(path: Path, key: bytes, layout: Layout, entry: Entry) -> None:
         temporary.write_bytes(fields + checksum + payload)
 
 
-def read_entry(path: Path, key: bytes, layout: Layout) -> Entry:
+def read_entry(
+    path: Path,
+    key: bytes,
+    layout: Layout,
+    wanted: Sequence[int] | None = None,
+) -> Entry:
     """Reads an entry and verifies key, size and checksum.
 
     Args:
         path: file to read.
         key: the key it was written with.
         layout: shapes of the arrays.
+        wanted: indices of the levels to give; all by default.
 
     Raises:
         FileNotFoundError: there is no such entry.
@@ -131,11 +137,16 @@ def read_entry(path: Path, key: bytes, layout: Layout) -> Entry:
     if zlib.crc32(payload, zlib.crc32(fields)) != checksum:
         raise DamagedEntryError(f"{path} has a wrong checksum")
     features = np.frombuffer(payload[: layout.features_size], "<f2")
-    levels, start = [], layout.features_size
+    starts, start = [], layout.features_size
     for spec in layout.level_specs:
-        end = start + _level_size(spec)
-        levels.append(_level_maps(payload[start:end], spec))
-        start = end
+        starts.append(start)
+        start += _level_size(spec)
+    levels = []
+    for index in range(len(starts)) if wanted is None else wanted:
+        start, spec = starts[index], layout.level_specs[index]
+        levels.append(
+            _level_maps(payload[start : start + _level_size(spec)], spec)
+        )
     return Entry(
         features=features.reshape(layout.features_shape),
         levels=tuple(levels),
@@ -166,18 +177,6 @@ def _level_maps(payload: memoryview, spec: LevelSpec) -> np.ndarray:
         packed = np.frombuffer(payload, np.uint8)
         return unpack_switches(packed, spec.shape)
     return np.frombuffer(payload, "<f2").reshape(spec.shape)
-
-
-def looks_complete(path: Path, key: bytes, layout: Layout) -> bool:
-    """Whether size and key are right; the content is verified on reading.
-
-    Raises:
-        FileNotFoundError: there is no such entry.
-    """
-    with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size != layout.file_size:
-            return False
-        return file.read(len(_MAGIC) + len(key)) == _MAGIC + key
 
 
 # --- Pooling switches, at two bits each.

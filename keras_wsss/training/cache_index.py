@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from keras_wsss.data import preprocess
+from keras_wsss.data.file_notes import FileNotes
 from keras_wsss.data.records import Record
 from keras_wsss.data.views import CAFFE, PixelScale, View, ViewSpec
 from keras_wsss.errors import DataError
@@ -16,6 +19,7 @@ from keras_wsss.files import sha256
 from keras_wsss.training.cache_entry import SUFFIX
 
 _LEFTOVER_SECONDS = 600
+_DIGESTS = "pictures.json"  # SHA-256 of pictures, in the folder
 
 
 class CacheIndex:
@@ -31,19 +35,20 @@ class CacheIndex:
         crops: windows per picture besides the whole.
         seed: decides the windows, with picture id and number.
         encoder: digest of the encoder.
-        levels: of the encoder that are kept.
+        check: read every picture for its digest, also those that look as
+            they did when it was taken.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         views: ViewSpec,
         crops: int,
         seed: int,
         encoder: str,
-        levels: tuple[int, ...],
+        check: bool = False,
     ):
-        self.folder = folder
+        self.folder = Path(folder)
         self.num_views = (1 + crops) * (1 + views.mirror)
         self._views = views
         self._seed = seed
@@ -52,9 +57,10 @@ class CacheIndex:
             "preprocessing": preprocess.PREPROCESSING_VERSION,
             **_scale_settings(views.pixels),
             "image_size": views.image_size,
-            "switches": levels,  # the name of earlier entries
         }
+        self._texts: dict[tuple[int, ...], str] = {}
         self._digests: dict[str, str] = {}
+        self._noted = FileNotes(self.folder / _DIGESTS, "sha256", use=not check)
 
     def view(
         self, record: Record, number: int, height: int, width: int
@@ -72,8 +78,15 @@ class CacheIndex:
         crop, _ = self._window(number)
         return self._views.base_size if crop else self._views.image_size
 
-    def key(self, record: Record, number: int) -> bytes:
+    def key(
+        self, record: Record, number: int, levels: tuple[int, ...]
+    ) -> bytes:
         """32 bytes that depend on all that an entry depends on.
+
+        Args:
+            record: the picture.
+            number: of the view.
+            levels: of the encoder that the entry holds, ascending.
 
         Raises:
             DataError: the picture cannot be read.
@@ -87,24 +100,52 @@ class CacheIndex:
                 self._views.resize_size,
                 self._views.min_scale,
             ]
-        return _digest([self._settings, window, self._picture_digest(record)])
+        # The text of [settings, window, digest], of which most is the same.
+        settings, digest = self._text(levels), self._picture_digest(record)
+        text = f'[{settings}, {json.dumps(window)}, "{digest}"]'
+        return hashlib.sha256(text.encode()).digest()
 
     def path(self, key: bytes) -> Path:
         """File of the entry with this key, whether it exists or not."""
         name = key.hex()
         return self.folder / name[:2] / (name + SUFFIX)
 
-    def remove_leftovers(self) -> None:
-        """Removes what a killed build left unfinished, but not of others.
+    def save(self) -> None:
+        """Keeps the digests of pictures for the next start."""
+        self._noted.save()
 
-        A file that another worker may still be writing is left alone.
+    def list_keys(self) -> set[bytes]:
+        """Keys of all entries that are there; none of them is opened.
+
+        Removes what a killed build left unfinished, but leaves alone what
+        another worker may still be writing.
         """
         oldest = time.time() - _LEFTOVER_SECONDS
-        for path in self.folder.glob(f"??/.*{SUFFIX}"):
-            # Where it is gone, its writer has just finished.
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
+        keys: set[bytes] = set()
+        for folder in os.scandir(self.folder):
+            if len(folder.name) != 2 or not folder.is_dir():
+                continue
+            for entry in os.scandir(folder.path):
+                name = entry.name
+                if not name.endswith(SUFFIX):
+                    continue
+                if name.startswith("."):
+                    # Where it is gone, its writer has just finished.
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.stat().st_mtime < oldest:
+                            os.unlink(entry.path)
+                    continue
+                with contextlib.suppress(ValueError):  # not one of ours
+                    keys.add(bytes.fromhex(name.removesuffix(SUFFIX)))
+        return keys
+
+    def _text(self, levels: tuple[int, ...]) -> str:
+        if levels not in self._texts:
+            # "switches" is what levels were called in the first entries.
+            self._texts[levels] = json.dumps(
+                {**self._settings, "switches": levels}, sort_keys=True
+            )
+        return self._texts[levels]
 
     def _window(self, number: int) -> tuple[int, bool]:
         if not 0 <= number < self.num_views:
@@ -120,7 +161,9 @@ class CacheIndex:
         path = str(record.image_path)
         if path not in self._digests:
             try:
-                self._digests[path] = sha256(path)
+                self._digests[path] = self._noted.get(
+                    path, functools.partial(sha256, path)
+                )
             except OSError as error:
                 raise DataError(
                     f"{path}: {error.strerror}; replace or remove the picture."

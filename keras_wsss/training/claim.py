@@ -35,6 +35,8 @@ _FREE_FIELDS = (
     "name",
     "cache.folder",  # but not whether there is one
     "cache.switches",
+    "cache.check",
+    "data.index",
     "data.memory_mb",
     "train.examples",
     "train.log_every",

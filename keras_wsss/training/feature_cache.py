@@ -1,6 +1,9 @@
 """The frozen encoder's outputs on disk, one verified file per view."""
 
 import collections
+import dataclasses
+import functools
+import itertools
 import shutil
 import threading
 import time
@@ -25,7 +28,6 @@ from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
     Layout,
-    looks_complete,
     read_entry,
     write_entry,
 )
@@ -95,8 +97,9 @@ class FeatureCache:
     `views.mirror`: features of a mirrored picture are not the mirrored
     features, as kernels are not symmetric. An entry is found by a digest of
     all it depends on (`CacheIndex`), so runs with other settings may share
-    the folder. Reading verifies a checksum; what is missing or damaged is
-    computed again.
+    the folder. An entry with more levels than are asked for serves too, so
+    that one phase may write what the next ones need. Reading verifies a
+    checksum; what is missing or damaged is computed again.
 
     Args:
         folder: where the entries are, made when missing.
@@ -104,10 +107,14 @@ class FeatureCache:
         views: the encoder's input, mirroring, and how windows are drawn.
         crops: windows per picture besides the whole.
         seed: decides the windows.
-        levels: of the encoder, from 1, that are kept: none for pictures that
+        levels: of the encoder, from 1, that are read: none for pictures that
             never reach the decoder; all by default.
+        written: levels that new entries hold, beside those that are read;
+            no more by default.
         pictures: reads the pictures.
         encoder_batch: views that the encoder takes at a time.
+        check: verify every entry and the content of every picture in
+            `build`, and not only what looks changed.
 
     Raises:
         ConfigError: an argument out of range.
@@ -122,35 +129,54 @@ class FeatureCache:
         crops: int = 0,
         seed: int = 0,
         levels: Sequence[int] | None = None,
+        written: Sequence[int] = (),
         pictures: PictureStore | None = None,
         encoder_batch: int = 8,
+        check: bool = False,
     ):
         if crops < 0:
             raise ConfigError(f"crops is {crops}; it must be 0 or more.")
-        every = range(1, len(encoder.outputs))
+        every = tuple(range(1, len(encoder.outputs)))
         self.levels = tuple(sorted(set(every if levels is None else levels)))
-        if not set(self.levels) <= set(every):
+        self.written = tuple(sorted({*self.levels, *written}))
+        if not set(self.written) <= set(every):
             raise ConfigError(
-                f"levels are {list(self.levels)}; the encoder has 1 to "
+                f"levels are {list(self.written)}; the encoder has 1 to "
                 f"{len(every)}."
             )
         self.folder = Path(folder)
         self.views = views
         self.encoder_batch = encoder_batch
         self.statistics = CacheStatistics()
+        self._check = check
         self._pictures = pictures or PictureStore()
-        self._run = encoding_function(encoder, views.image_size, self.levels)
-        self._layout = layout_of(self._run)
+        self._encoder = encoder
+        self._layouts = _layouts(
+            encoder, views.image_size, self._fitting_levels(every)
+        )
+        self._layout = self._layouts[self.written]
         self._index = CacheIndex(
-            self.folder,
-            views,
-            crops,
-            seed,
-            encoder_digest(encoder),
-            self.levels,
+            self.folder, views, crops, seed, encoder_digest(encoder), check
         )
         self._view_image = _view_function(views)
         self._rebuild_lock = threading.Lock()
+
+    def _fitting_levels(self, every: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """Levels of the entries that serve, those that are written first."""
+        others = set(every) - set(self.levels)
+        fitting = [
+            tuple(sorted({*self.levels, *more}))
+            for count in range(len(others) + 1)
+            for more in itertools.combinations(sorted(others), count)
+        ]
+        return list(dict.fromkeys([self.written, *fitting]))
+
+    @functools.cached_property
+    def _run(self) -> ConcreteFunction:
+        # Not made where nothing is missing: tracing takes seconds.
+        return encoding_function(
+            self._encoder, self.views.image_size, self.written
+        )
 
     @property
     def num_views(self) -> int:
@@ -164,12 +190,12 @@ class FeatureCache:
 
     @property
     def level_specs(self) -> tuple[LevelSpec, ...]:
-        """Shapes and types of the kept levels."""
-        return self._layout.level_specs
+        """Shapes and types of the levels that are read."""
+        return self._layouts[self.levels].level_specs
 
     @property
     def entry_size(self) -> int:
-        """Bytes of an entry on disk."""
+        """Bytes on disk of an entry as it is written."""
         return self._layout.file_size
 
     def read(self, record: Record, view: int) -> Encoding:
@@ -203,6 +229,7 @@ class FeatureCache:
         self,
         records: Sequence[Record],
         *,
+        views: Sequence[int] | None = None,
         index: int = 0,
         count: int = 1,
         threads: int = 2,
@@ -211,11 +238,12 @@ class FeatureCache:
     ) -> None:
         """Computes the entries that are missing; may be killed at any moment.
 
-        Existing files are checked for size and key; their checksum is
-        verified whenever they are read.
+        Which are there, their folders tell; their content is verified
+        whenever they are read, here only with `check`.
 
         Args:
             records: pictures to encode.
+            views: numbers of the views that are wanted; all by default.
             index: this worker; it encodes its share of the pictures.
             count: number of workers that share the folder.
             threads: threads that read pictures and write entries.
@@ -228,7 +256,10 @@ class FeatureCache:
             ConfigError: the folder cannot be written or its disk is too small.
         """
         try:
-            self._build(records[index::count], threads, log, log_seconds)
+            numbers = range(self.num_views) if views is None else views
+            self._build(
+                records[index::count], numbers, threads, log, log_seconds
+            )
         except OSError as error:
             raise ConfigError(
                 f"The feature cache {self.folder} cannot be written: "
@@ -243,14 +274,15 @@ class FeatureCache:
     def _build(
         self,
         records: Sequence[Record],
+        numbers: Sequence[int],
         threads: int,
         log: Callable[[str], None],
         log_seconds: float,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._index.remove_leftovers()
         with futures.ThreadPoolExecutor(threads) as pool:
-            missing = self._missing(records, pool)
+            missing = self._missing(records, numbers, pool)
+            self._index.save()
             total = sum(len(views) for _, views in missing)
             self._check_space(total)
             progress = Progress(
@@ -279,8 +311,15 @@ class FeatureCache:
         )
 
     def _load(self, record: Record, view: int) -> Entry:
-        key = self._index.key(record, view)
-        return read_entry(self._index.path(key), key, self._layout)
+        """Raises `FileNotFoundError` or `DamagedEntryError`."""
+        for levels, layout in self._layouts.items():
+            key = self._index.key(record, view, levels)
+            wanted = [levels.index(level) for level in self.levels]
+            try:
+                return read_entry(self._index.path(key), key, layout, wanted)
+            except FileNotFoundError:
+                continue
+        raise FileNotFoundError
 
     def _rebuild(self, record: Record, view: int) -> Entry:
         # One thread at a time: the encoder uses the whole machine anyway.
@@ -295,33 +334,46 @@ class FeatureCache:
                 self.statistics.add(rebuilt=1, damaged=1)
             inputs = self._views_of_picture(record, [view])
             ((item, outputs),) = self._encode(inputs)
-            return self._save(*item, outputs)
+            entry = self._save(*item, outputs)
+            wanted = [self.written.index(level) for level in self.levels]
+            levels = tuple(entry.levels[index] for index in wanted)
+            return dataclasses.replace(entry, levels=levels)
 
     def _missing(
-        self, records: Sequence[Record], pool: futures.Executor
+        self,
+        records: Sequence[Record],
+        numbers: Sequence[int],
+        pool: futures.Executor,
     ) -> list[tuple[Record, list[int]]]:
+        """Pictures with the views of which no entry serves."""
         # A record given twice would be encoded and counted twice.
         pictures = {(str(r.image_path), r.image_id): r for r in records}
+        keys = self._index.list_keys()
 
         def missing(record: Record) -> list[int]:
-            return [v for v in range(self.num_views) if self._lacks(record, v)]
+            return [v for v in numbers if self._lacks(record, v, keys)]
 
         found = list(pool.map(missing, pictures.values()))
-        entries = len(pictures) * self.num_views
+        entries = len(pictures) * len(numbers)
         lacking = sum(map(len, found))
         self.statistics.add(entries=entries, hits=entries - lacking)
         pairs = zip(pictures.values(), found, strict=True)
         return [(record, views) for record, views in pairs if views]
 
-    def _lacks(self, record: Record, view: int) -> bool:
-        key = self._index.key(record, view)
-        try:
-            complete = looks_complete(self._index.path(key), key, self._layout)
-        except FileNotFoundError:
-            return True
-        if not complete:
-            self.statistics.add(damaged=1)
-        return not complete
+    def _lacks(self, record: Record, view: int, keys: set[bytes]) -> bool:
+        there = any(
+            self._index.key(record, view, levels) in keys
+            for levels in self._layouts
+        )
+        if there and self._check:
+            try:
+                self._load(record, view)
+            except FileNotFoundError:
+                return True
+            except DamagedEntryError:
+                self.statistics.add(damaged=1)
+                return True
+        return not there
 
     def _views_of_picture(self, record: Record, views: Sequence[int]):
         """[((record, view number, square), float32 [S, S, 3]), ...]."""
@@ -369,7 +421,7 @@ class FeatureCache:
                 "not finite in float16; check its weights and feature scale."
             )
         entry = Entry(features, tuple(levels), square.height, square.width)
-        key = self._index.key(record, view)
+        key = self._index.key(record, view, self.written)
         write_entry(self._index.path(key), key, self._layout, entry)
         return entry
 
@@ -380,7 +432,8 @@ class FeatureCache:
             raise ConfigError(
                 f"The feature cache {self.folder} needs {needed / 1e9:.1f} GB "
                 f"more and its disk has {free / 1e9:.1f} GB left; choose "
-                "another folder or leave out --feature_cache."
+                "another folder, leave out --feature_cache, or keep less "
+                "(config.cache.switches=False)."
             )
 
 
@@ -395,13 +448,42 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
         yield batch
 
 
-def layout_of(function: ConcreteFunction) -> Layout:
-    """The shapes, without the batch, of what an `encoding_function` gives."""
-    features, *levels = (
-        LevelSpec(tuple(output.shape[1:]), output.dtype.name)
-        for output in function.outputs
-    )
-    return Layout(features.shape, tuple(levels))
+def entry_layout(
+    encoder: keras.Model, image_size: int, levels: Sequence[int]
+) -> Layout:
+    """The shapes of entries of an encoder, without running it.
+
+    Args:
+        encoder: see `Encoder.build`.
+        image_size: S.
+        levels: that the entries hold.
+    """
+    (layout,) = _layouts(encoder, image_size, [tuple(levels)]).values()
+    return layout
+
+
+def _layouts(
+    encoder: keras.Model,
+    image_size: int,
+    kept: Sequence[tuple[int, ...]],
+) -> dict[tuple[int, ...], Layout]:
+    """`entry_layout` of several choices of levels."""
+    image = keras.KerasTensor((1, image_size, image_size, 3), "float32")
+    features, *maps = encoder.compute_output_spec(image)
+    # As `encoding_function` gives them.
+    specs = [
+        LevelSpec(
+            tuple(each.shape[1:]),
+            "float16" if "float" in each.dtype else each.dtype,
+        )
+        for each in maps
+    ]
+    return {
+        levels: Layout(
+            tuple(features.shape[1:]), tuple(specs[i - 1] for i in levels)
+        )
+        for levels in kept
+    }
 
 
 def _view_function(views: ViewSpec) -> Callable[..., tf.Tensor]:

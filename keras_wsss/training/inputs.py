@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_wsss.categories import Split
-from keras_wsss.config import split_of
+from keras_wsss.config import data_of, split_of
 from keras_wsss.data import formats
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pseudo_masks import unknown_categories
@@ -38,7 +38,7 @@ def read_training_data(
         ConfigError: a missing location.
     """
     split = split_of(config)
-    data = config.data
+    data = data_of(config)
     source = Dataset(())
     if with_source:
         source = _readable(formats.read(data, split, "source"), data)
@@ -153,7 +153,8 @@ def read_target_records(config, split: Split) -> Dataset:
         DataError: a file that cannot be used.
         ConfigError: a missing location.
     """
-    return _readable(formats.read(config.data, split, "target"), config.data)
+    data = data_of(config)
+    return _readable(formats.read(data, split, "target"), data)
 
 
 def _readable(dataset: Dataset, data) -> Dataset:
@@ -217,6 +218,8 @@ def build_cache(
     pictures: PictureStore,
     log,
     shard: tuple[int, int] = (0, 1),
+    written: Sequence[int] = (),
+    whole: bool = False,
 ) -> FeatureCache:
     """The feature cache of the config's folder, complete for the records.
 
@@ -226,10 +229,13 @@ def build_cache(
         config: `cache.folder` is set.
         records: pictures.
         encoder: see `FeatureCache`.
-        levels: of the encoder that are kept, in any order.
+        levels: of the encoder that are read, in any order.
         pictures: reads the pictures.
         log: called with progress lines.
         shard: (index, count) of this worker, which builds its share.
+        written: levels that new entries hold too, for others who read them.
+        whole: whether whole pictures alone are wanted, neither mirrored nor
+            windows of them.
     """
     cache = FeatureCache(
         config.cache.folder,
@@ -237,9 +243,17 @@ def build_cache(
         get_system(config.system).views(config),
         crops=config.cache.windows - 1,
         seed=0,
-        levels=tuple(sorted(levels)),
+        levels=levels,
+        written=written,
         pictures=pictures,
+        check=config.cache.check,
     )
     index, count = shard
-    cache.build(records, index=index, count=count, log=log)
+    cache.build(
+        records,
+        views=(0,) if whole else None,
+        index=index,
+        count=count,
+        log=log,
+    )
     return cache

@@ -229,10 +229,19 @@ def _prepare(
         levels: Sequence[int],
         pictures: PictureStore,
         shared: bool = True,
+        written: Sequence[int] = (),
+        whole: bool = False,
     ) -> FeatureCache:
-        shard = workers.shard if shared else (0, 1)
         return build_cache(
-            config, records, net.encoder, levels, pictures, log, shard
+            config,
+            records,
+            net.encoder,
+            levels,
+            pictures,
+            log,
+            workers.shard if shared else (0, 1),
+            written,
+            whole,
         )
 
     return Job(

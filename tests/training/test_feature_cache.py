@@ -1,6 +1,8 @@
 """The feature cache gives what the encoder gives, whatever happens to it."""
 
 import dataclasses
+import hashlib
+import json
 import os
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import tensorflow as tf
 from small_encoder import make_encoder, write_pictures
 
-from keras_wsss.data import preprocess
+from keras_wsss.data import file_notes, preprocess
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.images import read_image
 from keras_wsss.data.pipeline import Stream, make_batches
@@ -16,6 +18,8 @@ from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.files import sha256
+from keras_wsss.training import cache_index
 from keras_wsss.training.feature_cache import FeatureCache
 
 VIEWS = ViewSpec(32, resize_size=40, mirror=True)
@@ -116,9 +120,8 @@ def test_second_build_finds_everything(make_cache, records):
         {"encoder": make_encoder(seed=1)},
         {"encoder": make_encoder(scale=0.25)},
         {"views": ViewSpec(48, mirror=True)},
-        {"levels": (2, 3, 4)},
     ],
-    ids=["weights", "feature scale", "input size", "levels"],
+    ids=["weights", "feature scale", "input size"],
 )
 def test_what_the_entries_depend_on(make_cache, records, change):
     make_cache().build(records, log=_quiet)
@@ -225,16 +228,16 @@ def test_damage_is_seen_counted_and_repaired_when_read(make_cache, records):
     assert {path: path.read_bytes() for path in _entries(cache)} == good
 
 
-def test_a_build_repairs_what_it_sees_without_reading_all(make_cache, records):
+def test_a_check_repairs_all_before_training(make_cache, records):
     cache = make_cache()
     cache.build(records, log=_quiet)
     good = {path: path.read_bytes() for path in _entries(cache)}
-    seen = ("size", "empty", "magic", "key")
-    for path, name in zip(good, seen, strict=False):
-        DAMAGES[name](path)
-    builder = make_cache()
+    for path, damage in zip(good, DAMAGES.values(), strict=False):
+        damage(path)
+    builder = make_cache(check=True)
     builder.build(records, log=_quiet)
-    assert builder.results()["damaged"] == builder.results()["built"] == 4
+    results = builder.results()
+    assert results["damaged"] == results["built"] == len(DAMAGES)
     assert {path: path.read_bytes() for path in _entries(cache)} == good
 
 
@@ -244,7 +247,7 @@ def test_an_entry_under_another_name_is_not_taken_for_good(make_cache, records):
     first, second, *_ = _entries(cache)
     good = first.read_bytes()
     first.write_bytes(second.read_bytes())
-    builder = make_cache()
+    builder = make_cache(check=True)
     builder.build(records, log=_quiet)
     assert builder.results()["damaged"] == 1
     assert first.read_bytes() == good
@@ -345,6 +348,154 @@ def test_the_cache_changes_nothing_but_the_time(make_cache, encoder, records):
     assert plain.keys() == cached.keys()
     for name, value in plain.items():
         np.testing.assert_array_equal(value, cached[name])
+
+
+def _picture_reads(monkeypatch):
+    """Files whose digest is taken, in a list that grows."""
+    read = []
+
+    def noting(path):
+        read.append(str(path))
+        return sha256(path)
+
+    monkeypatch.setattr(cache_index, "sha256", noting)
+    return read
+
+
+def _make_old(records):
+    for record in records:
+        os.utime(record.image_path, (1e9, 1e9))
+
+
+def test_pictures_are_not_read_again_for_their_digests(
+    make_cache, records, monkeypatch
+):
+    monkeypatch.setattr(file_notes, "FRESH_SECONDS", -1.0)
+    read = _picture_reads(monkeypatch)
+    make_cache().build(records, log=_quiet)
+    assert len(read) == 5
+    again = make_cache()
+    again.build(records, log=_quiet)
+    assert len(read) == 5
+    assert again.results()["hits"] == 10
+    make_cache(check=True).build(records, log=_quiet)
+    assert len(read) == 10
+
+
+@pytest.mark.parametrize("keep_times", [False, True])
+def test_a_picture_that_changed_is_read_again(
+    make_cache, records, monkeypatch, keep_times
+):
+    monkeypatch.setattr(file_notes, "FRESH_SECONDS", -1.0)
+    _make_old(records)
+    make_cache().build(records, log=_quiet)
+    path = records[0].image_path
+    data = bytearray(path.read_bytes())
+    data += b"more"
+    path.write_bytes(data)
+    make_cache().build(records, log=_quiet)
+    data[-1] ^= 1  # of the same size
+    path.write_bytes(data)
+    if keep_times:  # as `cp -p` and archives leave it
+        os.utime(path, (1e9, 1e9))
+    changed = make_cache()
+    changed.build(records, log=_quiet)
+    assert changed.results()["built"] == 2
+
+
+def test_what_changed_just_now_is_not_believed(
+    make_cache, records, monkeypatch
+):
+    read = _picture_reads(monkeypatch)
+    for expected in (5, 10):
+        make_cache().build(records, log=_quiet)
+        assert len(read) == expected
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"[]", b'{"kind": ["sha256", 1]}', b"[" * 99999, b"\xff"]
+)
+def test_damaged_digests_are_taken_again(
+    make_cache, records, monkeypatch, damage
+):
+    monkeypatch.setattr(file_notes, "FRESH_SECONDS", -1.0)
+    cache = make_cache()
+    cache.build(records, log=_quiet)
+    notes = cache.folder / "pictures.json"
+    good = json.loads(notes.read_bytes())
+    notes.write_bytes(damage)
+    again = make_cache()
+    again.build(records, log=_quiet)
+    assert again.results()["hits"] == 10
+    assert json.loads(notes.read_bytes()) == good
+
+
+def test_two_processes_keep_each_others_digests(
+    make_cache, records, monkeypatch
+):
+    monkeypatch.setattr(file_notes, "FRESH_SECONDS", -1.0)
+    workers = [make_cache() for _ in range(2)]  # both know nothing
+    for index, worker in enumerate(workers):
+        worker.build(records, index=index, count=2, log=_quiet)
+    read = _picture_reads(monkeypatch)
+    make_cache().build(records, log=_quiet)
+    assert read == []
+
+
+@pytest.mark.parametrize("levels", [(), (3,), (2, 4)])
+def test_entries_with_more_serve_those_who_need_less(
+    make_cache, encoder, records, levels
+):
+    # Those of a first version, which wrote what it read.
+    make_cache(levels=(2, 3, 4)).build(records, log=_quiet)
+    reader = make_cache(levels=levels)
+    reader.build(records, log=_quiet)
+    assert reader.results()["hits"] == 10
+    for record in records:
+        encoding = reader.read(record, 1)
+        features, *maps = _expected(encoder, record, encoding.view)
+        np.testing.assert_allclose(
+            encoding.features, features, rtol=1e-3, atol=1e-4
+        )
+        assert len(encoding.levels) == len(levels)
+        for level, kept in zip(levels, encoding.levels, strict=True):
+            np.testing.assert_array_equal(kept, maps[level - 1])
+            assert reader.level_specs[levels.index(level)].shape == kept.shape
+    assert reader.results()["rebuilt"] == 0
+
+
+def test_a_phase_writes_what_the_next_one_needs(make_cache, records):
+    first = make_cache(levels=(), written=(2, 4))
+    first.build(records[:3], log=_quiet)
+    # Reads of others are made with as much.
+    assert first.read(records[4], 0).levels == ()
+    second = make_cache(levels=(2, 4))
+    second.build(records, log=_quiet)
+    assert second.results()["hits"] == 7
+    assert first.entry_size == second.entry_size
+    assert [spec.shape[0] for spec in second.level_specs] == [8, 2]
+
+
+def test_entries_of_earlier_versions_are_found(make_cache, records):
+    """Their name is the digest of a text in which nothing may change."""
+    cache = make_cache(crops=1, levels=(2, 4))
+    digest = sha256(records[0].image_path)
+    settings = json.loads(cache._index._text((2, 4)))
+    seed = cache._index._crop_seed(records[0], 1)
+    cut = [False, seed, VIEWS.resize_size, VIEWS.min_scale]
+    for number, window in ((1, [True]), (2, cut)):
+        text = json.dumps([settings, window, digest], sort_keys=True)
+        key = hashlib.sha256(text.encode()).digest()
+        assert cache._index.key(records[0], number, (2, 4)) == key
+
+
+def test_some_views_alone(make_cache, records):
+    cache = make_cache()
+    cache.build(records, views=[0], log=_quiet)
+    assert cache.results()["built"] == 5
+    cache = make_cache()
+    cache.build(records, log=_quiet)
+    assert cache.results()["hits"] == 5
 
 
 def test_a_missing_entry_is_made_while_batches_are_read(make_cache, records):

@@ -79,14 +79,18 @@ def test_the_cache_keeps_switches_where_masks_are_drawn(shapes_dir):
     job = SimpleNamespace(
         config=config,
         data=read_training_data(config, with_target=True),
-        encodings=lambda records, kept, pictures: kept,
+        net=SimpleNamespace(used_levels=(4, 3)),
+        encodings=lambda records, read, pictures, written: (read, written),
     )
     built = build_caches(job, (4, 3), None)
-    assert built == {"source": (4, 3), "target": ()}
-    # For the pseudo labels of later.
-    job.config = config.replace({"cache.switches": True})
+    # Those of targets for the pseudo labels of later.
+    assert built == {"source": ((4, 3), (4, 3)), "target": ((), (4, 3))}
+    # A phase that draws no masks keeps what the next one needs.
+    built = build_caches(job, (), None)
+    assert built == {"source": ((), (4, 3)), "target": ((), (4, 3))}
+    job.config = config.replace({"cache.switches": False})
     built = build_caches(job, (4, 3), None)
-    assert built == {"source": (4, 3), "target": (4, 3)}
+    assert built == {"source": ((4, 3), (4, 3)), "target": ((), ())}
 
 
 def test_a_category_that_no_picture_lacks_is_named(shapes_dir, tmp_path):

@@ -78,7 +78,9 @@ class _Coco(InstanceFormat):
         self, path, images, data, report, image_set, masks=True
     ):
         """See `read_coco_file`."""
-        return read_coco_file(path, report, data.max_pixels, masks=masks)
+        return read_coco_file(
+            path, report, data.max_pixels, masks=masks, index=data.index
+        )
 
 
 COCO = _Coco()

@@ -9,6 +9,7 @@ from keras_wsss.data.annotations import (
     IGNORED_REGION,
     AnnotatedImage,
     Annotations,
+    HeldInstances,
     Instance,
 )
 from keras_wsss.data.formats.coco_json import CRUMBS
@@ -107,8 +108,8 @@ class Drawn:
             path=self.path,
             images=tuple(self._images),
             categories={number: name for name, number in self._ids.items()},
-            instances={
-                key: tuple(value) for key, value in self._instances.items()
-            },
+            instances=HeldInstances(
+                {key: tuple(value) for key, value in self._instances.items()}
+            ),
             dropped=dict(+self.dropped),
         )

@@ -7,13 +7,13 @@ and scoring make of them is the same for all.
 import collections
 import dataclasses
 import difflib
-from collections.abc import Iterator
+import functools
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from keras_wsss.categories import IGNORE, Split
+from keras_wsss.categories import Split
 from keras_wsss.data.annotations import (
     IGNORED_REGION,
     AnnotatedImage,
@@ -28,7 +28,15 @@ from keras_wsss.data.formats.source import (
     require_source,
     source_dataset,
 )
-from keras_wsss.data.instance_masks import InstanceMask, region_of
+from keras_wsss.data.instance_masks import (
+    BACKGROUND,
+    IGNORED,
+    UNKNOWN,
+    InstanceMask,
+    Roles,
+    VisibleLabels,
+    region_of,
+)
 from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import (
     Problem,
@@ -43,6 +51,7 @@ from keras_wsss.errors import DataError
 
 FAULTY = "annotations with a fault"
 UNPLACED = "a category to score is in the picture, nobody drew where"
+_PLAIN_NAME = re.compile(r"[\w-]+(/[\w-]+)*\.\w+", re.ASCII)
 _NEAR = 0.8  # from which on a name is a misspelling of another
 _TAGGED = "train"  # the part of divided files that tags are taken of
 
@@ -77,28 +86,35 @@ def source_records(
     ids = _known(file, split)
     source, target = set(split.source_ids), set(split.target_ids)
     require_source(split, ids.values(), file.path, file.categories.values())
+    wanted = source | target
+    roles = _source_roles(ids, source, target)
+    visible = VisibleLabels(file, roles, min_pixels)
     crowds: collections.Counter[int] = collections.Counter()
 
     def candidates() -> Iterator[Candidate]:
         for image, name, path in _located(file, images, report):
             named: set[int] = set()
-            for instance in file.instances.get(image.id, ()):
-                number = ids[instance.category]
-                if number is not None and number in source | target:
+            labels: set[int] = set()
+            for category, crowd, _ in file.instances.marks(image.id):
+                number = ids[category]
+                if number in wanted:
                     named.add(number)
-                    crowds[number] += instance.crowd and number in source
+                    crowds[number] += crowd and number in source
+                if (role := roles.of(category, crowd)) > 0:
+                    labels.add(role)
             missing = None
             if path is None:
                 missing = missing_image(file, images, image)
-            mask, labels = _mask(file, image, ids, source, target)
+            mask = InstanceMask(file.path, image, file.instances, roles)
             yield Candidate(
                 name,
                 path,
                 mask,
                 frozenset(named),
-                labels,
+                tuple(sorted(labels)),
                 missing,
                 _hidden_by,
+                visible=functools.partial(visible.of, mask),
             )
 
     dataset = source_dataset(
@@ -111,6 +127,7 @@ def source_records(
         skip_missing=skip_missing,
         negatives=negatives,
     )
+    visible.save()
     dropped = {crowds_of(split.name_of(i)): crowds[i] for i in sorted(+crowds)}
     return dataclasses.replace(
         dataset,
@@ -174,32 +191,27 @@ def evaluation_records(
                 "the split or the file."
             )
     _check_spelling(file, split, report)
+    roles = _evaluation_roles(file, ids)
+    visible = VisibleLabels(file, roles, 1)
+    targets = set(split.target_ids)
     records = []
     skipped: list[str] = []
     for image, record_id, path in _located(file, images, report):
         if path is None:
             report(missing_image(file, images, image))
             continue
-        painted, ignored, unplaced = [], [], set()
-        for instance in file.instances.get(image.id, ()):
-            number = ids[instance.category]
-            if number in split.scored_ids and not instance.placed:
-                unplaced.add(number)
-            elif file.categories[instance.category] == IGNORED_REGION or (
-                number is not None and instance.crowd
-            ):
-                ignored.append(instance)
-            elif number is not None:
-                painted.append((number, instance))
-        mask = InstanceMask(
-            file.path, image, tuple(painted), tuple(ignored), ()
-        )
-        counts = np.bincount(mask.read().ravel(), minlength=IGNORE + 1)
-        if any(not counts[i] for i in unplaced):
+        marks = file.instances.marks(image.id)
+        unplaced = {ids[c] for c, _, placed in marks if not placed}
+        unplaced &= set(split.scored_ids)
+        painted = {roles.of(c, crowd) for c, crowd, _ in marks}
+        mask = InstanceMask(file.path, image, file.instances, roles)
+        labels = visible.of(mask, tuple(sorted(i for i in painted if i > 0)))
+        if not unplaced.issubset(labels):
             skipped.append(record_id)
             continue
-        labels = tuple(i for i in split.target_ids if counts[i])
+        labels = tuple(i for i in labels if i in targets)
         records.append(Record(record_id, path, "target", labels, mask))
+    visible.save()
     return Dataset(
         tuple(records),
         {UNPLACED: tuple(skipped)} if skipped else {},
@@ -253,8 +265,7 @@ def tagged_records(
             skipped.setdefault(MISSING, []).append(record_id)
             continue
         found = {
-            ids[instance.category]
-            for instance in file.instances.get(image.id, ())
+            ids[category] for category, _, _ in file.instances.marks(image.id)
         }
         labels = tuple(i for i in listed if i in found)
         if not (labels or complete):
@@ -302,13 +313,14 @@ def _located(
     A record's name is the file name without its ending.
     """
     taken: dict[str, str] = {}
-    places: dict[Path, str] = {}
+    places: dict[str, str] = {}
     for image in file.images:
-        name = str(Path(image.file_name).with_suffix(""))
+        name = _record_name(image.file_name)
         path = find_image(images, image.file_name)
-        if path is not None and path in places:
+        place = str(path)
+        if path is not None and place in places:
             kind = "duplicate image"
-            text = f"{image.file_name} is the picture of {places[path]} too"
+            text = f"{image.file_name} is the picture of {places[place]} too"
             text += "; join the entries"
         elif name in taken:
             kind = "duplicate name"
@@ -319,10 +331,17 @@ def _located(
         else:
             taken[name] = image.file_name
             if path is not None:
-                places[path] = image.named
+                places[place] = image.named
             yield image, name, path
             continue
         report(Problem(kind, str(file.path), image.named, text))
+
+
+def _record_name(file_name: str) -> str:
+    """A file name without its ending."""
+    if _PLAIN_NAME.fullmatch(file_name):
+        return file_name.rpartition(".")[0]  # the same in less time
+    return str(Path(file_name).with_suffix(""))
 
 
 def missing_image(
@@ -339,27 +358,33 @@ def missing_image(
     )
 
 
-def _mask(
-    file: Annotations,
-    image: AnnotatedImage,
-    ids: dict[int, int | None],
-    source: set[int],
-    target: set[int],
-) -> tuple[InstanceMask, tuple[int, ...]]:
-    """Mask reader and labels of one picture, hidden labels included."""
-    painted, ignored, unknown = [], [], []
-    for instance in file.instances.get(image.id, ()):
-        category = ids[instance.category]
-        if instance.crowd or category in target:
-            ignored.append(instance)
-        elif category in source:
-            painted.append((category, instance))
+def _source_roles(
+    ids: Mapping[int, int | None], source: set[int], target: set[int]
+) -> Roles:
+    """To train on: source categories are painted, others teach nothing."""
+    single = {}
+    for category, number in ids.items():
+        if number is not None and number in target:
+            single[category] = IGNORED
+        elif number is not None and number in source:
+            single[category] = number
         else:
-            unknown.append(instance)
-    mask = InstanceMask(
-        file.path, image, tuple(painted), tuple(ignored), tuple(unknown)
-    )
-    return mask, tuple(sorted({category for category, _ in painted}))
+            single[category] = UNKNOWN
+    return Roles(single, dict.fromkeys(ids, IGNORED))
+
+
+def _evaluation_roles(
+    file: Annotations, ids: Mapping[int, int | None]
+) -> Roles:
+    """To score by: what the split does not know is background."""
+    single, crowd = {}, {}
+    for category, number in ids.items():
+        ignored = file.categories[category] == IGNORED_REGION
+        known = BACKGROUND if number is None else number
+        single[category] = IGNORED if ignored else known
+        judged = number is None and not ignored
+        crowd[category] = BACKGROUND if judged else IGNORED
+    return Roles(single, crowd)
 
 
 def _hidden_by(candidate: Candidate) -> str:
@@ -368,7 +393,11 @@ def _hidden_by(candidate: Candidate) -> str:
     assert isinstance(mask, InstanceMask)
     if not candidate.labels:
         return IN_CROWDS
-    areas = (region_of(i, mask.image).area for _, i in mask.painted)
+    areas = (
+        region_of(i, mask.image).area
+        for i in mask.instances
+        if mask.roles.of(i.category, i.crowd) > 0
+    )
     return HIDDEN if any(areas) else UNPAINTED
 
 
@@ -482,14 +511,7 @@ class InstanceFormat(Format):
 
 
 def _without_crowds(file: Annotations) -> Annotations:
-    return file._replace(
-        instances={
-            key: tuple(
-                instance._replace(
-                    crowd=file.categories[instance.category] == IGNORED_REGION
-                )
-                for instance in found
-            )
-            for key, found in file.instances.items()
-        }
+    ignored = frozenset(
+        key for key, name in file.categories.items() if name == IGNORED_REGION
     )
+    return file._replace(instances=file.instances.without_crowds(ignored))

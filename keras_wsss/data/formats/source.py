@@ -40,6 +40,8 @@ class Candidate(NamedTuple):
         missing: what to tell where there is no file.
         hidden_by: says why none of `labels` is visible.
         counts: pixels of each of the 256 values of the mask, if known.
+        visible: tells which labels have so many pixels without reading the
+            mask, if there is such a way.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Candidate(NamedTuple):
     missing: Problem | None
     hidden_by: "Callable[[Candidate], str]"
     counts: np.ndarray | None = None
+    visible: Callable[[tuple[int, ...], int], tuple[int, ...]] | None = None
 
 
 def source_dataset(
@@ -176,6 +179,8 @@ def _visible(candidate: Candidate, min_pixels: int) -> tuple[int, ...]:
     labels = candidate.labels
     if not labels or min_pixels < 1:
         return labels
+    if candidate.visible is not None:
+        return candidate.visible(labels, min_pixels)
     counts = candidate.counts
     if counts is None:
         counts = np.bincount(candidate.mask.read().ravel(), minlength=256)

@@ -34,8 +34,9 @@ class HeldOut:
         split: categories.
         records: held-out source pictures.
         pictures: reads them.
-        limit: pictures that are used at most, the first ones.
         encode: `encoding_function` with the network's levels; made if None.
+        cache: has the encoder's outputs, whole and with the network's levels;
+            computed if None.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class HeldOut:
         split: Split,
         records: Sequence[Record],
         pictures: PictureStore,
-        limit: int = 200,
         encode: Callable[[tf.Tensor], list[tf.Tensor]] | None = None,
+        cache: Encodings | None = None,
     ):
         self.net = net
         self.split = split
@@ -53,15 +54,22 @@ class HeldOut:
         if not records:
             return
         batches = evaluation_batches(
-            records[:limit],
+            records,
             net.views,
             _BATCH,
             with_mask=True,
             pictures=pictures,
+            cache=cache,
         )
-        encode = encode or encoding_of(net)
+        if cache is None:
+            encode = encode or encoding_of(net)
         for batch in iterate(batches):
-            features, *levels = encode(batch["image"])
+            if cache is None:
+                assert encode is not None
+                features, *levels = encode(batch["image"])
+            else:
+                features = batch["features"]
+                levels = list(batch["levels"])[::-1]  # the coarsest first
             features = shown_only(net.views, features, batch["valid"])
             self._encoded.append(
                 {

@@ -23,6 +23,9 @@ from keras_wsss.systems.transfernet.heldout import (
 )
 from keras_wsss.systems.transfernet.update import Objective, Update
 
+# Held-out pictures with masks that are scored at most, the first ones.
+_HELD_OUT = 200
+
 
 def assemble(job: Job) -> Parts:
     """The parts of the loop.
@@ -33,15 +36,20 @@ def assemble(job: Job) -> Parts:
     """
     config, data, net = job.config, job.data, job.net
     pictures = PictureStore(config.data.max_pixels, config.data.memory_mb)
-    # With `cache.switches` all phases and the pseudo labels share entries.
-    drawn = job.phase.mask_weight or config.cache.switches
-    levels = net.used_levels if drawn else ()
+    levels = net.used_levels if job.phase.mask_weight else ()
     encode = encoding_of(net)
 
     def scorer(records: Sequence[Record]):
         cache = None
         if job.encodings and config.image.mirror:
-            cache = job.encodings(records, levels, pictures, shared=False)
+            cache = job.encodings(
+                records,
+                (),
+                pictures,
+                shared=False,
+                # Pseudo labels are made of them too.
+                written=net.used_levels if config.cache.switches else (),
+            )
         return tag_scorer(net, records, pictures, encode, cache)
 
     def update(mask_weight: float) -> Update:
@@ -66,7 +74,12 @@ def assemble(job: Job) -> Parts:
         update=update(weight),
         streams=_streams(job, build_caches(job, levels, pictures), pictures),
         heldout=HeldOut(
-            net, data.split, job.watched, pictures, encode=encode
+            net,
+            data.split,
+            job.watched[:_HELD_OUT],
+            pictures,
+            encode,
+            _heldout_cache(job, pictures),
         ).scores,
         tag_scorer=scorer,
         examples=_examples(job, pictures, encode),
@@ -77,18 +90,39 @@ def assemble(job: Job) -> Parts:
 def build_caches(
     job: Job, levels: tuple[int, ...], pictures: PictureStore
 ) -> dict[str, Encodings]:
-    """What the cache has of both domains; empty if the config keeps none."""
+    """What the cache has of both domains; empty if the config keeps none.
+
+    Args:
+        job: the run.
+        levels: of the encoder that the phase draws masks from.
+        pictures: reads the pictures.
+    """
     caches: dict[str, Encodings] = {}
     if job.encodings is None:
         return caches
     data = {"source": job.data.source, "target": job.data.target}
     for domain, records in data.items():
         if records:
-            # Without masks, pictures never reach the decoder in training.
-            drawn = has_masks(records) or job.config.cache.switches
-            kept = levels if drawn else ()
-            caches[domain] = job.encodings(records, kept, pictures)
+            drawn = has_masks(records)
+            # Without masks, pictures reach the decoder only when pseudo
+            # labels are made of them; with masks, in some later phase.
+            kept = drawn or job.config.cache.switches
+            caches[domain] = job.encodings(
+                records,
+                levels if drawn else (),
+                pictures,
+                written=job.net.used_levels if kept else (),
+            )
     return caches
+
+
+def _heldout_cache(job: Job, pictures: PictureStore) -> Encodings | None:
+    """What the cache has of the held-out pictures that are scored."""
+    records = job.watched[:_HELD_OUT]
+    if job.encodings is None or not records:
+        return None
+    levels = job.net.used_levels
+    return job.encodings(records, levels, pictures, shared=False, whole=True)
 
 
 def _streams(

@@ -15,6 +15,7 @@ from keras_wsss.data.pictures import PictureStore
 from keras_wsss.encoders.layer_weights import assign_by_name
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.transfernet.heldout import HeldOut
+from keras_wsss.training.feature_cache import FeatureCache
 from keras_wsss.training.inputs import read_training_data
 
 STRIDE = 4
@@ -75,11 +76,18 @@ def test_scores_equal_those_by_hand(net_and_data):
     assert scores["attention_on_padding"] == 0  # the pictures are square
 
 
-def test_only_the_first_pictures_are_used(net_and_data):
+def test_the_cache_changes_nothing_but_the_time(net_and_data, tmp_path):
     net, data = net_and_data
-    limited = HeldOut(net, data.split, data.heldout, PictureStore(), limit=2)
-    first = HeldOut(net, data.split, data.heldout[:2], PictureStore())
-    assert limited.scores() == first.scores()
+    assert len(net.used_levels) > 1  # their order matters
+    cache = FeatureCache(
+        tmp_path / "cache", net.encoder, net.views, levels=net.used_levels
+    )
+    cached = HeldOut(
+        net, data.split, data.heldout, PictureStore(), cache=cache
+    ).scores()
+    assert cache.results()["rebuilt"] == len(data.heldout)
+    plain = HeldOut(net, data.split, data.heldout, PictureStore()).scores()
+    assert cached == pytest.approx(plain, abs=1e-3)
 
 
 def test_nothing_to_score(net_and_data):
