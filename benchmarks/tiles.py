@@ -46,7 +46,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A run of train.py.", required=True
 )
 _TILES = flags.DEFINE_list("tiles", ["0"], "Sides of tiles, in pixels.")
-_OVERLAPS = flags.DEFINE_list("overlaps", ["0.25"], "Shares of the sides.")
+_OVERLAPS = flags.DEFINE_list("overlaps", ["0.375"], "Shares of the sides.")
 _MOSAIC = flags.DEFINE_integer("mosaic", 2000, "Least side of a mosaic.")
 _SIDE = flags.DEFINE_integer("side", 128, "Of each picture in it.")
 _COUNT = flags.DEFINE_integer("count", 1, "Mosaics.")
@@ -152,9 +152,7 @@ class Way:
 
 def score(predictor: Predictor) -> None:
     """Prints the table."""
-    mosaics = make_mosaics(
-        read_parts(predictor), _COUNT.value, _MOSAIC.value
-    )
+    mosaics = make_mosaics(read_parts(predictor), _COUNT.value, _MOSAIC.value)
     rows = math.isqrt(len(mosaics[0]))
     joined = [join(parts, rows) for parts in mosaics]
     side = len(joined[0][0])
@@ -212,7 +210,9 @@ def measure_memory(predictor: Predictor) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "large.png"
         Image.fromarray(image).save(path, compress_level=1)
-        print(f"{side} x {side}: {path.stat().st_size / 1e6:.0f} MB", flush=True)
+        print(
+            f"{side} x {side}: {path.stat().st_size / 1e6:.0f} MB", flush=True
+        )
         del parts, image
         for tile in _TILES.value:
             subprocess.run(

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 _Key = tuple[Any, ...]  # a stage (text), and what else a part depends on
-_LARGE = ("enlarge", "refine", "merge", "tiles")  # stages whose parts have H x W
+_LARGE = (
+    "enlarge",
+    "refine",
+    "merge",
+    "tiles",
+)  # stages whose parts have H x W
 
 
 class Encoded(NamedTuple):

@@ -369,9 +369,7 @@ class _Work:
             mask, note = job.note, MaskNote("", (), (), {})
         else:
             threshold = self._predictor.config.inference.mask_threshold
-            unsure = (
-                np.abs(found.highest() - threshold) < self._settings.margin
-            )
+            unsure = np.abs(found.highest() - threshold) < self._settings.margin
             mask = np.where(unsure, IGNORE, found.mask).astype(np.uint8)
             note = make_note(found, mask, "")
         path = mask_path(self._out, record.image_id)

@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 # Weight of the whole picture beside the tiles, of categories that it shows.
 CONTEXT = 0.2
-# A tile is asked for what a neighbour or the whole picture names if its own
-# score reaches this share of the threshold: an object that an edge cuts off is
-# less sure than a whole one.
-_CUT_OFF = 0.5
 # Tiles that are larger than this together take turns, see `ManyPictures`.
 _PIXELS_AT_ONCE = 4_000_000
 
@@ -59,8 +55,8 @@ class Axis(NamedTuple):
 def lay_tiles(length: int, tiling: Tiling) -> Axis:
     """Tiles of one size, evenly over a side of `length` pixels.
 
-    Neighbours go over into each other in the middle half of their overlap;
-    the outer quarters, where a tile sees least around a pixel, count nothing.
+    Neighbours go over into each other through all of their overlap: a tile
+    counts least where it sees least around a pixel.
     """
     size = min(tiling.side, length)
     overlap = round(size * tiling.overlap)
@@ -72,7 +68,7 @@ def lay_tiles(length: int, tiling: Tiling) -> Axis:
     borders = (starts[1:] + ends) / 2  # between neighbours
     ramp = 0.0
     if count > 1:
-        ramp = float((ends - starts[1:]).min()) / 2
+        ramp = float((ends - starts[1:]).min())
     if count > 2:
         ramp = min(ramp, float(np.diff(borders).min()) - 2)
     pixels = np.arange(length) + 0.5
@@ -80,7 +76,10 @@ def lay_tiles(length: int, tiling: Tiling) -> Axis:
     over = np.stack(
         [
             np.ones(length),
-            *(_smooth((pixels - border) / max(ramp, 1e-6)) for border in borders),
+            *(
+                _smooth((pixels - border) / max(ramp, 1e-6))
+                for border in borders
+            ),
             np.zeros(length),
         ]
     )  # (n + 1, length)
@@ -205,33 +204,33 @@ class TiledPicture:
     def predict(self, tags: Tags | None, quality: Quality) -> Prediction:
         """See `OnePicture.predict`.
 
-        The tags are those of any tile, or of the whole picture. A tile is
-        asked for those that its own scores name, or nearly name beside a
-        neighbour that does. A tag that was given is looked for at least in
-        the tile that scores highest.
+        The tags are those that the run's rule names in any tile or in the
+        whole picture, and each is asked for those that it names itself. Of
+        given tags the rule chooses for each tile likewise, and the tile that
+        scores highest is asked for a tag in any case.
         """
         predictor = self._predictor
         tile_scores = self._tile_scores(quality.views)
         whole_scores = self._whole.tag_scores(quality.views)
         if tags is None:
-            named = self._named(tile_scores)
+            asked = self._named(tile_scores)
             in_whole = predictor.choose_tags(whole_scores)
         else:
             in_whole = predictor.tag_ids(tags)
-            named = self._given(tile_scores, in_whole)
-        asked = self._asked(named, tile_scores, in_whole)
+            asked = self._given(tile_scores, in_whole)
         found = np.flatnonzero(asked.any(axis=(0, 1))) + 1
         ids = tuple(sorted({*map(int, found), *in_whole}))
         height, width = self._image.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         sureness = np.zeros((height, width), np.float16)
         if ids:
-            by_tagger = tags is None
-            whole = self._planes(
-                self._whole, in_whole, whole_scores, quality, by_tagger
+            context = _Context(
+                in_whole,
+                self._planes(self._whole, in_whole, whole_scores, quality),
+                [CONTEXT * float(whole_scores[i - 1]) for i in in_whole],
+                (height, width),
             )
-            context = _Context(in_whole, whole, (height, width))
-            shown = self._look_at_tiles(asked, tile_scores, quality, by_tagger)
+            shown = self._look_at_tiles(asked, tile_scores, quality)
             for block, contributors in self._blocks(shown):
                 merged = self._merge(block, contributors, context)
                 if merged is not None:
@@ -261,9 +260,7 @@ class TiledPicture:
                 np.ndindex(*self._shape),
                 self._threads,
             )
-            self._scores[key] = np.stack(list(scores)).reshape(
-                *self._shape, -1
-            )
+            self._scores[key] = np.stack(list(scores)).reshape(*self._shape, -1)
         return self._scores[key]
 
     def _named(self, scores: np.ndarray) -> np.ndarray:
@@ -275,26 +272,16 @@ class TiledPicture:
         return named
 
     def _given(self, scores: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-        """Where tags that are in the picture seem to be, as `_named`."""
+        """As `_named`, of tags that are known to be in the picture."""
         named = np.zeros(scores.shape, bool)
-        threshold = self._predictor.steps.rule.tag_threshold
-        for number in ids:
-            own = scores[..., number - 1]
-            named[..., number - 1] = own >= min(threshold, own.max())
+        if not ids:
+            return named
+        columns = np.array(ids) - 1
+        own = scores.reshape(-1, scores.shape[-1])[:, columns]
+        chosen = self._predictor.steps.rule.choose(own)
+        chosen |= own == own.max(axis=0)  # each of them is somewhere
+        named[..., columns] = chosen.reshape(*self._shape, -1)
         return named
-
-    def _asked(
-        self, named: np.ndarray, scores: np.ndarray, in_whole: Sequence[int]
-    ) -> np.ndarray:
-        """What each tile is asked for, bool [rows, columns, C]."""
-        padded = np.pad(named, ((1, 1), (1, 1), (0, 0)))
-        rows, columns = self._shape
-        beside = np.zeros(named.shape, bool)
-        for down, right in np.ndindex(3, 3):
-            beside |= padded[down : down + rows, right : right + columns]
-        beside[..., [i - 1 for i in in_whole]] = True
-        threshold = _CUT_OFF * self._predictor.steps.rule.tag_threshold
-        return named | (beside & (scores >= threshold))
 
     def _planes(
         self,
@@ -302,17 +289,16 @@ class TiledPicture:
         ids: tuple[int, ...],
         scores: np.ndarray,
         quality: Quality,
-        by_tagger: bool,
     ) -> np.ndarray:
         """Probabilities of a tile or the whole, see `_Shown`."""
         if not ids:
             height, width = picture.image.shape[:2]
             return np.zeros((2, 0, height, width), np.float16)
         ranks, decisive = (p.numpy() for p in picture.planes(ids, quality))
-        if by_tagger:
-            steps = self._predictor.steps
-            confidence = np.asarray(steps.confidence(scores, np.array(ids)))
-            ranks = ranks * confidence[:, None, None]
+        # Of tags that are given too: nobody said in which tile they are.
+        steps = self._predictor.steps
+        confidence = steps.confidence(scores, np.array(ids)).numpy()
+        ranks = ranks * confidence[:, None, None]
         return np.stack([ranks, decisive]).astype(np.float16)
 
     def _look_at_tiles(
@@ -320,7 +306,6 @@ class TiledPicture:
         asked: np.ndarray,
         scores: np.ndarray,
         quality: Quality,
-        by_tagger: bool,
     ) -> Iterator[_Shown]:
         """Every tile, row by row."""
 
@@ -328,9 +313,7 @@ class TiledPicture:
             row, column = place
             ids = tuple(int(i) + 1 for i in np.flatnonzero(asked[place]))
             picture = self._tile(place)
-            planes = self._planes(
-                picture, ids, scores[place], quality, by_tagger
-            )
+            planes = self._planes(picture, ids, scores[place], quality)
             return _Shown(
                 self._rows.span(row),
                 self._columns.span(column),
@@ -375,9 +358,11 @@ class TiledPicture:
         for each in shown:
             places = [ids.index(number) for number in each.ids]
             each.add_to(planes, places, block)
-        for number, whole in zip(context.ids, context.of(block), strict=True):
+        for number, weight, whole in zip(
+            context.ids, context.weights, context.of(block), strict=True
+        ):
             plane = planes[:, ids.index(number)]
-            plane += CONTEXT * (whole - plane)
+            plane += weight * (whole - plane)
         mask = self._predictor.compiled.merge_known(
             planes[0], planes[1], np.array(ids, np.int32)
         ).numpy()
@@ -397,13 +382,18 @@ class _Context:
     Args:
         ids: K labels.
         planes: [2, K, h, w], see `_Shown`.
+        weights: of each label beside the tiles, 0 to 1.
         shape: height and width of the picture.
     """
 
     def __init__(
-        self, ids: tuple[int, ...], planes: np.ndarray, shape: tuple[int, int]
+        self,
+        ids: tuple[int, ...],
+        planes: np.ndarray,
+        weights: Sequence[float],
+        shape: tuple[int, int],
     ):
-        self.ids = ids
+        self.ids, self.weights = ids, weights
         self._planes = planes.astype(np.float32)
         self._scale = [
             small / large
