@@ -39,9 +39,9 @@ class Prediction:
         names: of all categories, id 1 first.
         image: uint8 [H, W, 3], RGB: the picture.
         by_tagger: whether the tagger chose the tags.
-        sureness: of a picture in tiles, float16 [H, W]: the foreground
-            probability of the category in the mask, and in the background
-            the highest of any tag.
+        foreground: in place of `probabilities` of a picture in tiles,
+            float16 [H, W]: the foreground probability of the category in the
+            mask, and in the background the highest of any tag.
     """
 
     mask: np.ndarray
@@ -51,7 +51,7 @@ class Prediction:
     names: tuple[str, ...] = dataclasses.field(repr=False)
     image: np.ndarray = dataclasses.field(repr=False)
     by_tagger: bool
-    sureness: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    foreground: np.ndarray | None = dataclasses.field(default=None, repr=False)
 
     @property
     def tag_names(self) -> tuple[str, ...]:
@@ -67,26 +67,15 @@ class Prediction:
         """
         return region_scores(self, self.mask)
 
-    def of_tag(self, number: int) -> np.ndarray:
-        """Foreground probability of a tag, by its id, where the mask has it.
-
-        Returns:
-            float32 or float16 [H, W]; outside of the mask of this tag it may
-            be that of another one.
-        """
-        if self.probabilities is None:
-            return self.sureness
-        return self.probabilities[self.tags.index(number)]
-
     def highest(self) -> np.ndarray:
-        """The probability that decides whether a pixel is foreground.
+        """How probable it is that a pixel is foreground, float [H, W].
 
-        Returns:
-            float32 [H, W], the highest of any tag; see `sureness` for
-            pictures in tiles.
+        The highest probability of any tag; see `foreground` for pictures in
+        tiles.
         """
-        if self.probabilities is None:
-            return self.sureness
+        if self.foreground is not None:
+            return self.foreground
+        assert self.probabilities is not None
         return self.probabilities.max(axis=0, initial=0.0)
 
     def overlay(self) -> np.ndarray:
@@ -147,11 +136,14 @@ class Prediction:
 def region_scores(prediction: Prediction, mask: np.ndarray) -> dict[int, float]:
     """As `Prediction.region_scores`, of a mask [H, W] that keeps a part."""
     scores = {}
-    for number in prediction.tags:
+    for place, number in enumerate(prediction.tags):
         region = mask == number
         if region.any():
-            probability = prediction.of_tag(number)[region]
-            score = float(probability.mean(dtype=np.float64))
+            probability = prediction.foreground
+            if prediction.probabilities is not None:
+                probability = prediction.probabilities[place]
+            assert probability is not None
+            score = float(probability[region].mean(dtype=np.float64))
             if prediction.by_tagger:
                 score *= float(prediction.tag_scores[number - 1])
             scores[number] = round(min(max(score, 0.0), 1.0), 5)

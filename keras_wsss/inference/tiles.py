@@ -142,7 +142,8 @@ class _Shown:
             there.append(slice(start - other.start, stop - other.start))
         weights = np.outer(self.weights[0][own[0]], self.weights[1][own[1]])
         for plane, place in enumerate(places):
-            planes[:, place, *there] += weights * self.planes[:, plane, *own]
+            part = planes[:, place, there[0], there[1]]
+            part += weights * self.planes[:, plane, own[0], own[1]]
 
     def below(self, row: int) -> "_Shown | None":
         """What is left of it from a row on; None if nothing is."""
@@ -222,7 +223,7 @@ class TiledPicture:
         ids = tuple(sorted({*map(int, found), *in_whole}))
         height, width = self._image.shape[:2]
         mask = np.zeros((height, width), np.uint8)
-        sureness = np.zeros((height, width), np.float16)
+        foreground = np.zeros((height, width), np.float16)
         if ids:
             context = _Context(
                 in_whole,
@@ -234,7 +235,7 @@ class TiledPicture:
             for block, contributors in self._blocks(shown):
                 merged = self._merge(block, contributors, context)
                 if merged is not None:
-                    mask[block], sureness[block] = merged
+                    mask[block], foreground[block] = merged
         return Prediction(
             mask,
             ids,
@@ -243,7 +244,7 @@ class TiledPicture:
             names=predictor.split.categories,
             image=self._image,
             by_tagger=tags is None,
-            sureness=sureness,
+            foreground=foreground,
         )
 
     def _tile(self, place: tuple[int, int]) -> "OnePicture":
@@ -349,7 +350,7 @@ class TiledPicture:
         shown: Sequence[_Shown],
         context: "_Context",
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mask and sureness of a block; None where nothing was looked for."""
+        """Mask and foreground of a block; None where nothing was looked for."""
         ids = sorted({*context.ids, *(i for each in shown for i in each.ids)})
         if not ids:
             return None
@@ -366,10 +367,10 @@ class TiledPicture:
         mask = self._predictor.compiled.merge_known(
             planes[0], planes[1], np.array(ids, np.int32)
         ).numpy()
-        sureness = planes[1].max(axis=0)
+        foreground = planes[1].max(axis=0)
         for number, plane in zip(ids, planes[1], strict=True):
-            np.copyto(sureness, plane, where=mask == number)
-        return mask, sureness
+            np.copyto(foreground, plane, where=mask == number)
+        return mask, foreground
 
 
 def _block(axis: Axis, number: int) -> slice:

@@ -96,6 +96,8 @@ class Quality:
         """Its name in tables, e.g. "augmented + refined"."""
         parts = ["raw" if self.views == RAW else "augmented"]
         parts += ["own CRF"] * self.own_crf + ["refined"] * self.refine
+        if self.tiling is not None:
+            parts.append(f"tiles of {self.tiling.side}")
         return " + ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
