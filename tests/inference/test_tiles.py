@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import types
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,11 +12,14 @@ from tiny import run_script
 
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
-from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.data.pseudo_masks import mask_path
+from keras_wsss.data.records import Record
+from keras_wsss.errors import ConfigError
+from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference import tiles
-from keras_wsss.inference.many_pictures import ManyPictures
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predict_files import Picture, predict_files
+from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
@@ -56,7 +61,7 @@ def test_weights_have_no_steps():
     for weights in axis.weights[1:-1]:
         # The steepest of a smooth ramp is 1.5 times that of a straight one.
         assert np.abs(np.diff(weights)).max() < 1.6 / 24
-        assert weights[0] < 0.02 and weights[-1] < 0.02
+        assert max(weights[0], weights[-1]) < 0.02
 
 
 class _Looks:
@@ -83,9 +88,9 @@ class _Looks:
         return tf.constant(planes), tf.constant(planes)
 
 
-def tiled(predictor, image, say, tiling=Tiling(64)):
+def tiled(predictor, image, say):
     return TiledPicture(
-        predictor, image, tiling, lambda part: _Looks(predictor, part, say)
+        predictor, image, Tiling(64), lambda part: _Looks(predictor, part, say)
     )
 
 
@@ -124,7 +129,8 @@ def test_a_tile_is_asked_for_what_it_names_alone(predictor):
     assert not found.mask[:, :150].any()
     assert (found.mask[:, 230:] == second).all()
     found = tiled(predictor, image, say).predict([], Quality())
-    assert found.tags == () and not found.mask.any()
+    assert found.tags == ()
+    assert not found.mask.any()
 
 
 def test_a_given_tag_is_looked_for_where_it_scores_highest(predictor):
@@ -183,9 +189,6 @@ def mosaic(shapes_dir):
     )
 
 
-TILING = Tiling(64, 0.25)
-
-
 def test_pictures_no_larger_than_a_tile_are_not_cut(predictor, mosaic):
     for image in (mosaic[:64, :64], mosaic[:50, :40]):
         whole = predictor(image)
@@ -236,17 +239,15 @@ def test_the_input_of_the_network_is_the_side_of_0(predictor):
                   {"tile_overlap": 0.25}]
 )  # fmt: skip
 def test_tiles_of_no_use_are_refused(predictor, arguments):
-    with pytest.raises(ConfigError, match="[Tt]ile"):
+    with pytest.raises(ConfigError, match=r"[Tt]ile"):
         choose_quality(predictor.steps, **arguments)
 
 
-def test_all_ways_give_the_mask_of_the_predictor(
-    predictor, mosaic, tmp_path, shapes_dir
-):
+def test_all_ways_give_the_mask_of_the_predictor(predictor, mosaic, tmp_path):
     path = tmp_path / "mosaic.png"
     Image.fromarray(mosaic).save(path)
     quality = choose_quality(predictor.steps, tile=64, tile_overlap=0.25)
-    known = predictor.split.names_of(predictor.split.scored_ids[:3])
+    known = predictor.split.scored_ids[:3]
     expected = predictor(path, known, tile=64, tile_overlap=0.25)
     assert expected.mask.any()
     predict_files(
@@ -264,7 +265,7 @@ def test_all_ways_give_the_mask_of_the_predictor(
     np.testing.assert_array_equal(many.mask, expected.mask)
     told = json.loads((tmp_path / "out/predictions.json").read_text())
     assert told["options"]["tiling"] == {"side": 64, "overlap": 0.25}
-    # Without tiles it is made again, with them it is there.
+    # With these tiles it is there, without them it is made again.
     again = predict_files(
         predictor,
         [Picture(path, "mosaic")],
@@ -282,3 +283,80 @@ def test_all_ways_give_the_mask_of_the_predictor(
         made_by="a test",
     )
     assert whole.written == 1
+
+
+class _Mask(NamedTuple):
+    """A reader of one mask."""
+
+    mask: np.ndarray
+
+    def read(self):
+        return self.mask
+
+
+@pytest.fixture(scope="module")
+def record(predictor, mosaic, tmp_path_factory):
+    """The mosaic with a mask of two scored categories."""
+    path = tmp_path_factory.mktemp("mosaic") / "mosaic.png"
+    Image.fromarray(mosaic).save(path)
+    labels = predictor.split.scored_ids[:2]
+    mask = np.zeros(mosaic.shape[:2], np.uint8)
+    mask[:100, :100], mask[100:, 100:] = labels
+    return Record("mosaic", path, "target", labels, _Mask(mask))
+
+
+def test_evaluate_scores_the_mask_of_the_predictor(predictor, record):
+    kept = {}
+    album = types.SimpleNamespace(
+        add=lambda name, image, truth, masks, maps: kept.update(masks)
+    )
+    results = evaluate(
+        predictor, [record], tile=64, baselines=False, album=album
+    )
+    name = results["default"]
+    assert name.endswith("tiles of 64")
+    rows = {(r["tags"], r["inference"]): r for r in results["rows"]}
+    assert rows["oracle", name]["default"]
+    for kind, tags in (("oracle", record.labels), ("predicted", None)):
+        expected = predictor(record.image_path, tags, tile=64)
+        np.testing.assert_array_equal(kept[f"{kind} {name}"], expected.mask)
+    with pytest.raises(ConfigError, match="--dense_crf"):
+        evaluate(predictor, [record], tile=64, dense_crf=True)
+
+
+def test_pseudo_labels_leave_open_what_is_unsure(predictor, record, tmp_path):
+    quality = choose_quality(predictor.steps, tile=64)
+    settings = PseudoLabelSettings(quality, margin=0.1)
+    assert settings.to_dict()["tiling"] == {"side": 64, "overlap": 0.375}
+    write_pseudo_labels(predictor, [record], tmp_path / "out", settings, {})
+    found = read_palette_mask(mask_path(tmp_path / "out", "mosaic"))
+    expected = predictor(record.image_path, record.labels, tile=64)
+    threshold = predictor.config.inference.mask_threshold
+    unsure = np.abs(expected.foreground - threshold) < 0.1
+    np.testing.assert_array_equal(found == 255, unsure)
+    np.testing.assert_array_equal(found[~unsure], expected.mask[~unsure])
+
+
+def test_the_command_cuts_and_keeps_the_limit_of_pixels(
+    transfer_run, record, tmp_path
+):
+    def predict(*flags):
+        return run_script(
+            "predict.py",
+            f"--workdir={transfer_run[0]}",
+            f"--out={tmp_path}/out",
+            "--tile=64",
+            "--tile_overlap=0.25",
+            *flags,
+            str(record.image_path),
+        )
+
+    done = predict("--max_pixels=40000")
+    assert done.returncode == 1
+    assert "raise --max_pixels" in done.stderr
+    done = predict()
+    assert done.returncode == 0, done.stderr
+    mask = read_palette_mask(tmp_path / "out" / "masks" / "mosaic.png")
+    predictor = Predictor.from_workdir(transfer_run[0])
+    expected = predictor(record.image_path, tile=64, tile_overlap=0.25)
+    assert np.mean(mask != expected.mask) < 1e-3
