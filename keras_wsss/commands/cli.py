@@ -186,6 +186,41 @@ def define_quality() -> QualityFlags:
 
 
 @dataclasses.dataclass(frozen=True)
+class TileFlags:
+    """`--tile` and `--tile_overlap`, of all commands that make masks here."""
+
+    tile: flags.FlagHolder
+    overlap: flags.FlagHolder
+
+    def given(self) -> dict[str, Any]:
+        """Further arguments of `choose_quality`."""
+        return {
+            "tile": self.tile.value,
+            "tile_overlap": self.overlap.value,
+        }
+
+
+def define_tiles() -> TileFlags:
+    """The flags that cut large pictures."""
+    return TileFlags(
+        flags.DEFINE_integer(
+            "tile",
+            None,
+            "Side in pixels of the overlapping tiles that larger pictures are "
+            "cut into, each of which the network sees at its full size; 0 is "
+            "the side of its input. Pictures are not cut if not given.",
+            lower_bound=0,
+        ),
+        flags.DEFINE_float(
+            "tile_overlap",
+            None,
+            "Share of a tile's side that neighbours have in common, 0 to 0.5; "
+            "0.375 if not given.",
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class FormatFlags:
     """`--format` and what formats can be told, of commands that make masks."""
 

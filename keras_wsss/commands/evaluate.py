@@ -16,6 +16,7 @@ from keras_wsss.commands.cli import (
     define_compute_dtype,
     define_max_pixels,
     define_quality,
+    define_tiles,
     define_workdir,
     no_arguments,
     say,
@@ -70,6 +71,7 @@ MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
 COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
+TILES = define_tiles()
 
 
 def run(argv: list[str]) -> int:
@@ -97,6 +99,7 @@ def run(argv: list[str]) -> int:
         eval_set=EVAL_SET.value,
         negatives=NEGATIVES.value,
         **QUALITY.given(),
+        **TILES.given(),
         dense_crf=DENSE_CRF.value,
         baselines=BASELINES.value,
         page=REPORT.value,

@@ -19,6 +19,7 @@ from keras_wsss.commands.cli import (
     define_max_pixels,
     define_quality,
     define_shard,
+    define_tiles,
     define_workdir,
     split,
     start_computing,
@@ -50,6 +51,7 @@ MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
 COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
+TILES = define_tiles()
 FORMATS = define_formats()
 SHARD = define_shard()
 BATCH = define_batch()
@@ -100,7 +102,9 @@ def run(argv: list[str]) -> int:
         pictures,
         OUT.value,
         tags=tags,
-        quality=choose_quality(predictor.steps, **QUALITY.given()),
+        quality=choose_quality(
+            predictor.steps, **QUALITY.given(), **TILES.given()
+        ),
         **formats,
         made_by=predictor.made_by,
         shard=shard,

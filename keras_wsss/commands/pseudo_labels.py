@@ -16,6 +16,7 @@ from keras_wsss.commands.cli import (
     define_max_pixels,
     define_quality,
     define_shard,
+    define_tiles,
     define_workdir,
     no_arguments,
     say,
@@ -36,6 +37,7 @@ MAX_PIXELS = define_max_pixels()
 CHECKPOINT = define_checkpoint()
 COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
+TILES = define_tiles()
 FORMATS = define_formats()
 SHARD = define_shard()
 BATCH = define_batch()
@@ -59,6 +61,7 @@ def run(argv: list[str]) -> int:
         feature_cache=FEATURE_CACHE.value,
         max_pixels=MAX_PIXELS.value,
         **QUALITY.given(),
+        **TILES.given(),
         **formats,
         shard=shard,
         batch=BATCH.value,

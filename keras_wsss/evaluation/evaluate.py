@@ -1,6 +1,7 @@
 """Scores a predictor on pictures with masks, beside its baselines."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import time
@@ -12,7 +13,7 @@ import numpy as np
 from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
-from keras_wsss.errors import DataError
+from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.metrics import all_metrics
 from keras_wsss.evaluation.metrics.confusion import scored_view
 from keras_wsss.evaluation.report.pictures import MAP_SIDE, Album
@@ -113,6 +114,8 @@ def evaluate(
     augment: bool | None = None,
     refine: bool | None = None,
     own_crf: bool | None = None,
+    tile: int | None = None,
+    tile_overlap: float | None = None,
     dense_crf: bool = False,
     baselines: bool = True,
     album: Album | None = None,
@@ -133,6 +136,9 @@ def evaluate(
         refine: also refine with `ImageGuidedRefinement`; None does.
         own_crf: also let the network's own CRF smooth its logits; None does
             where there is one.
+        tile: side of the tiles of larger pictures, see `choose_quality`; the
+            baselines look at whole pictures all the same.
+        tile_overlap: likewise.
         dense_crf: also refine with the published dense CRF (extra "crf";
             slow).
         baselines: also score class activation maps, thresholded densified
@@ -151,13 +157,21 @@ def evaluate(
         `keras_wsss.mask_updates`), and "warning" where its masks are noise.
 
     Raises:
-        ConfigError: `own_crf` of a network that has none.
+        ConfigError: `own_crf` of a network that has none, or `dense_crf` of
+            tiles.
         DataError: no picture, or a picture or mask that cannot be read.
     """
     if not records:
         raise DataError("There is no picture to evaluate.")
-    ways = _ways(predictor, augment, refine, own_crf)
-    asked = choose_quality(predictor.steps, augment, refine, own_crf)
+    if dense_crf and tile is not None:
+        raise ConfigError(
+            "The dense CRF takes whole pictures; leave --dense_crf or --tile "
+            "out."
+        )
+    asked = choose_quality(
+        predictor.steps, augment, refine, own_crf, tile, tile_overlap
+    )
+    ways = _ways(predictor, augment, refine, own_crf, asked.tiling)
     run = _Evaluation(predictor, ways, asked, dense_crf, baselines, album)
     last = time.perf_counter()
     # While a picture is before the network, the next one is read and the one
@@ -173,12 +187,12 @@ def evaluate(
     return run.result()
 
 
-def _ways(predictor, augment, refine, own_crf) -> tuple[Quality, ...]:
+def _ways(predictor, augment, refine, own_crf, tiling) -> tuple[Quality, ...]:
     """Raw, and with everything that is not left out, in all combinations."""
     steps = predictor.steps
     most = choose_quality(steps, augment, refine is not False, own_crf)
     return tuple(
-        Quality(views, refined, crf)
+        Quality(views, refined, crf, tiling)
         for crf, views, refined in itertools.product(
             (False, True)[: 1 + most.own_crf],
             dict.fromkeys((RAW, most.views)),
@@ -215,7 +229,10 @@ class _Evaluation:
         self.split = predictor.split
         self.ways: tuple[Quality, ...] = ways
         self.asked: Quality = asked  # what the flags say, as in predict.py
-        self.default = choose_quality(predictor.steps)
+        self.tiling = asked.tiling
+        self.default = dataclasses.replace(
+            choose_quality(predictor.steps), tiling=asked.tiling
+        )
         # The tagger is scored as it is asked by default.
         looks = {way.views for way in ways}
         default = self.default.views
@@ -273,7 +290,7 @@ class _Evaluation:
         masks = self._add_ways(picture, truth, oracle, name, scoring)
         if not oracle:
             self.empty.add(picture.predict(None, self.asked).mask)
-        scores = picture.tag_scores(self.tag_views)
+        scores = picture.tag_scores(self.tag_views, self.tiling)
         self.truths.append(np.isin(self.split.scored_ids, oracle))
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
         maps = {}
@@ -307,7 +324,8 @@ class _Evaluation:
         asked = [(q, *k) for q in self.ways for k in _kinds(oracle)]
         if self.predictor.steps.has_crf:
             # Of all targets at once, which is to have no class gate.
-            asked.append((Quality(), "none", self.split.target_ids))
+            raw = Quality(tiling=self.tiling)
+            asked.append((raw, "none", self.split.target_ids))
         for quality, kind, tags in asked:
             if not quality.refine:
                 picture.release()  # the next one shares nothing that is large
@@ -343,11 +361,12 @@ class _Evaluation:
             raw = picture.predict(tags, Quality())
             if raw.tags not in known:
                 start = time.perf_counter()
-                after = dense_crf(picture.image, raw.probabilities)
+                probabilities = picture.probabilities(raw.tags)
+                after = dense_crf(picture.image, probabilities)
                 known[raw.tags] = after, time.perf_counter() - start
                 self.clock.add("dense CRF", known[raw.tags][1])
             after, spent = known[raw.tags]
-            ranks = np.maximum(raw.probabilities, 1e-6)
+            ranks = np.maximum(picture.probabilities(raw.tags), 1e-6)
             fired = np.where(after > 0.5, ranks, 0.0)
             mask = _strongest(fired, raw.tags)[1]
             spent += picture.last_seconds

@@ -37,6 +37,8 @@ def evaluate_run(
     augment: bool | None = None,
     refine: bool | None = None,
     own_crf: bool | None = None,
+    tile: int | None = None,
+    tile_overlap: float | None = None,
     dense_crf: bool = False,
     baselines: bool = True,
     page: bool = True,
@@ -61,6 +63,8 @@ def evaluate_run(
         augment: False leaves test-time augmentation out.
         refine: False leaves refined masks out.
         own_crf: False leaves out the network's own CRF.
+        tile: side of the tiles of larger pictures, see `choose_quality`.
+        tile_overlap: likewise.
         dense_crf: also the published dense CRF (slow; extra `crf`).
         baselines: also class activation maps and other baselines.
         page: also report.html, with small copies of the pictures.
@@ -89,7 +93,13 @@ def evaluate_run(
     if predictor.warning:
         warn(predictor.warning)
     data = data_of(predictor.config)
-    quality = {"augment": augment, "refine": refine, "own_crf": own_crf}
+    quality: dict[str, Any] = {
+        "augment": augment,
+        "refine": refine,
+        "own_crf": own_crf,
+        "tile": tile,
+        "tile_overlap": tile_overlap,
+    }
     folder: str | Path | None = negatives or data.eval_negatives
     if folder and not negatives and not Path(folder).is_dir():
         log(f"config.data.eval_negatives: there is no folder {folder}.")
@@ -160,7 +170,7 @@ def _by_tags(
     predictor: Predictor,
     workdir: Path,
     limit: int | None,
-    quality: Mapping[str, bool | None],
+    quality: Mapping[str, Any],
     album: Album | None,
     log: Callable[[str], None],
 ) -> dict[str, Any]:

@@ -111,7 +111,8 @@ class ManyPictures(Generic[_Item, _Result]):
         self._predictor, self._quality = predictor, quality
         self._read_item, self._finish_item = read, finish
         self._failed = failed
-        batches = predictor.steps.takes_batches
+        # Of pictures in tiles, whole ones would be encoded for nothing.
+        batches = predictor.steps.takes_batches and quality.tiling is None
         self._batch = (batch or default_batch()) if batches else 1
         self._threads = threads or default_threads()
         self._room = Room(_PIXELS_AT_ONCE)

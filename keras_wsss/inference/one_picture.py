@@ -11,14 +11,20 @@ import tensorflow as tf
 from keras_wsss.data.images import largest_side
 from keras_wsss.errors import DataError
 from keras_wsss.inference.prediction import Prediction, Tags
-from keras_wsss.systems.quality import RAW, Quality, View
+from keras_wsss.inference.tiles import TiledPicture
+from keras_wsss.systems.quality import RAW, Quality, Tiling, View
 
 if TYPE_CHECKING:
     from keras_wsss.inference.predictor import Predictor
 
 
 _Key = tuple[Any, ...]  # a stage (text), and what else a part depends on
-_LARGE = ("enlarge", "refine", "merge")  # stages whose parts have H x W
+_LARGE = (
+    "enlarge",
+    "refine",
+    "merge",
+    "tiles",
+)  # stages whose parts have H x W
 
 
 class Encoded(NamedTuple):
@@ -69,14 +75,18 @@ class OnePicture:
         self._predictor = predictor
         self._steps = predictor.compiled
         self.image = image
-        # What is H x W stays where TensorFlow computes, from here to the mask.
-        self._pixels = tf.constant(image)
+        self._tiled: dict[Tiling, TiledPicture] = {}
         self._parts: dict[_Key, Any] = {}
         self._seconds: dict[_Key, float] = {}
         self._used: set[_Key] = set()
         for view, outputs in (encoded or {}).items():
             self._parts["encode", view] = outputs
             self._seconds["encode", view] = 0.0
+
+    @functools.cached_property
+    def _pixels(self) -> tf.Tensor:
+        """The picture; what is H x W stays where TensorFlow computes."""
+        return tf.constant(self.image)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -110,19 +120,20 @@ class OnePicture:
         """
         self._used = set()
         predictor = self._predictor
+        tiled = self._in_tiles(quality.tiling)
+        if tiled is not None:
+            asked = None if tags is None else predictor.tag_ids(tags)
+            return self._once(
+                ("tiles", asked, quality),
+                lambda: tiled.predict(asked, quality),
+            )
         scores = self.tag_scores(quality.views)
         ids = (
             predictor.choose_tags(scores)
             if tags is None
             else predictor.tag_ids(tags)
         )
-        ranks = self._planes(ids, quality.views, quality.own_crf)
-        decisive = ranks
-        if quality.refine and ids:
-            decisive = self._once(
-                ("refine", ids, quality.views, quality.own_crf),
-                lambda: self._steps.refine(self._pixels, ranks),
-            )
+        ranks, decisive = self.planes(ids, quality)
         chosen = scores if tags is None else None
         mask = self._once(
             ("merge", ids, quality, tags is None),
@@ -138,6 +149,40 @@ class OnePicture:
             by_tagger=tags is None,
         )
 
+    def planes(
+        self, ids: tuple[int, ...], quality: Quality
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a mask is merged of, the tiling left aside.
+
+        Args:
+            ids: K ids, ascending, looked for together.
+            quality: what is done for it.
+
+        Returns:
+            float32 [K, H, W] each: probabilities, which decide between
+            labels, and those that decide where each label is.
+        """
+        ranks = self._planes(ids, quality.views, quality.own_crf)
+        if not quality.refine or not ids:
+            return ranks, ranks
+        return ranks, self._once(
+            ("refine", ids, quality.views, quality.own_crf),
+            lambda: self._steps.refine(self._pixels, ranks),
+        )
+
+    def _in_tiles(self, tiling: Tiling | None) -> TiledPicture | None:
+        """The picture in tiles, if it is larger than one."""
+        if tiling is None or not tiling.cuts(*self.image.shape[:2]):
+            return None
+        if tiling not in self._tiled:
+            self._tiled[tiling] = TiledPicture(
+                self._predictor,
+                self.image,
+                tiling,
+                lambda part: OnePicture(self._predictor, part),
+            )
+        return self._tiled[tiling]
+
     def encode(self, view: View) -> Encoded:
         """What the network says of one view, whatever the labels."""
         steps = self._steps.of_scale(view.scale)
@@ -146,8 +191,16 @@ class OnePicture:
             lambda: Encoded(*steps.encode(self._pixels, view.mirror)),
         )
 
-    def tag_scores(self, views: Sequence[View]) -> np.ndarray:
-        """The tagger's probabilities, float32 [C], mean over the views."""
+    def tag_scores(
+        self, views: Sequence[View], tiling: Tiling | None = None
+    ) -> np.ndarray:
+        """The tagger's probabilities, float32 [C], mean over the views.
+
+        In tiles, the highest of any, see `TiledPicture.tag_scores`.
+        """
+        tiled = self._in_tiles(tiling)
+        if tiled is not None:
+            return tiled.tag_scores(tuple(views))
         scores = []
         for view in views:
             features = self.encode(view).features

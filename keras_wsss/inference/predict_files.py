@@ -308,7 +308,7 @@ class _Work:
     def _made_of(self, data: bytes, asked: tuple[int, ...] | None) -> str:
         if self._made_by is None:
             return ""
-        quality = dataclasses.asdict(self.quality)
+        quality = self.quality.to_dict()
         picture = digest_of_bytes(data)
         return digest([self._made_by, quality, asked, picture])
 
@@ -348,6 +348,8 @@ def _write_list(
         "refine": work.quality.refine,
         "crf": work.quality.own_crf,
     }
+    if work.quality.tiling is not None:
+        options["tiling"] = dataclasses.asdict(work.quality.tiling)
     begin = json.dumps(
         {
             "categories": work.names,

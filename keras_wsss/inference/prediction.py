@@ -34,19 +34,24 @@ class Prediction:
         tag_scores: float32 [C], the tagger's probability of every category.
         probabilities: float32 [K, H, W], foreground probability of each tag,
             refined where the mask is. They say where each is; between tags
-            at one pixel the mask goes by those before refinement.
+            at one pixel the mask goes by those before refinement. None of a
+            picture in tiles, for which they would be too large.
         names: of all categories, id 1 first.
         image: uint8 [H, W, 3], RGB: the picture.
         by_tagger: whether the tagger chose the tags.
+        foreground: in place of `probabilities` of a picture in tiles,
+            float16 [H, W]: the foreground probability of the category in the
+            mask, and in the background the highest of any tag.
     """
 
     mask: np.ndarray
     tags: tuple[int, ...]
     tag_scores: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
     names: tuple[str, ...] = dataclasses.field(repr=False)
     image: np.ndarray = dataclasses.field(repr=False)
     by_tagger: bool
+    foreground: np.ndarray | None = dataclasses.field(default=None, repr=False)
 
     @property
     def tag_names(self) -> tuple[str, ...]:
@@ -61,6 +66,17 @@ class Prediction:
         the tagger chose, times the tagger's probability.
         """
         return region_scores(self, self.mask)
+
+    def highest(self) -> np.ndarray:
+        """How probable it is that a pixel is foreground, float [H, W].
+
+        The highest probability of any tag; see `foreground` for pictures in
+        tiles.
+        """
+        if self.foreground is not None:
+            return self.foreground
+        assert self.probabilities is not None
+        return self.probabilities.max(axis=0, initial=0.0)
 
     def overlay(self) -> np.ndarray:
         """The picture, dark, with the mask in colours: uint8 [H, W, 3]."""
@@ -120,11 +136,13 @@ class Prediction:
 def region_scores(prediction: Prediction, mask: np.ndarray) -> dict[int, float]:
     """As `Prediction.region_scores`, of a mask [H, W] that keeps a part."""
     scores = {}
-    for number, probability in zip(
-        prediction.tags, prediction.probabilities, strict=True
-    ):
+    for place, number in enumerate(prediction.tags):
         region = mask == number
         if region.any():
+            probability = prediction.foreground
+            if prediction.probabilities is not None:
+                probability = prediction.probabilities[place]
+            assert probability is not None
             score = float(probability[region].mean(dtype=np.float64))
             if prediction.by_tagger:
                 score *= float(prediction.tag_scores[number - 1])

@@ -35,6 +35,7 @@ from keras_wsss.systems.problems import raise_problems
 from keras_wsss.systems.quality import (
     RAW,
     Quality,
+    Tiling,
     View,
     augmented_views,
     choose_quality,
@@ -46,6 +47,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Quality",
+    "Tiling",
     "View",
     "augmented_views",
     "choose_quality",
@@ -177,6 +179,8 @@ class Predictor:
         views: Sequence[View] | None = None,
         refine: bool | None = None,
         own_crf: bool | None = None,
+        tile: int | None = None,
+        tile_overlap: float | None = None,
     ) -> Prediction:
         """Segments one picture, as well as its system can if not told less.
 
@@ -196,12 +200,18 @@ class Predictor:
             refine: let masks follow the picture's colours and edges.
             own_crf: let the network's own CRF smooth its logits first, as
                 the published inference of the prior system does.
+            tile: side in pixels of the tiles that a larger picture is cut
+                into, 0 for that of the network's input; None does not cut.
+            tile_overlap: share of the side that neighbours have in common.
 
         Raises:
             DataError: a picture that cannot be read.
-            ConfigError: an unknown tag, or the network has no CRF.
+            ConfigError: an unknown tag, the network has no CRF, or tiles of
+                no use.
         """
-        quality = choose_quality(self.steps, None, refine, own_crf)
+        quality = choose_quality(
+            self.steps, None, refine, own_crf, tile, tile_overlap
+        )
         if views is not None:
             quality = dataclasses.replace(quality, views=tuple(views))
         return self.predict(image, tags, quality)

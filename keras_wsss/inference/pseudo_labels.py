@@ -53,11 +53,13 @@ class PseudoLabelSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values that tell these settings from others."""
+        tiling = self.quality.tiling
         return {
             "views": [[v.scale, v.mirror] for v in self.quality.views],
             "refine": self.quality.refine,
             "own_crf": self.quality.own_crf,
             "margin": self.margin,
+            **({"tiling": dataclasses.asdict(tiling)} if tiling else {}),
         }
 
 
@@ -72,6 +74,8 @@ def pseudo_labels(
     augment: bool | None = None,
     refine: bool | None = None,
     own_crf: bool | None = None,
+    tile: int | None = None,
+    tile_overlap: float | None = None,
     formats: Sequence[str] = ("png",),
     options: WriterOptions | None = None,
     shard: Shard | None = None,
@@ -92,6 +96,9 @@ def pseudo_labels(
         augment: test-time augmentation; None as `choose_quality` says.
         refine: masks that follow the picture; likewise.
         own_crf: the network's own CRF; likewise.
+        tile: side of tiles of larger pictures, see `choose_quality`; the
+            cache, which holds whole pictures, is then of no use.
+        tile_overlap: likewise.
         formats: names of writers, see `keras_wsss.data.writers`.
         options: what these are told.
         shard: which share of the pictures is done; all if None.
@@ -115,10 +122,14 @@ def pseudo_labels(
     config = predictor.config
     records = read_target_records(config, predictor.split).records
     settings = PseudoLabelSettings(
-        choose_quality(predictor.steps, augment, refine, own_crf),
+        choose_quality(
+            predictor.steps, augment, refine, own_crf, tile, tile_overlap
+        ),
         config.inference.pseudo_margin,
     )
-    if feature_cache is not None:
+    if tile is not None:
+        config = config.replace({"cache.folder": ""})
+    elif feature_cache is not None:
         config = config.replace({"cache.folder": feature_cache})
     cache = None
     if config.cache.folder and not predictor.net.frozen_parts:
@@ -358,8 +369,7 @@ class _Work:
             mask, note = job.note, MaskNote("", (), (), {})
         else:
             threshold = self._predictor.config.inference.mask_threshold
-            highest = found.probabilities.max(axis=0, initial=0.0)
-            unsure = np.abs(highest - threshold) < self._settings.margin
+            unsure = np.abs(found.highest() - threshold) < self._settings.margin
             mask = np.where(unsure, IGNORE, found.mask).astype(np.uint8)
             note = make_note(found, mask, "")
         path = mask_path(self._out, record.image_id)

@@ -32,7 +32,7 @@ from keras_wsss.suggest.scores import (
     expected_iou,
     rank,
 )
-from keras_wsss.systems.quality import RAW, Quality, View, augmented_views
+from keras_wsss.systems.quality import RAW, View, augmented_views
 
 LIST_FILE, TABLE_FILE = "suggestions.json", "suggestions.csv"
 PAGE_FILE = "suggestions.html"
@@ -167,8 +167,8 @@ def look_at(
         and of what comes close to them, by id.
     """
     image = read_image(record.image_path, predictor.config.data.max_pixels)
-    quality, picture = Quality(tuple(views)), OnePicture(predictor, image)
-    scores = picture.tag_scores(quality.views)
+    picture = OnePicture(predictor, image)
+    scores = picture.tag_scores(views)
     predicted = predictor.choose_tags(scores)
     tags = record.labels if album.is_given else predicted
     close = [
@@ -179,7 +179,7 @@ def look_at(
         if i not in tags and (scores[i - 1] >= _CLOSE or i in predicted)
     ]
     ids = tuple(sorted({*tags, *close[:_MOST]}))
-    found = picture.predict(ids, quality).probabilities
+    found = picture.probabilities(ids, views)
     threshold = predictor.config.inference.mask_threshold
     maps = dict(zip(ids, found, strict=True))
     look = Look(
