@@ -480,7 +480,6 @@ class _Evaluation:
             "seconds": self.clock.seconds,
         }
 
-
     def _confusion(self) -> dict[str, Any]:
         tags, inference = self.first
         matrix = next(
@@ -488,7 +487,11 @@ class _Evaluation:
             for metric in self.rows[self.first].metrics
             if isinstance(metric, ConfusionMatrix)
         )
-        return {"tags": tags, "inference": inference, **matrix.table(self.split)}
+        return {
+            "tags": tags,
+            "inference": inference,
+            **matrix.table(self.split),
+        }
 
 
 def _layers(picture: OnePicture, maps, ids) -> dict:

@@ -120,7 +120,10 @@
     showLayer();
     wipe.prepend(picture);
     wipe.lastElementChild.append(under, layer);
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      dialog.showModal();
+      form.elements.wipe.focus();
+    }
   }
 
   function follow(event) {
