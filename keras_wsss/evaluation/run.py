@@ -42,6 +42,7 @@ def evaluate_run(
     page: bool = True,
     limit: int | None = None,
     max_pixels: int | None = None,
+    kept: list[Album] | None = None,
     log: Callable[[str], None] = print,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def evaluate_run(
         page: also report.html, with small copies of the pictures.
         limit: first pictures only.
         max_pixels: largest width times height of a picture.
+        kept: gets the pictures of the page, for whoever goes on with them.
         log: takes lines about what is done.
         warn: takes a sentence where the masks of the run are noise.
 
@@ -98,6 +100,8 @@ def evaluate_run(
     out = Path(out or workdir / "evaluation")
     out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
     album = Album(predictor.split) if page else None
+    if album is not None and kept is not None:
+        kept.append(album)
     places = {"eval_root": eval_root, "eval_set": eval_set}
     data = data.replace({k: str(v) for k, v in places.items() if v})
     if data.eval_root:

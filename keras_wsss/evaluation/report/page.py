@@ -39,7 +39,7 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.run_folder import read_phase, read_results
 from keras_wsss.versions import library_versions
 
-_PACKAGE = "keras_wsss.evaluation.report"
+PACKAGE = "keras_wsss.evaluation.report"
 # Charts of a training run: heading -> how their tags are recognised.
 _CHARTS = {
     "Losses": lambda tag: tag.startswith("train/") and tag.endswith("_loss"),
@@ -146,9 +146,9 @@ def write_report(path: str | Path, report: Report) -> None:
 
 def html_of(report: Report) -> str:
     """The page as text; all that comes from data is escaped."""
-    style = pages.read_part(_PACKAGE, "report.css")
+    style = pages.read_part(PACKAGE, "report.css")
     style += pages.colour_rules(report.split.scored_ids)
-    script = pages.read_part(_PACKAGE, "report.js")
+    script = pages.read_part(PACKAGE, "report.js")
     shots = report.album.shots
     parts = {
         "results": _results(report.results),
@@ -172,6 +172,9 @@ def html_of(report: Report) -> str:
         .get_template("page.html")
         .render(
             report=report,
+            title=report.title,
+            facts=report.facts,
+            warning=report.results.get("warning"),
             style=style,
             script=script,
             policy=pages.policy(style, script),
@@ -184,7 +187,7 @@ def html_of(report: Report) -> str:
 
 def environment() -> jinja2.Environment:
     """Where the templates are found, and what they know."""
-    templates = pages.environment(_PACKAGE)
+    templates = pages.environment(PACKAGE)
     templates.globals["class_of_colour"] = class_of_colour
     return templates
 
