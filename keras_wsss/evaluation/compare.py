@@ -12,9 +12,9 @@ from keras_wsss.config_files import load_run_config
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.report.comparison import write_comparison
 from keras_wsss.evaluation.report.pictures import Album
-from keras_wsss.evaluation.run import evaluate_run
+from keras_wsss.evaluation.run import evaluate_run, headline
 from keras_wsss.evaluation.table import markdown_table
-from keras_wsss.files import number_or_none, write_json, write_text
+from keras_wsss.files import write_json, write_text
 
 # Columns of the table of runs: heading -> key of its rows.
 COLUMNS = {
@@ -23,7 +23,7 @@ COLUMNS = {
     "oracle tags": "oracle_mean_iou",
     "mean average precision": "mean_average_precision",
     "tags exactly right": "exact",
-    "a picture": "mean",
+    "mean of pictures": "mean",
     "difference": "difference",
     "standard error": "standard_error",
     "better": "better",
@@ -136,7 +136,7 @@ def compare(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for name, found in results.items():
         own = np.array([scores[name][picture] for picture in pictures])
         base = np.array([scores[first][picture] for picture in pictures])
-        row = {"run": name, **_figures(found), "mean": float(own.mean())}
+        row = {"run": name, **headline(found), "mean": float(own.mean())}
         if name != first:
             row |= _paired(own - base)
             differences[name] = {
@@ -211,20 +211,6 @@ def _scores(found: Mapping[str, Any]) -> dict[str, float]:
     """Score of each picture, of what production gives."""
     each = found["per_picture"]
     return {name: ways[each["first"]] for name, ways in each["scores"].items()}
-
-
-def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's figures, of what its own production gives."""
-    inference = found["per_picture"]["first"].split(" ", 1)[1]
-    figures = {}
-    for key, tags in (("mean_iou", "predicted"), ("oracle_mean_iou", "oracle")):
-        for row in found["rows"]:
-            if (row.get("tags"), row.get("inference")) == (tags, inference):
-                figures[key] = row["mean_iou"]
-    for key in ("mean_average_precision", "exact"):
-        value = found["tagging"].get(key)
-        figures[key] = None if value is None else number_or_none(value)
-    return figures
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

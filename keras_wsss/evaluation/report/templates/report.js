@@ -77,8 +77,7 @@
 
   function showLayer() {
     const stacks = [...fitting[open].element.querySelectorAll(".stack.over")];
-    const wanted = form.elements.layer.value;
-    const stack = stacks.find((one) => headingOf(one) === wanted) ?? stacks[0];
+    const stack = stacks[form.elements.layer.selectedIndex];
     const image = stack.querySelector("img:not(.under):not([hidden])");
     layer.src = image.src;
     layer.alt = image.alt;
@@ -111,12 +110,13 @@
     document.getElementById("large-names").replaceChildren(
       ...[...element.querySelectorAll("header > .names:not([hidden])")]
         .map((names) => names.cloneNode(true)));
-    const before = form.elements.layer.value;
+    const before = form.elements.layer.selectedIndex;
     form.elements.layer.replaceChildren(
       ...[...element.querySelectorAll(".stack.over")].map((stack) =>
         new Option(headingOf(stack), headingOf(stack))));
-    form.elements.layer.value = before;
-    if (!form.elements.layer.value) form.elements.layer.selectedIndex = 0;
+    // By place: of compared runs, headings hold the picture's scores.
+    const last = form.elements.layer.length - 1;
+    form.elements.layer.selectedIndex = Math.min(Math.max(before, 0), last);
     showLayer();
     wipe.prepend(picture);
     wipe.lastElementChild.append(under, layer);
