@@ -6,6 +6,7 @@ same code: attention here, class maps or foreground maps there.
 
 import dataclasses
 import functools
+import textwrap
 from collections.abc import Sequence
 
 import cv2
@@ -14,9 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_wsss.categories import IGNORE, palette
 
-_GAP, _HEADING, _CAPTION = 8, 30, 24
+_GAP, _HEADING, _CAPTION, _LINE = 8, 30, 24, 20
 _PAPER, _INK = (255, 255, 255), (25, 25, 25)
 _IGNORED = (190, 190, 190)
+_WARNING = (170, 30, 30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,9 @@ def draw_panel(image: np.ndarray, panel: Panel) -> np.ndarray:
     return image
 
 
-def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
+def draw_sheet(
+    rows: Sequence[Row], tile: int = 160, note: str = ""
+) -> np.ndarray:
     """Draws rows of panels below their headings.
 
     Rows whose panels have other headings than those above get their own.
@@ -81,6 +85,7 @@ def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
     Args:
         rows: at least one.
         tile: side of a panel, pixels.
+        note: a sentence to write above all, broken into lines.
 
     Returns:
         uint8 [height, width, 3], RGB.
@@ -90,9 +95,14 @@ def draw_sheet(rows: Sequence[Row], tile: int = 160) -> np.ndarray:
     headings = _new_headings(rows)
     height = len(rows) * (tile + _CAPTION + _GAP)
     height += sum(map(bool, headings)) * _HEADING
+    # As a pixel font of this size is at most that wide, nothing is cut off.
+    lines = textwrap.wrap(note, max(10, width // 8))
+    height += len(lines) * _LINE
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    top = 0
+    for index, line in enumerate(lines):
+        draw.text((_GAP, 3 + index * _LINE), line, _WARNING, _font(14))
+    top = len(lines) * _LINE
     for row, texts in zip(rows, headings, strict=True):
         if texts:
             _draw_headings(draw, top + 6, tile, texts)

@@ -1,9 +1,11 @@
-"""Scores a trained run: `keras-wsss evaluate --workdir DIR`.
+"""Scores a trained run: `keras-wsss evaluate --workdir DIR [DIR ...]`.
 
 Writes DIR/evaluation/results.json, results.md and report.html. Rows of masks
 are those of every quality that `predict` can give; --noaugment, --norefine
 and --nocrf leave some out. Without masks to score by, it scores the tagger on
-the tagged pictures that the run held out of training.
+the tagged pictures that the run held out of training. Of several runs it
+writes comparison.html, .md and .json too, into the first one's folder: one
+table, with differences picture by picture.
 """
 
 import sys
@@ -18,7 +20,6 @@ from keras_wsss.commands.cli import (
     define_quality,
     define_tiles,
     define_workdir,
-    no_arguments,
     say,
     start_computing,
 )
@@ -32,7 +33,10 @@ CONFIG = define_config(
     "be overridden: --config.inference.tag_threshold=0.5."
 )
 OUT = flags.DEFINE_string(
-    "out", None, "Where results go; WORKDIR/evaluation if not given."
+    "out",
+    None,
+    "Where results go, of several runs their comparison; WORKDIR/evaluation "
+    "if not given.",
 )
 EVAL_ROOT = flags.DEFINE_string(
     "eval_root",
@@ -76,23 +80,27 @@ TILES = define_tiles()
 
 def run(argv: list[str]) -> int:
     """Parsed flags in, tables out; user errors are raised."""
-    no_arguments(argv)
+    runs = [WORKDIR.value, *argv[1:]]
+    for run in runs[1:]:
+        if not Path(run).is_dir():
+            raise ConfigError(
+                f"'{run}' is no flag and no run folder; see --help."
+            )
     others = [n for n in CONFIG.overrides() if not n.startswith("inference.")]
     if others:
         raise ConfigError(
             f"--config.{others[0]} is a matter of training; here only "
             "--config.inference.* can be overridden."
         )
-    config = None
+    configs = None
     if CONFIG.given:
-        config = CONFIG.load(load_run_config(Path(WORKDIR.value)))
+        configs = [CONFIG.load(load_run_config(Path(run))) for run in runs]
     start_computing()
+    from keras_wsss.evaluation.compare import evaluate_runs
     from keras_wsss.evaluation.run import evaluate_run
 
-    evaluate_run(
-        WORKDIR.value,
+    options = dict(
         out=OUT.value,
-        config=config,
         checkpoint=CHECKPOINT.value,
         compute_dtype=COMPUTE_DTYPE.value,
         eval_root=EVAL_ROOT.value,
@@ -108,4 +116,8 @@ def run(argv: list[str]) -> int:
         log=say,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr),
     )
+    if len(runs) > 1:
+        evaluate_runs(runs, configs=configs, **options)
+    else:
+        evaluate_run(runs[0], config=configs and configs[0], **options)
     return 0

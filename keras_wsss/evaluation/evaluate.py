@@ -15,8 +15,16 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.metrics import all_metrics
-from keras_wsss.evaluation.metrics.confusion import scored_view
-from keras_wsss.evaluation.report.pictures import MAP_SIDE, Album
+from keras_wsss.evaluation.metrics.confusion import (
+    ConfusionMatrix,
+    scored_view,
+)
+from keras_wsss.evaluation.report.pictures import (
+    MAP_SIDE,
+    MEAN_IOU,
+    Album,
+    picture_scores,
+)
 from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
@@ -151,7 +159,9 @@ def evaluate(
         all metrics, see `keras_wsss.evaluation.metrics`; "default" marks what
         `Predictor` gives if nothing else is asked for), "default" (its name),
         "tagging" (see `tag_scores`; of the default's views, where they are
-        looked at),
+        looked at), "confusion" (pixels by true and predicted class, of what
+        production gives), "per_picture" (mean IoU of each picture in every
+        way, and which of these is "first"),
         "without" (see `FalsePositives`; of those of the pictures that hold no
         scored category), "pictures", "seconds" per stage, "mask_updates" (see
         `keras_wsss.mask_updates`), and "warning" where its masks are noise.
@@ -209,6 +219,18 @@ class _Read(NamedTuple):
     truth: np.ndarray
 
 
+class _Made(NamedTuple):
+    """A mask for the report; the probabilities would take the memory.
+
+    Attributes:
+        mask: uint8 [H, W].
+        guess: ids that the tagger named and its probabilities, if asked.
+    """
+
+    mask: np.ndarray
+    guess: tuple[tuple[int, ...], np.ndarray] | None
+
+
 class _Scoring:
     """What is to be counted of a picture, once nobody waits for it."""
 
@@ -233,6 +255,9 @@ class _Evaluation:
         self.default = dataclasses.replace(
             choose_quality(predictor.steps), tiling=asked.tiling
         )
+        # What production gives, or the nearest to it that is asked for.
+        seen = self.default if self.default in ways else asked
+        self.first = ("predicted", seen.name)
         # The tagger is scored as it is asked by default.
         looks = {way.views for way in ways}
         default = self.default.views
@@ -242,6 +267,7 @@ class _Evaluation:
         self.clock = _Clock()
         self.pictures = 0
         self.empty = FalsePositives("evaluation pictures")
+        self.per_picture: dict[str, dict[str, float]] = {}
         self.truths: list[np.ndarray] = []
         self.tag_scores: list[np.ndarray] = []
         self.rows: dict[tuple, _Scores] = {}
@@ -287,7 +313,7 @@ class _Evaluation:
         scoring = _Scoring()
         oracle = tuple(i for i in self.split.scored_ids if np.any(truth == i))
         picture = OnePicture(predictor, image)
-        masks = self._add_ways(picture, truth, oracle, name, scoring)
+        found = self._add_ways(picture, truth, oracle, name, scoring)
         if not oracle:
             self.empty.add(picture.predict(None, self.asked).mask)
         scores = picture.tag_scores(self.tag_views, self.tiling)
@@ -296,11 +322,12 @@ class _Evaluation:
         maps = {}
         if oracle and (self.album is not None or self.baselines):
             maps = picture.maps(oracle)
+        layers = {}
         if self.album is not None:
             layers = _layers(picture, maps, oracle)
-            scoring.add(
-                self.album.add, record.image_id, image, truth, masks, layers
-            )
+        scoring.add(
+            self._note_picture, record.image_id, image, truth, found, layers
+        )
         if self.dense_crf:
             self._add_dense_crf(picture, truth, oracle, name, scoring)
         if self.baselines:
@@ -314,13 +341,13 @@ class _Evaluation:
 
     def _add_ways(
         self, picture: OnePicture, truth, oracle, name, scoring: _Scoring
-    ) -> dict:
+    ) -> dict[str, _Made]:
         """Scores the picture in every quality, by either kind of tags.
 
         Returns:
-            Masks for the report: "oracle raw", ... -> uint8 [H, W].
+            What is seen first, then the others: "oracle raw", ...
         """
-        masks = {}
+        found = {}
         asked = [(q, *k) for q in self.ways for k in _kinds(oracle)]
         if self.predictor.steps.has_crf:
             # Of all targets at once, which is to have no class gate.
@@ -329,12 +356,31 @@ class _Evaluation:
         for quality, kind, tags in asked:
             if not quality.refine:
                 picture.release()  # the next one shares nothing that is large
-            mask = picture.predict(tags, quality).mask
+            made = picture.predict(tags, quality)
             row = self._row(kind, quality.name, quality == self.default)
-            scoring.add(row.add, truth, mask, name, picture.last_seconds)
+            scoring.add(row.add, truth, made.mask, name, picture.last_seconds)
             if kind != "none":
-                masks[f"{kind} {quality.name}"] = mask
-        return masks
+                guess = (made.tags, made.tag_scores)
+                found[f"{kind} {quality.name}"] = _Made(
+                    made.mask, guess if made.by_tagger else None
+                )
+        first = " ".join(self.first)
+        return {first: found[first], **found}
+
+    def _note_picture(
+        self, name: str, image, truth, found: dict[str, _Made], layers
+    ) -> None:
+        """Keeps the picture's own scores, and what the report shows of it."""
+        masks = {way: made.mask for way, made in found.items()}
+        scores = picture_scores(truth, masks)
+        self.per_picture[name] = {k: round(v, 5) for k, v in scores.items()}
+        if self.album is not None:
+            guesses = {
+                way: made.guess
+                for way, made in found.items()
+                if made.guess is not None
+            }
+            self.album.add(name, image, truth, masks, layers, guesses, scores)
 
     def _row(self, tags: str, inference: str, default: bool = False) -> _Scores:
         if (tags, inference) not in self.rows:
@@ -443,8 +489,27 @@ class _Evaluation:
                 ),
             },
             "pictures": self.pictures,
+            "confusion": self._confusion(),
+            "per_picture": {
+                "measure": MEAN_IOU,
+                "first": " ".join(self.first),
+                "scores": self.per_picture,
+            },
             "without": [self.empty.result()] if self.empty.pictures else [],
             "seconds": self.clock.seconds,
+        }
+
+    def _confusion(self) -> dict[str, Any]:
+        tags, inference = self.first
+        matrix = next(
+            metric
+            for metric in self.rows[self.first].metrics
+            if isinstance(metric, ConfusionMatrix)
+        )
+        return {
+            "tags": tags,
+            "inference": inference,
+            **matrix.table(self.split),
         }
 
 

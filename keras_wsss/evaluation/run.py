@@ -22,6 +22,7 @@ from keras_wsss.evaluation.tagged import (
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import choose_quality
+from keras_wsss.training.summaries import write_evaluation
 
 
 def evaluate_run(
@@ -44,12 +45,14 @@ def evaluate_run(
     page: bool = True,
     limit: int | None = None,
     max_pixels: int | None = None,
+    kept: list[Album] | None = None,
     log: Callable[[str], None] = print,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Scores the masks of a run, or its tags where there are no masks.
 
-    Writes results.json, results.md and report.html.
+    Writes results.json, results.md and report.html, and its main figures
+    among the run's events for TensorBoard, unless `out` lies elsewhere.
 
     Args:
         workdir: run folder of a training.
@@ -70,6 +73,7 @@ def evaluate_run(
         page: also report.html, with small copies of the pictures.
         limit: first pictures only.
         max_pixels: largest width times height of a picture.
+        kept: gets the pictures of the page, for whoever goes on with them.
         log: takes lines about what is done.
         warn: takes a sentence where the masks of the run are noise.
 
@@ -108,6 +112,8 @@ def evaluate_run(
     out = Path(out or workdir / "evaluation")
     out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
     album = Album(predictor.split) if page else None
+    if album is not None and kept is not None:
+        kept.append(album)
     places = {"eval_root": eval_root, "eval_set": eval_set}
     data = data.replace({k: str(v) for k, v in places.items() if v})
     if data.eval_root:
@@ -139,6 +145,8 @@ def evaluate_run(
     results["checkpoint"] = checkpoint
     write_json(out / "results.json", results)
     write_text(out / "results.md", summary(results))
+    if out.resolve().is_relative_to(workdir.resolve()):
+        write_evaluation(workdir, checkpoint, headline(results))
     log(summary(results))
     log(f"Written: {out}/results.json and results.md")
     if album is not None:
@@ -146,6 +154,20 @@ def evaluate_run(
         write_report(out / "report.html", report)
         log(f"Written: {out}/report.html")
     return results
+
+
+def headline(results: Mapping[str, Any]) -> dict[str, float]:
+    """The figures to compare runs by, of what production gives."""
+    inference = results["per_picture"]["first"].split(" ", 1)[1]
+    figures = {
+        key: results["tagging"].get(key)
+        for key in ("mean_average_precision", "exact")
+    }
+    for row in results["rows"]:
+        for tags, prefix in (("predicted", ""), ("oracle", "oracle_")):
+            if (row.get("tags"), row.get("inference")) == (tags, inference):
+                figures[f"{prefix}mean_iou"] = row["mean_iou"]
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def absent_categories(records: Sequence[Record], split: Split) -> list[str]:

@@ -10,7 +10,11 @@ import numpy as np
 from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.evaluation.report.pictures import Album
+from keras_wsss.evaluation.report.pictures import (
+    TAGS_RIGHT,
+    Album,
+    share_of_tags,
+)
 from keras_wsss.inference.many_pictures import Job, ManyPictures
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.prediction import Prediction
@@ -171,6 +175,8 @@ def evaluate_tagged(
         )
     columns = np.array(split.scored_ids)
     truth, known, scores = [], [], []
+    right: dict[str, dict[str, float]] = {}
+    way = f"predicted {quality.name}"
     empty = FalsePositives("tagged pictures held out of training")
     for entry, found in _predictions(
         predictor,
@@ -184,13 +190,17 @@ def evaluate_tagged(
         scores.append(found.tag_scores[columns - 1])
         if known[-1].all() and not truth[-1].any():
             empty.add(found.mask)
+        tags = [i for i in labels if i in split.scored_ids]
+        name = Path(entry["image"]).stem
+        right[name] = {way: share_of_tags(tags, found.tags)}
         if album is not None:
             album.add_tagged(
-                Path(entry["image"]).stem,
+                name,
                 found.image,
-                [i for i in labels if i in split.scored_ids],
-                {i: float(found.tag_scores[i - 1]) for i in found.tags},
-                {f"predicted {quality.name}": found.mask},
+                tags,
+                found.tags,
+                found.tag_scores,
+                {way: found.mask},
             )
     names = [split.name_of(i) for i in split.scored_ids]
     warning = predictor.warning
@@ -211,6 +221,7 @@ def evaluate_tagged(
             ),
         },
         "pictures": len(there),
+        "per_picture": {"measure": TAGS_RIGHT, "first": way, "scores": right},
         "without": [empty.result()] if empty.pictures else [],
         "left_out": {"not there any more": len(pictures) - len(there)},
     }

@@ -95,6 +95,25 @@ def own_mask_updates(config: Config, phase: str, step: int) -> int:
     return max(0, step - config.phases[phase].warmup_steps)
 
 
+def untaught_sentence(
+    config: Config, phase: str, before: int, step: int
+) -> str:
+    """Why masks that the network draws are noise at a step, or "".
+
+    Args:
+        config: the run's config.
+        phase: the phase's name.
+        before: updates that taught masks in the runs before.
+        step: updates done, from 0.
+    """
+    if before or own_mask_updates(config, phase, step):
+        return ""
+    why = "no update has taught it yet"
+    if not own_mask_updates(config, phase, config.phases[phase].steps):
+        why = f"phase {phase} does not teach it, a later one does"
+    return f"Masks of the {drawer(config)} are noise: {why}."
+
+
 def no_masks_sentence(config: Config, phase: str) -> str:
     """Why no update of a phase would teach masks, or "" if some do."""
     if not phase_of(config, phase).mask_weight:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ from keras_wsss.checkpoints import (
 from keras_wsss.config import PhaseConfig
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import make_batches
-from keras_wsss.errors import ConfigError, Terminated, UserError
+from keras_wsss.errors import ConfigError, DataError, Terminated, UserError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import MASK_UPDATES
 from keras_wsss.run_folder import TAGGING_FILE
@@ -164,7 +165,10 @@ class Loop:
     def _train(self, stop: StopSignal) -> dict:
         first = self._resume()
         if first == 0 and self.workers.is_chief:
-            self.watch(0)
+            try:
+                self.score(0)  # where the curves begin
+            except DataError:  # of spoiled weights the first update tells
+                self.watch(0)
         progress = _Progress(self, first)
         batches = iterate(
             make_batches(
@@ -214,6 +218,38 @@ class Loop:
                 progress.heldout(done)
         scores = progress.heldout(self.settings.steps)
         return {**progress.results(), **scores}
+
+    def score(self, step: int) -> tuple[dict[str, float], dict[str, Any]]:
+        """Scores held-out pictures; writes and prints them, and examples.
+
+        Returns:
+            Scores of source pictures by their masks, and of the tagger.
+
+        Raises:
+            DataError: the tagger's probabilities are not finite.
+        """
+        scores = dict(self.parts.heldout())
+        tags = self.heldout_tags.scores()
+        shown = {
+            "source": scores,
+            "tags": _defined({name: tags.get(name) for name in SHOWN}),
+            "tag_average_precision": _defined(
+                {
+                    name: values["average_precision"]
+                    for name, values in tags.get("per_category", {}).items()
+                }
+            ),
+        }
+        with event_errors(), self.writer.as_default(step=step):
+            for kind, values in shown.items():
+                for name, value in values.items():
+                    tf.summary.scalar(f"heldout_{kind}/{name}", value)
+        self.watch(step)
+        for kind in ("source", "tags"):
+            if shown[kind]:
+                text = "  ".join(f"{k} {v:.3f}" for k, v in shown[kind].items())
+                self.log(f"step {step}  held-out {kind}: {text}")
+        return scores, tags
 
     def _variables(self) -> dict:
         named = {
@@ -315,6 +351,10 @@ class Loop:
         )
 
 
+def _defined(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: v for name, v in values.items() if v is not None}
+
+
 class _Progress:
     """Collects what updates return; prints and writes it now and then."""
 
@@ -367,28 +407,12 @@ class _Progress:
         self._seen, self._pairs, self._window = [], 0, now
 
     def heldout(self, step: int) -> dict[str, dict]:
-        """Scores of held-out pictures, written and printed."""
+        """Scores of held-out pictures; what fits them best is kept."""
         loop = self._loop
         if not loop.workers.is_chief:
             return {}
         start = time.perf_counter()
-        scores = dict(loop.parts.heldout())
-        tags = loop.heldout_tags.scores()
-        shown = {
-            "source": scores,
-            "tags": {
-                name: tags[name] for name in SHOWN if tags.get(name) is not None
-            },
-        }
-        with event_errors(), loop.writer.as_default(step=step):
-            for kind, values in shown.items():
-                for name, value in values.items():
-                    tf.summary.scalar(f"heldout_{kind}/{name}", value)
-        loop.watch(step)
-        for kind, values in shown.items():
-            if values:
-                text = "  ".join(f"{k} {v:.3f}" for k, v in values.items())
-                loop.log(f"step {step}  held-out {kind}: {text}")
+        scores, tags = loop.score(step)
         folders = [loop.folder]
         if loop.best is not None and loop.keep_if_best(step, scores):
             folders.append(loop.best)

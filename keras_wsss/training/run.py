@@ -44,7 +44,11 @@ from keras_wsss.systems.network import (
     named_variables,
     read_arrays,
 )
-from keras_wsss.systems.problems import own_mask_updates, validate
+from keras_wsss.systems.problems import (
+    own_mask_updates,
+    untaught_sentence,
+    validate,
+)
 from keras_wsss.systems.system import (
     Job,
     Parts,
@@ -70,7 +74,12 @@ from keras_wsss.training.inputs import (
 )
 from keras_wsss.training.loop import Loop
 from keras_wsss.training.start import load_start
-from keras_wsss.training.summaries import Watch, event_errors, write_graph
+from keras_wsss.training.summaries import (
+    Watch,
+    event_errors,
+    write_config,
+    write_graph,
+)
 from keras_wsss.training.workers import (
     DEFAULT_TIMEOUTS,
     Timeouts,
@@ -354,6 +363,7 @@ def _loop(
             writer = tf.summary.create_file_writer(str(events))
         if fresh:
             write_graph(writer, job.net)
+            write_config(writer, config, job.phase.name, str(workdir))
     return Loop(
         net=job.net,
         optimizer=job.optimizer,
@@ -369,6 +379,9 @@ def _loop(
             job.data.split,
             parts.examples,
             parts.embeddings,
+            lambda step: untaught_sentence(
+                config, job.phase.name, mask_updates, step
+            ),
         ),
         meta={"phase": job.phase.name, "config": to_json(config)},
         mask_updates=lambda step: (

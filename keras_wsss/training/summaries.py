@@ -2,24 +2,50 @@
 
 import contextlib
 import dataclasses
+import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.image.metadata import create_summary_metadata
 
 from keras_wsss.categories import Split
+from keras_wsss.checkpoints import list_checkpoints, read_meta
+from keras_wsss.config import Config, to_json
+from keras_wsss.config_fields import flat
 from keras_wsss.drawing import Row, draw_sheet
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
+from keras_wsss.run_folder import CHECKPOINT_FOLDERS, EVENTS
 from keras_wsss.systems.system import ExampleRows
 
 TILE = 144  # pixels, side of a picture in TensorBoard
 _QUALITY = 88
+# Groups of the config that decide what is learned, and what of them does not.
+_LEARNING = ("image", "model", "train")
+_UPKEEP = (
+    "train.checkpoint_every",
+    "train.deterministic",
+    "train.examples",
+    "train.heldout_every",
+    "train.keep_best",
+    "train.keep_checkpoints",
+    "train.log_every",
+)
+# What the HParams tab compares runs by; it leaves out what a run lacks.
+METRICS = (
+    "heldout_source/mask_iou",
+    "heldout_tags/mean_average_precision",
+    "evaluation/mean_iou",
+    "evaluation/oracle_mean_iou",
+)
 _PROJECTOR = "projector_config.pbtxt"  # TensorBoard looks for this name
 _VECTORS, _NAMES = "label_embeddings.tsv", "label_names.tsv"
 # A ProjectorConfig as text; protobuf itself need not be imported for it.
@@ -62,6 +88,8 @@ class Watch:
         examples: rows of the fixed pictures, by domain.
         embeddings: one vector per category, float [C, U]; None if the
             system has none.
+        untaught: from a step to a sentence if masks of the network are
+            noise at it, else "".
     """
 
     writer: tf.summary.SummaryWriter
@@ -69,10 +97,12 @@ class Watch:
     split: Split
     examples: ExampleRows
     embeddings: Callable[[], np.ndarray] | None = None
+    untaught: Callable[[int], str] = lambda step: ""
 
     def __call__(self, step: int) -> None:
         """Writes the state after `step` updates."""
-        write_examples(self.writer, self.examples(), step)
+        note = self.untaught(step)
+        write_examples(self.writer, self.examples(), step, note)
         if self.embeddings is not None:
             write_embeddings(self.folder, self.embeddings(), self.split)
         with event_errors():
@@ -83,16 +113,23 @@ def write_examples(
     writer: tf.summary.SummaryWriter,
     sheets: Mapping[str, Sequence[Row]],
     step: int,
+    note: str = "",
 ) -> None:
     """Writes a sheet of rows for each name, as "examples/NAME".
 
     As JPEG: a sheet of photographs is a tenth of the PNG that
     `tf.summary.image` would write.
+
+    Args:
+        writer: TensorBoard writer.
+        sheets: name -> rows; without rows nothing is written.
+        step: updates done.
+        note: a sentence to write on the sheets, e.g. why masks are noise.
     """
     for name, rows in sheets.items():
         if not rows:
             continue
-        sheet = draw_sheet(rows, TILE)
+        sheet = draw_sheet(rows, TILE, note)
         _, data = cv2.imencode(
             ".jpg",
             cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR),
@@ -111,6 +148,74 @@ def write_examples(
                     f"{headings}.",
                 ),
             )
+
+
+def write_config(
+    writer: tf.summary.SummaryWriter,
+    config: Config,
+    phase: str,
+    run: str,
+) -> None:
+    """Writes a run's config as text, and for the table of the HParams tab.
+
+    Of its values, the table has those that decide how the phase learns: no
+    data and nothing of other phases.
+
+    Args:
+        writer: TensorBoard writer of the run.
+        config: the run's.
+        phase: the phase's name.
+        run: tells the run from others in the table.
+    """
+    text = json.dumps(to_json(config), indent=2, sort_keys=True)
+    with event_errors(), writer.as_default(step=0):
+        # Indented lines are code in Markdown, whatever they hold.
+        tf.summary.text("config", textwrap.indent(text, "    "))
+        values = _hyperparameters(config, phase)
+        hparams.hparams_config(
+            hparams=[hparams.HParam(name) for name in values],
+            metrics=[hparams.Metric(tag) for tag in METRICS],
+        )
+        hparams.hparams(values, trial_id=run)
+        writer.flush()
+
+
+def write_evaluation(
+    run: Path, checkpoint: str, figures: Mapping[str, float]
+) -> None:
+    """Writes figures of an evaluation among a run's events.
+
+    Args:
+        run: the run folder.
+        checkpoint: which one was evaluated, "last" or "best".
+        figures: name -> value.
+    """
+    paths = list_checkpoints(run / CHECKPOINT_FOLDERS[checkpoint])
+    step = read_meta(paths[-1])["step"] if paths else 0
+    name = "evaluation" if checkpoint == "last" else f"evaluation_{checkpoint}"
+    with event_errors():
+        writer = tf.summary.create_file_writer(str(run / EVENTS))
+        with writer.as_default(step=step):
+            for key, value in figures.items():
+                tf.summary.scalar(f"{name}/{key}", value)
+        writer.close()
+
+
+def _hyperparameters(config: Config, phase: str) -> dict[str, Any]:
+    own = f"phases.{phase}."
+    values = {"name": config.name, "system": config.system, "phase": phase}
+    for name, value in flat(config).items():
+        group = name.partition(".")[0]
+        if name.startswith(own):
+            values[name.removeprefix("phases.")] = value
+        elif group in _LEARNING and name not in _UPKEEP:
+            values[name] = value
+    return {
+        name: value
+        if isinstance(value, bool | int | float | str)
+        else json.dumps(value)
+        for name, value in values.items()
+    }
 
 
 def write_embeddings(folder: Path, vectors: np.ndarray, split: Split) -> None:

@@ -52,6 +52,12 @@ def results():
             "per_class": scores(0.3),
         }
     )
+    confusion = {
+        "tags": "predicted",
+        "inference": "augmented",
+        "classes": ["background", "cat", HOSTILE],
+        "pixels": [[996, 4, 0], [30, 60, 10], [0, 0, 0]],
+    }
     truth = np.arange(2 * PICTURES).reshape(-1, 2) % 3 == 0
     guess = np.linspace(0, 1, 2 * PICTURES).reshape(-1, 2)
     tagging = tag_scores(truth, guess, ["cat", "dog"])
@@ -60,6 +66,7 @@ def results():
         "default": "augmented",
         "tagging": {"views": "augmented", **tagging},
         "pictures": PICTURES,
+        "confusion": confusion,
     }
 
 
@@ -83,7 +90,11 @@ def album():
                 masks[f"{tags} {way}"] = mask
         maps = {"attention": ((label,), rng.random((1, 9, 12)))}
         name = HOSTILE if number == 3 else f"picture {number:02}"
-        album.add(name, image, truth, masks, maps)
+        guesses = {
+            f"predicted {way}": ((CAT,), np.array([0.9, 0.2, 0, 0, 0]))
+            for way in WAYS
+        }
+        album.add(name, image, truth, masks, maps, guesses)
     return album
 
 
@@ -225,9 +236,37 @@ def test_numbers_of_the_results_are_shown(text):
     assert "Phase decoder" in text
 
 
+def test_confusion_is_a_share_of_the_true_pixels(page, text):
+    cells = [a.get("class", "") for a in page.all("td")]
+    # 60 % of cat is right, 30 % is not found; a class without pixel is out.
+    assert cells.count("number h6 right") == 1
+    assert cells.count("number h3") == 1
+    assert "<li>30 % of cat is not found</li>" in text
+    assert "10 % of cat is taken for &#34;&gt;&lt;script" in text
+    assert ">&lt;1</td>" in text  # 4 of 1000
+    assert '<th scope="row">&#34;&gt;&lt;script' not in text
+
+
+def test_results_of_earlier_versions_have_no_confusion():
+    old = results()
+    del old["confusion"]
+    assert 'id="confusion"' not in html_of(report(results=old))
+
+
+def test_one_value_is_said_to_be_one():
+    curves = {
+        "train/class_loss": [(1, 2.0), (9, 1.0)],
+        "train/mask_loss": [(600, 0.25)],
+    }
+    text = html_of(report(histories=[History("decoder", curves)]))
+    assert "One value only, a point: mask loss 0.25 at step 600." in text
+    assert "One value only" not in html_of(report())
+
+
 def test_parts_that_are_missing_are_left_out():
     lean = results()
     lean["rows"] = lean["rows"][:1]
+    del lean["confusion"]
     text = html_of(
         report(results=lean, album=Album(SPLIT), histories=[], config={})
     )
@@ -352,6 +391,76 @@ def test_browser_switches_the_masks(browser):
     )
     assert layers == ["oracle raw + refined"]
     choose(browser, "inference", "raw")
+
+
+def names_of(browser, name):
+    """Texts of the chips that a picture shows, one text of each kind."""
+    return browser.run(
+        f"""[...document.querySelectorAll("#shots > article")]
+           .filter(e => e.dataset.name === {name!r})
+           .flatMap(e => [...e.querySelectorAll("header > .names")])
+           .filter(e => !e.hidden).map(e => e.innerText)"""
+    )
+
+
+def test_browser_shows_the_taggers_own_chips(browser):
+    choose(browser, "order", "name")
+    assert names_of(browser, "picture 01") == ["truth:dog"]
+    choose(browser, "tags", "predicted")
+    assert names_of(browser, "picture 01") == [
+        "truth:dog",
+        "named:cat 0.90 is not theredog 0.20 is missed",
+    ]
+    assert names_of(browser, "picture 00")[1] == "named:cat 0.90"
+    choose(browser, "tags", "oracle")
+
+
+def test_browser_opens_a_picture_large(browser):
+    def look(script):
+        return browser.run(f"document.querySelector({script}")
+
+    choose(browser, "order", "worst")
+    look("'#shots > article .stack').click()")
+    assert look("'#large').open")
+    assert look("'#large-name').textContent") == "picture 14"
+    assert look("'#wipe .mask').alt").startswith("Mask, oracle raw of")
+    wide = look("'#wipe').getBoundingClientRect().width")
+    assert wide > 400  # the picture has 60 pixels
+    # The slider lays the mask bare from there on; it is at 50 before.
+    browser.run(
+        """(() => {
+            const slider = document.querySelector("input[name=wipe]");
+            slider.value = 20;
+            slider.dispatchEvent(new Event("input", {bubbles: true}));
+        })()"""
+    )
+    shown = "getComputedStyle(document.querySelector('#wipe > div')).clipPath"
+    assert browser.run(shown) == "inset(0px 0px 0px 20%)"
+    browser.run(
+        """(() => {
+            const field = document.querySelector("select[name=layer]");
+            field.value = "truth";
+            field.dispatchEvent(new Event("input", {bubbles: true}));
+        })()"""
+    )
+    look("'#large-after').click()")
+    assert look("'#large-name').textContent") == "picture 13"
+    assert look("'#wipe .mask').alt").startswith("Truth of picture 13")
+    look("'#large-close').click()")
+    assert not look("'#large').open")
+    assert browser.problems == []
+
+
+def test_browser_shows_the_number_first_on_a_phone(browser):
+    browser.look(390, 844)
+    bottom = browser.run(
+        """document.querySelector(".figures dd").getBoundingClientRect().bottom
+           + window.scrollY"""
+    )
+    name = browser.run("document.querySelector('.figures dt').textContent")
+    assert bottom < 700
+    assert name == "mean IoU, predicted tags, augmented"
+    browser.look(1200, 900)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])

@@ -83,6 +83,23 @@ def test_bars_are_as_long_as_their_values():
     assert {"cat", "dog", "0.25", "0.50", "n/a"} <= set(texts)
 
 
+def test_labels_have_room():
+    svg = line_chart("a", "m", {"rate": [(0, 0.000125), (123456, 0.0)]})
+    for text in elements(svg, "text"):
+        room = float(text.get("x"))
+        if text.get("class") == "end":
+            assert room >= 7 * len(text.text)
+        else:
+            assert room + 3.5 * len(text.text) <= 360
+    for label in ("bus", "an uncommonly long name of a category"):
+        svg = bar_chart("b", "m", {label: {"ours": 0.5}})
+        (text,) = [t for t in elements(svg, "text") if t.text == label]
+        room = float(text.get("x"))
+        if text.get("class") == "start":
+            room = 400 - room
+        assert room >= 7 * len(label)
+
+
 def test_every_chart_tells_its_message_and_escapes_names():
     for svg in (
         line_chart("x1", "a <b> & c", {"<i>": [(0, 1)]}),

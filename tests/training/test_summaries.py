@@ -1,6 +1,7 @@
 """What TensorBoard finds in a run's folder."""
 
 import io
+import json
 
 import keras
 import numpy as np
@@ -9,13 +10,22 @@ import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
 from small_data import SPLIT
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
+from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.projector import ProjectorConfig
 
+from keras_wsss.checkpoints import Checkpoint, save_checkpoint
+from keras_wsss.config import Config
 from keras_wsss.drawing import Panel, Row
+from keras_wsss.evaluation.report.history import read_scalars
+from keras_wsss.systems.problems import untaught_sentence
 from keras_wsss.training.summaries import (
     TILE,
     Watch,
     write_embeddings,
+    write_evaluation,
     write_examples,
     write_graph,
 )
@@ -125,6 +135,82 @@ def test_watch_writes_pictures_and_vectors_of_now(writer, tmp_path):
 def test_a_system_without_embeddings_writes_none(writer, tmp_path):
     Watch(writer, tmp_path, SPLIT, dict)(0)
     assert not list(tmp_path.glob("*.tsv"))
+
+
+def test_sheets_say_why_masks_are_noise(writer, tmp_path):
+    watch = Watch(
+        writer,
+        tmp_path,
+        SPLIT,
+        lambda: {"source": rows(1)},
+        untaught=lambda step: "They are noise." if step < 5 else "",
+    )
+    watch(0)
+    watch(5)
+    found = images(tmp_path)
+    before, after = found[0, "examples/source"], found[5, "examples/source"]
+    assert before.shape[0] == after.shape[0] + 20
+    red = before[:20].astype(int)
+    assert ((red[..., 0] - red[..., 1]) > 60).any()
+
+
+@pytest.mark.parametrize(
+    ("phase", "before", "step", "sentence"),
+    [
+        (
+            "attention",
+            0,
+            9,
+            "Masks of the decoder are noise: phase attention does not teach "
+            "it, a later one does.",
+        ),
+        (
+            "decoder",
+            0,
+            0,
+            "Masks of the decoder are noise: no update has taught it yet.",
+        ),
+        ("attention", 3, 0, ""),
+        ("decoder", 0, 10**6, ""),
+    ],
+)
+def test_why_masks_are_noise(phase, before, step, sentence):
+    assert untaught_sentence(Config(), phase, before, step) == sentence
+
+
+def test_a_run_can_be_compared_in_tensorboard(transfer_run):
+    """Its config as text, its values and scores, from before step 1."""
+    folder = transfer_run[0] / "events"
+    reader = EventAccumulator(str(folder), {"tensors": 0})
+    reader.Reload()
+    (config,) = reader.Tensors("config")
+    text = tf.make_ndarray(config.tensor_proto).item().decode()
+    lines = text.splitlines()
+    assert all(line.startswith("    ") for line in lines)
+    assert json.loads(text) == json.loads(
+        (transfer_run[0] / "config.json").read_text()
+    )
+    assert reader.PluginTagToContent("hparams").keys() == {
+        "_hparams_/experiment",
+        "_hparams_/session_start_info",
+    }
+    started = plugin_data_pb2.HParamsPluginData.FromString(
+        reader.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    ).session_start_info.hparams
+    assert started["phase"].string_value == "transfer"
+    assert started["transfer.steps"].number_value == 12
+    assert "data.target_tags" not in started
+    tags = reader.Tags()["tensors"]
+    for tag in ("heldout_source/mask_iou", "heldout_tags/exact"):
+        assert [e.step for e in reader.Tensors(tag)] == [0, 8, 12]
+    assert any(t.startswith("heldout_tag_average_precision/") for t in tags)
+
+
+def test_an_evaluation_stands_among_the_events(tmp_path):
+    save_checkpoint(tmp_path / "checkpoints", Checkpoint(40, {}, {}))
+    write_evaluation(tmp_path, "last", {"mean_iou": 0.25})
+    found = read_scalars(tmp_path / "events")
+    assert found == {"evaluation/mean_iou": [(40, 0.25)]}
 
 
 def test_a_run_leaves_them_for_tensorboard(transfer_run):

@@ -143,6 +143,17 @@ class ConfusionMatrix(Metric):
         """Part of all pixels (ignore left out) that are right, in [0, 1]."""
         return float(_ratio(np.trace(self.counts), self.counts.sum()))
 
+    def table(self, split: Split) -> dict[str, Any]:
+        """The counts themselves, of background and the scored categories.
+
+        Returns:
+            `classes`, names, and `pixels`, a row of the true class with a
+            column of each predicted one.
+        """
+        names = self.names(split)
+        counts = self.counts[np.ix_(list(names), list(names))]
+        return {"classes": list(names.values()), "pixels": counts.tolist()}
+
     def result(self, split: Split | None = None) -> dict[str, Any]:
         """As `Metric.result`.
 

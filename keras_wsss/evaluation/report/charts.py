@@ -7,7 +7,7 @@ message as text; the numbers themselves stand in tables.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Points = Sequence[tuple[float, float]]
@@ -16,6 +16,8 @@ _COLOURS = 6  # classes s1, s2, ... of report.css
 _WIDTH, _HEIGHT = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 26
 _MOST_POINTS = 200
+_LETTER = 7.6  # width of one at the style sheet's largest size
+_BESIDE = 130  # longest label beside its bars
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,22 +82,28 @@ def line_chart(
     x_low, x_high = x_range or _extent([x for x, _ in points])
     y_low, y_high = y_range or _extent([y for _, y in points], nice=True)
 
+    up_ticks = [(tick, _short(tick)) for tick in ticks(y_low, y_high)]
+    across_ticks = [(tick, _short(tick)) for tick in ticks(x_low, x_high, 4)]
+    # Room for whole labels: beside the axis, and half of the last one below.
+    left = max(_LEFT, 6 + _longest(text for _, text in up_ticks))
+    right = max(_RIGHT, _longest(text for _, text in across_ticks[-1:]) / 2)
+
     def place(x: float, y: float) -> tuple[float, float]:
-        inner = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+        inner = _WIDTH - left - right, _HEIGHT - _TOP - _BOTTOM
         across = (x - x_low) / ((x_high - x_low) or 1.0)
         up = (y - y_low) / ((y_high - y_low) or 1.0)
-        return _LEFT + across * inner[0], _TOP + (1 - up) * inner[1]
+        return left + across * inner[0], _TOP + (1 - up) * inner[1]
 
     shapes: list[Shape] = []
-    for tick in ticks(y_low, y_high):
+    for tick, text in up_ticks:
         y = place(x_low, tick)[1]
         shapes += [
-            _path("grid", f"M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"),
-            _text("end", _LEFT - 6, y + 4, _short(tick)),
+            _path("grid", f"M{left:g} {y:.1f}H{_WIDTH - right:g}"),
+            _text("end", left - 6, y + 4, text),
         ]
-    for tick in ticks(x_low, x_high, 4):
+    for tick, text in across_ticks:
         x = place(tick, y_low)[0]
-        shapes.append(_text("mid", x, _HEIGHT - 8, _short(tick)))
+        shapes.append(_text("mid", x, _HEIGHT - 8, text))
     for index, line in enumerate(lines.values()):
         shapes += _line([place(*p) for p in line], index, steps)
     return Chart(number, message, _WIDTH, _HEIGHT, shapes)
@@ -113,13 +121,17 @@ def bar_chart(
         message: what a screen reader says of it.
         rows: label -> series -> value; None has no bar, but a "n/a".
     """
-    bar, gap, left, right = 9, 12, 92, 36
+    # A label beside its bars, or above them where one is long.
+    above = _longest(rows) > _BESIDE
+    bar, gap, right = 9, 12, 36
+    left = 8 if above else max(60, 8 + _longest(rows))
     width = 400
+    line = 14 if above else 0
     inner = width - left - right
     shapes: list[Shape] = []
     top = 8
     most = max((len(values) for values in rows.values()), default=0)
-    height = top + len(rows) * (most * bar + gap) + 18
+    height = top + len(rows) * (line + most * bar + gap) + 18
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = left + tick * inner
         shapes += [
@@ -127,8 +139,12 @@ def bar_chart(
             _text("mid", x, height - 4, f"{tick:g}"),
         ]
     for label, values in rows.items():
-        middle = top + len(values) * bar / 2 + 4
-        shapes.append(_text("end", left - 8, middle, label))
+        if above:
+            shapes.append(_text("start", left, top + line - 4, label))
+            top += line
+        else:
+            middle = top + len(values) * bar / 2 + 4
+            shapes.append(_text("end", left - 8, middle, label))
         for index, value in enumerate(values.values()):
             y = top + index * bar
             length = min(max(value or 0.0, 0.0), 1.0) * inner
@@ -214,6 +230,11 @@ def _line(
         else:
             path += f"L{x:.1f} {y:.1f}"
     return [_path(f"line {name}", path)] if path else []
+
+
+def _longest(texts: Iterable[str]) -> float:
+    """Width of the longest text, as drawn on a phone, where it is widest."""
+    return _LETTER * max(map(len, texts), default=0)
 
 
 def _short(value: float) -> str:

@@ -22,6 +22,7 @@ from keras_wsss.evaluation.report.charts import (
     class_of_colour,
     line_chart,
 )
+from keras_wsss.evaluation.report.confusion import confusion_parts
 from keras_wsss.evaluation.report.history import History, read_histories
 from keras_wsss.evaluation.report.pictures import TAGS_RIGHT, Album, Shot
 from keras_wsss.evaluation.table import (
@@ -38,7 +39,7 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.run_folder import read_phase, read_results
 from keras_wsss.versions import library_versions
 
-_PACKAGE = "keras_wsss.evaluation.report"
+PACKAGE = "keras_wsss.evaluation.report"
 # Charts of a training run: heading -> how their tags are recognised.
 _CHARTS = {
     "Losses": lambda tag: tag.startswith("train/") and tag.endswith("_loss"),
@@ -145,13 +146,14 @@ def write_report(path: str | Path, report: Report) -> None:
 
 def html_of(report: Report) -> str:
     """The page as text; all that comes from data is escaped."""
-    style = pages.read_part(_PACKAGE, "report.css")
+    style = pages.read_part(PACKAGE, "report.css")
     style += pages.colour_rules(report.split.scored_ids)
-    script = pages.read_part(_PACKAGE, "report.js")
+    script = pages.read_part(PACKAGE, "report.js")
     shots = report.album.shots
     parts = {
         "results": _results(report.results),
         "classes": _classes(report.results),
+        "confusion": confusion_parts(report.results.get("confusion")),
         "tagger": _tagger(report.results["tagging"]),
         "training": [_training(*h) for h in enumerate(report.histories)],
         "pictures": _pictures(shots) if shots else {},
@@ -170,6 +172,9 @@ def html_of(report: Report) -> str:
         .get_template("page.html")
         .render(
             report=report,
+            title=report.title,
+            facts=report.facts,
+            warning=report.results.get("warning"),
             style=style,
             script=script,
             policy=pages.policy(style, script),
@@ -182,7 +187,7 @@ def html_of(report: Report) -> str:
 
 def environment() -> jinja2.Environment:
     """Where the templates are found, and what they know."""
-    templates = pages.environment(_PACKAGE)
+    templates = pages.environment(PACKAGE)
     templates.globals["class_of_colour"] = class_of_colour
     return templates
 
@@ -190,7 +195,7 @@ def environment() -> jinja2.Environment:
 def _figures(results: Mapping) -> dict[str, str]:
     """The few numbers to see first."""
     shown: dict[str, str] = {}
-    for tags in ("oracle", "predicted"):
+    for tags in ("predicted", "oracle"):
         first = _first_row(results["rows"], tags)
         if first is not None:
             name = f"mean IoU, {tags} tags, {first['inference']}"
@@ -208,9 +213,9 @@ def _figures(results: Mapping) -> dict[str, str]:
         if key in tagging:
             shown[name] = format_value(tagging[key])
     for row in results.get("without", ()):
-        name = (
-            f"of {row['pictures']} without a category get a mask: {row['of']}"
-        )
+        # Of a folder its name: the whole path stands in the table.
+        of = Path(row["of"]).name
+        name = f"of {row['pictures']} without a category get a mask: {of}"
         shown[name] = str(row["with_mask"])
     shown["pictures"] = str(results["pictures"])
     return shown
@@ -247,14 +252,17 @@ def _classes(results: Mapping) -> dict[str, Any]:
     rows = {
         _row_name(row): row["per_class"]
         for row in results["rows"]
-        if row.get("tags") == "oracle" and "per_class" in row
+        if "tags" in row and "per_class" in row
     }
     if not rows:
         return {}
     names = list(dict.fromkeys(n for row in rows.values() for n in row))
-    ours = [_row_name(r) for r in _ours(results["rows"], "oracle")]
-    shown = list(dict.fromkeys([*ours[:1], *ours[-1:]]))
-    shown += [name for name in rows if name not in ours][:1]
+    first = [
+        _first_row(results["rows"], tags) for tags in ("predicted", "oracle")
+    ]
+    shown = [_row_name(row) for row in first if row is not None]
+    baselines = [row for row in results["rows"] if "threshold" in row]
+    shown += [_row_name(row) for row in baselines[:1] if "per_class" in row]
     bars = {
         name: {key: rows[key].get(name, {}).get("iou") for key in shown}
         for name in names
@@ -271,7 +279,7 @@ def _classes(results: Mapping) -> dict[str, Any]:
         "shown": shown,
         "chart": bar_chart("class-bars", message, bars),
         "table": Table(
-            "IoU of every class and way of predicting, oracle tags",
+            "IoU of every class and way of predicting",
             ["class", *rows],
             cells,
         ),
@@ -283,9 +291,10 @@ def _tagger(tagging: Mapping) -> dict[str, Any]:
     charts = []
     for index, (name, points) in enumerate(tagging.get("curves", {}).items()):
         scores = tagging["per_category"][name]
-        note = (
-            f"average precision {format_value(scores['average_precision'], 2)}"
-        )
+        average = format_value(scores["average_precision"], 2)
+        note = f"average precision {average}"
+        if len(points) == 1:
+            note += "; one point: all pictures have the same score"
         chart = line_chart(
             f"tagger-{index}",
             f"Precision over recall of {name}; {note}",
@@ -330,7 +339,7 @@ def _tagger(tagging: Mapping) -> dict[str, Any]:
 
 
 def _training(number: int, history: History) -> tuple[str, list[tuple]]:
-    """A run's phase, and its charts: heading, names of lines, chart."""
+    """A run's phase, and its charts: heading, names of lines, note, chart."""
     charts = []
     for index, (heading, fits) in enumerate(_CHARTS.items()):
         lines = {
@@ -349,14 +358,22 @@ def _training(number: int, history: History) -> tuple[str, list[tuple]]:
             lines,
             y_range=(0, 1) if heading in _UNIT_RANGE else None,
         )
-        charts.append((heading, list(lines), chart))
+        single = ", ".join(
+            f"{name} {points[0][1]:.3g} at step {points[0][0]:g}"
+            for name, points in lines.items()
+            if len(points) == 1
+        )
+        note = f"One value only, a point: {single}." if single else ""
+        charts.append((heading, list(lines), note, chart))
     return history.phase, charts
 
 
 def _pictures(shots: Sequence[Shot]) -> dict[str, Any]:
     """All kept pictures, worst first, with what their switches offer."""
+    first = next(iter(shots[0].masks))
     keys = [key.split(" ", 1) for key in shots[0].masks]
     return {
+        "first": first,
         "shots": shots,
         "scores": [
             json.dumps({k: round(v, 4) for k, v in shot.scores.items()})
@@ -406,7 +423,7 @@ def _cell(row: Mapping, key: str) -> str:
 
 
 def _row_name(row: Mapping) -> str:
-    """A short name that is unique among rows with the same tags."""
+    """A short name that is unique among rows with tags."""
     if "threshold" in row or "inference" not in row:
         return row["method"]
-    return row["inference"]
+    return f"{row['tags']} tags, {row['inference']}"

@@ -2,7 +2,7 @@
 
 import bisect
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -33,6 +33,20 @@ class Layer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Guess:
+    """What the tagger says of a picture.
+
+    Attributes:
+        named: ids that it names -> its probability.
+        missed: ids that are in the picture and that it does not name ->
+            likewise.
+    """
+
+    named: Mapping[int, float]
+    missed: Mapping[int, float]
+
+
+@dataclasses.dataclass(frozen=True)
 class Shot:
     """One evaluated picture, small.
 
@@ -47,7 +61,8 @@ class Shot:
         maps: heading -> map, e.g. "attention".
         measure: mean IoU over the classes of truth and mask together, or, of
             tags, the share that is right of those known or named.
-        named: category that the tagger names -> its probability.
+        guesses: way of predicting, of those that ask the tagger -> what it
+            says.
     """
 
     name: str
@@ -59,7 +74,7 @@ class Shot:
     scores: Mapping[str, float]
     maps: Mapping[str, Layer]
     measure: str = MEAN_IOU
-    named: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    guesses: Mapping[str, Guess] = dataclasses.field(default_factory=dict)
 
     @property
     def num_bytes(self) -> int:
@@ -97,6 +112,8 @@ class Album:
         truth: np.ndarray,
         masks: Mapping[str, np.ndarray],
         maps: Mapping[str, tuple[Sequence[int], np.ndarray]],
+        guesses: Mapping[str, tuple[Sequence[int], np.ndarray]] | None = None,
+        scores: Mapping[str, float] | None = None,
     ) -> None:
         """Adds a picture of H x W pixels.
 
@@ -107,17 +124,24 @@ class Album:
             masks: way of predicting -> uint8 [H, W]; the first one's score
                 decides the order.
             maps: heading -> ids and float [K, h, w] over the picture.
+            guesses: way of predicting -> ids that the tagger names, and its
+                probabilities of all categories, float [C].
+            scores: what `picture_scores` gives, where it is known.
         """
         picture, size = small_jpeg(image)
+        ids = tuple(int(i) for i in self.split.scored_ids if i in truth)
         shot = Shot(
             name=name,
             picture=picture,
             size=size,
-            ids=tuple(int(i) for i in self.split.scored_ids if i in truth),
+            ids=ids,
             truth=self._mask_layer(truth, size),
             masks={k: self._mask_layer(m, size) for k, m in masks.items()},
-            scores={k: picture_iou(truth, m) for k, m in masks.items()},
+            scores=scores or picture_scores(truth, masks),
             maps={k: self._map_layer(*found) for k, found in maps.items()},
+            guesses={
+                k: _guess(ids, *found) for k, found in (guesses or {}).items()
+            },
         )
         self._keep(shot)
 
@@ -126,7 +150,8 @@ class Album:
         name: str,
         image: np.ndarray,
         tags: Sequence[int],
-        named: Mapping[int, float],
+        named: Sequence[int],
+        probabilities: np.ndarray,
         masks: Mapping[str, np.ndarray],
     ) -> None:
         """Adds a picture of H x W pixels of which only the tags are known.
@@ -135,12 +160,11 @@ class Album:
             name: its name.
             image: uint8 [H, W, 3], RGB.
             tags: ids of the scored categories in it.
-            named: ids that the tagger names -> its probability.
+            named: ids that the tagger names.
+            probabilities: its probabilities of all categories, float [C].
             masks: way of predicting -> uint8 [H, W].
         """
         picture, size = small_jpeg(image)
-        either = {*tags, *named}
-        right = len({*tags} & {*named}) / len(either) if either else 1.0
         shot = Shot(
             name=name,
             picture=picture,
@@ -148,10 +172,10 @@ class Album:
             ids=tuple(tags),
             truth=None,
             masks={k: self._mask_layer(m, size) for k, m in masks.items()},
-            scores=dict.fromkeys(masks, right),
+            scores=dict.fromkeys(masks, share_of_tags(tags, named)),
             maps={},
             measure=TAGS_RIGHT,
-            named=dict(named),
+            guesses=dict.fromkeys(masks, _guess(tags, named, probabilities)),
         )
         self._keep(shot)
 
@@ -183,6 +207,19 @@ class Album:
         return Layer(png(glow_layer(shares(maps), ids)), text)
 
 
+def share_of_tags(tags: Iterable[int], named: Iterable[int]) -> float:
+    """Share of tags, known or named, that are both; 1 where there is none."""
+    either = {*tags, *named}
+    return len({*tags} & {*named}) / len(either) if either else 1.0
+
+
+def picture_scores(
+    truth: np.ndarray, masks: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """`picture_iou` of each mask, by way of predicting."""
+    return {way: picture_iou(truth, mask) for way, mask in masks.items()}
+
+
 def picture_iou(truth: np.ndarray, mask: np.ndarray) -> float:
     """Mean IoU of one picture over the classes that truth or mask hold.
 
@@ -197,6 +234,16 @@ def picture_iou(truth: np.ndarray, mask: np.ndarray) -> float:
     union = np.append(table.sum(1), 0) + table.sum(0) - common
     present = union > 0
     return float(np.mean(common[present] / union[present]))
+
+
+def _guess(
+    ids: Sequence[int], named: Sequence[int], probabilities: np.ndarray
+) -> Guess:
+    """What the tagger says of a picture that holds `ids`."""
+    return Guess(
+        {i: float(probabilities[i - 1]) for i in named},
+        {i: float(probabilities[i - 1]) for i in ids if i not in named},
+    )
 
 
 def _rank(shot: Shot) -> tuple[float, str]:
