@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "keras_wsss"
 FLOORS = (
     ("errors", "files", "versions", "lazy", "progress"),
     ("quiet_start", "keras_settings"),
-    ("registry", "devices", "drawing", "categories", "pages"),
+    ("registry", "devices", "precision", "drawing", "categories", "pages"),
     ("config_fields", "config", "config_docs", "config_files", "configs"),
     ("tagging", "checkpoints"),
     ("data",),

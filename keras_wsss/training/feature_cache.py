@@ -420,6 +420,8 @@ class FeatureCache:
                 f"{record.image_path}: the encoder gives features that are "
                 "not finite in float16; check its weights and feature scale."
             )
+        # A convolution library may give -0.0 in a batch of another size.
+        features, *levels = (maps + maps.dtype.type(0) for maps in outputs)
         entry = Entry(features, tuple(levels), square.height, square.width)
         key = self._index.key(record, view, self.written)
         write_entry(self._index.path(key), key, self._layout, entry)

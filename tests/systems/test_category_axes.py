@@ -76,6 +76,7 @@ def test_columns_stand_where_the_losses_look_for_them():
 OTHER = {
     "model.encoder": "vgg16",
     "model.encoder_weights": "other.h5",
+    "model.compute_dtype": "bfloat16",
     "model.attention": "dense",
     "model.attention_units": 8,
     "model.attention_gain": 3.0,

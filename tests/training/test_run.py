@@ -49,7 +49,11 @@ def test_run_folder_holds_what_identifies_the_run(decoder_run, shapes_dir):
     assert f"Computing on {', '.join(devices)}." in decoder_run[1].stdout
     pictures = about.pop("pictures")
     assert pictures["source"]["pictures"] == counts["source_pictures"]
-    assert about == {"data": counts, "versions": results["versions"]}
+    assert about == {
+        "data": counts,
+        "versions": results["versions"],
+        "compute_dtype": "float32",
+    }
     saved = read_json(workdir / "config.json")
     assert saved["train"]["deterministic"] is True
     assert read_phase(workdir) == {"phase": "decoder", "init_from": None}

@@ -120,8 +120,10 @@ def test_labels_together_are_as_labels_alone(net):
     for k in range(3):
         alone = net([part["image"], part["labels"][:, k : k + 1]])
         for name in ("mask_logits", "class_logits", "attention"):
+            # A batch of another size is added up in another order; logits
+            # are near 10.
             np.testing.assert_allclose(
-                together[name][:, k], alone[name][:, 0], rtol=1e-4, atol=1e-5
+                together[name][:, k], alone[name][:, 0], rtol=1e-4, atol=5e-5
             )
 
 
