@@ -20,7 +20,7 @@ from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.graphs import ConcreteFunction, encoding_function
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.progress import Progress
+from keras_wsss.progress import Progress, progress
 from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
@@ -253,9 +253,7 @@ class FeatureCache:
             missing = self._missing(records, pool)
             total = sum(len(views) for _, views in missing)
             self._check_space(total)
-            progress = Progress(
-                total, "feature cache", "views", log, log_seconds
-            )
+            built = Progress(total, "feature cache", "views", log, log_seconds)
             inputs = self._inputs(missing, pool, ahead=2 * threads)
             writes: collections.deque[futures.Future] = collections.deque()
             for batch in _batches(inputs, self.encoder_batch):
@@ -263,10 +261,10 @@ class FeatureCache:
                     writes.append(pool.submit(self._save, *item, outputs))
                 while len(writes) > 2 * self.encoder_batch:
                     writes.popleft().result()
-                progress.add(len(batch))
+                built.add(len(batch))
             for write in writes:
                 write.result()
-        self.statistics.add(built=progress.done, build_seconds=progress.seconds)
+        self.statistics.add(built=built.done, build_seconds=built.seconds)
         log(f"feature cache {self.folder}: {self._summary()}")
 
     def _summary(self) -> str:
@@ -306,7 +304,10 @@ class FeatureCache:
         def missing(record: Record) -> list[int]:
             return [v for v in range(self.num_views) if self._lacks(record, v)]
 
-        found = list(pool.map(missing, pictures.values()))
+        looks = pool.map(missing, pictures.values())
+        found = list(
+            progress(looks, "looking into the feature cache", len(pictures))
+        )
         entries = len(pictures) * self.num_views
         lacking = sum(map(len, found))
         self.statistics.add(entries=entries, hits=entries - lacking)

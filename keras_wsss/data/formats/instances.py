@@ -40,6 +40,7 @@ from keras_wsss.data.problems import (
 from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
 from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
+from keras_wsss.progress import progress
 
 FAULTY = "annotations with a fault"
 UNPLACED = "a category to score is in the picture, nobody drew where"
@@ -303,7 +304,7 @@ def _located(
     """
     taken: dict[str, str] = {}
     places: dict[Path, str] = {}
-    for image in file.images:
+    for image in progress(file.images, "reading annotations"):
         name = str(Path(image.file_name).with_suffix(""))
         path = find_image(images, image.file_name)
         if path is not None and path in places:
