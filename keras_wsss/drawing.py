@@ -321,8 +321,10 @@ def _coloured(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The picture in colour, categories half transparent within an outline."""
     result = image.copy()
     _lay(result, image, mask, _OPACITY)
-    rows, columns = np.indices(mask.shape, np.int32, sparse=True)
-    hatch = (rows + columns) % _HATCH < 2
+    rows, columns = (
+        (np.arange(n) % _HATCH).astype(np.uint8) for n in mask.shape
+    )
+    hatch = np.add.outer(rows, columns) % _HATCH < 2  # bytes: masks are large
     result[hatch & (mask == IGNORE)] = 255
     result[_edges(mask, 1)] = 255
     return result
@@ -362,7 +364,7 @@ def _widest(mask: np.ndarray, number: int) -> tuple[float, float] | None:
     if not region.any():
         return None
     if not small.any():  # thinner than half a pixel of the small one
-        row, column = np.argwhere(region)[0]
+        row, column = divmod(int(region.argmax()), region.shape[1])
         return float(column), float(row)
     # A frame of nothing: a region may fill the picture.
     depth = cv2.distanceTransform(np.pad(small, 1), cv2.DIST_L2, 3)
@@ -382,14 +384,12 @@ def _write_within(
 ) -> None:
     """Writes a text around a place, moved into the picture."""
     left, top, right, bottom = draw.textbbox((0, 0), text, font, stroke_width=2)
-    corner = [
-        min(max(at - (low + high) / 2, -low), max(side - high, -low))
-        for at, low, high, side in zip(
-            place, (left, top), (right, bottom), size, strict=True
-        )
-    ]
+    x = min(max(place[0] - (left + right) / 2, -left), size[0] - right)
+    y = min(max(place[1] - (top + bottom) / 2, -top), size[1] - bottom)
+    # Of a text that is longer than the picture, the beginning.
+    x, y = max(x, -left), max(y, -top)
     draw.text(
-        corner, text, (255, 255, 255), font, stroke_width=2, stroke_fill=_INK
+        (x, y), text, (255, 255, 255), font, stroke_width=2, stroke_fill=_INK
     )
 
 

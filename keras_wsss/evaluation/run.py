@@ -93,7 +93,11 @@ def evaluate_run(
     if predictor.warning:
         warn(predictor.warning)
     data = predictor.config.data
-    quality = {"augment": augment, "refine": refine, "own_crf": own_crf}
+    quality: dict[str, Any] = {
+        "augment": augment,
+        "refine": refine,
+        "own_crf": own_crf,
+    }
     folder: str | Path | None = negatives or data.eval_negatives
     if folder and not negatives and not Path(folder).is_dir():
         log(f"config.data.eval_negatives: there is no folder {folder}.")
