@@ -7,18 +7,63 @@ same code: attention here, class maps or foreground maps there.
 import dataclasses
 import functools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_wsss.categories import IGNORE, palette
+from keras_wsss.categories import IGNORE
 
 _GAP, _HEADING, _CAPTION, _LINE = 8, 30, 24, 20
 _PAPER, _INK = (255, 255, 255), (25, 25, 25)
 _IGNORED = (190, 190, 190)
 _WARNING = (170, 30, 30)
+_OPACITY = 0.55  # of masks over a picture in colour
+_HATCH = 8  # pixels between the lines over ignored pixels
+_OKABE_ITO = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+# What an eye makes of linear RGB: the usual one, and those without cones for
+# red, green or blue (Machado et al., IEEE TVCG 2009, severity 1).
+_EYES = (
+    np.eye(3),
+    np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+)
+_TO_XYZ = np.array(
+    [
+        [0.4124, 0.3576, 0.1805],
+        [0.2126, 0.7152, 0.0722],
+        [0.0193, 0.1192, 0.9505],
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +78,14 @@ class Panel:
         maps: float [K, h, w] of any size; each is drawn as a share of its
             own maximum; values that are negative or not finite as nothing.
         ids: categories of the maps, which decide their colours.
+        style: how a mask is laid over the picture, one of `STYLES`.
     """
 
     heading: str
     mask: np.ndarray | None = None
     maps: np.ndarray | None = None
     ids: tuple[int, ...] = ()
+    style: str = "dark"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +118,38 @@ def draw_panel(image: np.ndarray, panel: Panel) -> np.ndarray:
         return _glow(image, maps, panel.ids)
     if panel.mask is not None:
         mask = cv2.resize(panel.mask, size, interpolation=cv2.INTER_NEAREST)
-        return _painted(image, mask)
+        return _PAINTERS[panel.style](image, mask)
     return image
+
+
+def draw_overlay(
+    image: np.ndarray,
+    mask: np.ndarray,
+    names: Mapping[int, str] | None = None,
+    style: str = "colour",
+) -> np.ndarray:
+    """Lays a mask over its picture and writes the categories' names on it.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        mask: uint8 [H, W]: 0 background, ids, 255 ignore.
+        names: id -> what is written where its region is widest.
+        style: one of `STYLES`.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
+    drawn = draw_panel(image, Panel("mask", mask=mask, style=style))
+    if not names:
+        return drawn
+    sheet = Image.fromarray(drawn)
+    draw = ImageDraw.Draw(sheet)
+    font = _font(min(max(11, min(mask.shape) // 16), 48))
+    for number, name in names.items():
+        place = _widest(mask, number)
+        if place is not None:
+            _write_within(draw, sheet.size, place, name, font)
+    return np.asarray(sheet)
 
 
 def draw_sheet(
@@ -132,11 +209,26 @@ def shares(maps: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def bright_palette() -> np.ndarray:
-    """The VOC colours at full brightness, float32 [256, 3], 0 to 255."""
-    colours = palette().astype(np.float32)
-    highest = np.maximum(colours.max(axis=1, keepdims=True), 1)
-    # A little white: pure blue can hardly be seen on a dark ground.
-    bright = 0.8 * colours * (255 / highest) + 0.2 * 255
+    """Colours of categories on screens, float32 [256, 3], 0 to 255.
+
+    They stay apart for those who see less red or green (mask files keep the
+    VOC colours, as other tools expect). The first are those of Okabe and Ito,
+    "Color Universal Design" (2008); each of the others is as far as can be
+    from all before it, to the eye that sees the least of the difference.
+    """
+    levels = np.linspace(0, 255, 12)
+    grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
+    light = _lab(grid)
+    colourful = np.hypot(light[:, 1], light[:, 2]) > 35  # white is outline
+    grid = grid[colourful & (light[:, 0] > 45) & (light[:, 0] < 92)]
+    seen = _as_seen(grid)
+    chosen = np.array(_OKABE_ITO, float)
+    distance = np.min([_apart(seen, c) for c in _as_seen(chosen)], axis=0)
+    while len(chosen) < 255:
+        best = int(np.argmax(distance))
+        chosen = np.vstack([chosen, grid[best]])
+        distance = np.minimum(distance, _apart(seen, seen[best]))
+    bright = np.vstack([[51, 51, 51], chosen]).astype(np.float32)
     bright.flags.writeable = False  # everybody gets this one
     return bright
 
@@ -171,6 +263,30 @@ def _glow(image: np.ndarray, maps, ids: Sequence[int]) -> np.ndarray:
     return np.clip(_dark(image) + light, 0, 255).astype(np.uint8)
 
 
+def _as_seen(colours: np.ndarray) -> np.ndarray:
+    """sRGB [N, 3] in CIELAB, to usual and to other eyes: [N, 4, 3]."""
+    return np.stack([_lab(colours, eye) for eye in _EYES], axis=1)
+
+
+def _apart(seen: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Least distance to any eye: [N, 4, 3] and [4, 3] to [N]."""
+    return np.linalg.norm(seen - one, axis=2).min(axis=1)
+
+
+def _lab(colours: np.ndarray, eye: np.ndarray | None = None) -> np.ndarray:
+    """sRGB from 0 to 255, [N, 3], as CIELAB (white D65)."""
+    share = np.asarray(colours, float) / 255
+    linear = np.where(
+        share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92
+    )
+    if eye is not None:
+        linear = np.clip(linear @ eye.T, 0, 1)
+    xyz = linear @ _TO_XYZ.T / _TO_XYZ.sum(axis=1)
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
 def _dark(image: np.ndarray) -> np.ndarray:
     """The picture as dark grey, uint8 [H, W, 3]."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -181,19 +297,100 @@ def _dark(image: np.ndarray) -> np.ndarray:
 def _painted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The picture dark, with the pixels of categories in their colours."""
     result = _dark(image)
+    _lay(result, image, mask, 0.85)
+    result[mask == IGNORE] = _IGNORED
+    return result
+
+
+def _lay(
+    result: np.ndarray, image: np.ndarray, mask: np.ndarray, opacity: float
+) -> None:
+    """Lays colours of that opacity over the pixels of categories."""
     shown = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    for number in shown[shown > 0].tolist():
-        if number == IGNORE:
-            result[mask == IGNORE] = _IGNORED
-            continue
+    for number in shown[(shown > 0) & (shown != IGNORE)].tolist():
         # By tables: arithmetic on pixels would take as long as a network.
-        colour = 0.85 * bright_palette()[number]
-        values = 0.15 * np.arange(256)[:, None] + colour  # (256, 3)
+        colour = opacity * bright_palette()[number]
+        values = (1 - opacity) * np.arange(256)[:, None] + colour  # (256, 3)
         table = np.clip(values.astype(np.float32), 0, 255).astype(np.uint8)
         cv2.copyTo(
             cv2.LUT(image, table[None]), (mask == number).view(np.uint8), result
         )
+
+
+def _coloured(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture in colour, categories half transparent within an outline."""
+    result = image.copy()
+    _lay(result, image, mask, _OPACITY)
+    rows, columns = (
+        (np.arange(n) % _HATCH).astype(np.uint8) for n in mask.shape
+    )
+    hatch = np.add.outer(rows, columns) % _HATCH < 2  # bytes: masks are large
+    result[hatch & (mask == IGNORE)] = 255
+    result[_edges(mask, 1)] = 255
     return result
+
+
+def _outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture as it is, with an outline in the category's colour."""
+    result = image.copy()
+    result[_edges(mask, 3)] = 255  # a white seam: colours show on any ground
+    inner = np.where(_edges(mask, 2), mask, 0)
+    _lay(result, image, inner, 1.0)
+    return result
+
+
+def _edges(mask: np.ndarray, width: int) -> np.ndarray:
+    """Pixels of categories near to another value, bool [H, W].
+
+    Twice as wide in a picture of 1000 pixels as in a small one, and so on.
+    """
+    side = 1 + 2 * width * max(1, round(max(mask.shape) / 500))
+    kernel = np.ones((side, side), np.uint8)
+    edge = cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
+    return edge & (mask > 0) & (mask != IGNORE)
+
+
+# How a mask may be laid over its picture.
+_PAINTERS = {"colour": _coloured, "outline": _outlined, "dark": _painted}
+STYLES = tuple(_PAINTERS)
+
+
+def _widest(mask: np.ndarray, number: int) -> tuple[float, float] | None:
+    """Where a category's region is widest: x and y, or None without pixel."""
+    scale = min(1.0, 256 / max(mask.shape))
+    size = [max(1, round(scale * side)) for side in mask.shape[1::-1]]
+    region = (mask == number).view(np.uint8)
+    small = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+    if not region.any():
+        return None
+    if not small.any():  # thinner than half a pixel of the small one
+        row, column = divmod(int(region.argmax()), region.shape[1])
+        return float(column), float(row)
+    # A frame of nothing: a region may fill the picture.
+    depth = cv2.distanceTransform(np.pad(small, 1), cv2.DIST_L2, 3)
+    # Of the places that are nearly as wide, the one in the middle.
+    wide = np.argwhere(depth >= 0.9 * depth.max())
+    middle = np.linalg.norm(wide - wide.mean(axis=0), axis=1).argmin()
+    row, column = wide[middle]
+    return (column - 0.5) / scale, (row - 0.5) / scale
+
+
+def _write_within(
+    draw: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    place: tuple[float, float],
+    text: str,
+    font: Any,
+) -> None:
+    """Writes a text around a place, moved into the picture."""
+    left, top, right, bottom = draw.textbbox((0, 0), text, font, stroke_width=2)
+    x = min(max(place[0] - (left + right) / 2, -left), size[0] - right)
+    y = min(max(place[1] - (top + bottom) / 2, -top), size[1] - bottom)
+    # Of a text that is longer than the picture, the beginning.
+    x, y = max(x, -left), max(y, -top)
+    draw.text(
+        (x, y), text, (255, 255, 255), font, stroke_width=2, stroke_fill=_INK
+    )
 
 
 def _tile(image: np.ndarray, side: int) -> np.ndarray:

@@ -1,17 +1,26 @@
 """What a run folder holds, and how a network is read from it."""
 
+import contextlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from keras_wsss.checkpoints import find_latest, load_latest
+from keras_wsss.checkpoints import (
+    Checkpoint,
+    find_latest,
+    load_latest,
+    save_checkpoint,
+)
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import sha256
 from keras_wsss.systems.network import (
     Network,
     assign_arrays,
     named_variables,
+    read_arrays,
 )
 from keras_wsss.tagging import TagRule
 
@@ -174,6 +183,43 @@ def load_run_encoder(net: Network, run: Path) -> None:
         )
     named = named_variables(net, net.frozen_parts)
     assign_arrays(named, found.arrays, str(run))
+
+
+def keep_encoder(net: Network, run: Path, init_from: Path | None) -> None:
+    """Leaves the frozen encoder in a run's folder, so that the run is whole.
+
+    Where the run that it starts from has the same one, the two share a file
+    on disk (a hard link): each folder can be removed, moved or copied alone,
+    and files of weights are replaced as a whole, never written into.
+
+    Args:
+        net: with the encoder's weights.
+        run: the run folder.
+        init_from: run folder of the run before, if any.
+
+    Raises:
+        DataError: it could not be written.
+    """
+    arrays = read_arrays(named_variables(net, net.frozen_parts))
+    before = find_latest(init_from / ENCODER) if init_from else None
+    if before is not None and _same(arrays, before[1].arrays):
+        folder = run / ENCODER
+        with contextlib.suppress(OSError):  # another disk, or it has no links
+            folder.mkdir(parents=True, exist_ok=True)
+            os.link(before[0], folder / before[0].name)
+            return
+    save_checkpoint(run / ENCODER, Checkpoint(0, arrays, {}))
+
+
+def _same(
+    ours: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]
+) -> bool:
+    """Whether names, types and values are the same."""
+    return ours.keys() == others.keys() and all(
+        array.dtype == others[name].dtype
+        and np.array_equal(array, others[name])
+        for name, array in ours.items()
+    )
 
 
 def _no_checkpoint(run: str | Path, folder: str) -> str:

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from keras_wsss.categories import palette
 from keras_wsss.drawing import (
+    STYLES,
     Panel,
     Row,
     bright_palette,
+    draw_overlay,
     draw_panel,
     draw_sheet,
     glow_layer,
@@ -80,7 +83,11 @@ def test_glow_layer_puts_brightness_into_opacity():
     full = colour * 255 / colour.max()
     assert layer[0, 0, :3] == pytest.approx(full, abs=1)
     assert layer[0, 1, :3] == pytest.approx(full, abs=1)
-    assert layer[0, :, 3].tolist() == [int(colour.max()), 127, 0]
+    assert layer[0, :, 3].tolist() == [
+        int(colour.max()),
+        int(colour.max() / 2),
+        0,
+    ]
 
 
 def test_sheet_has_a_row_for_each_picture_and_a_place_for_each_panel():
@@ -107,3 +114,59 @@ def test_other_panels_get_headings_of_their_own():
     line = sheet[30 + 2 * 92 : 60 + 2 * 92]
     assert (line < 100).any()  # ink
     assert (sheet[30 + 92 - 8 : 30 + 92] > 250).all()
+
+
+def as_dichromat(colours, kind):
+    """sRGB as seen without cones for red or green (Vienot et al., 1999).
+
+    Another model than the one that the colours were chosen by.
+    """
+    linear = (np.asarray(colours, float) / 255) ** 2.2
+    matrix = {
+        "red": [[0.1124, 0.8876, 0], [0.1124, 0.8876, 0], [0.004, -0.004, 1]],
+        "green": [[0.2928, 0.7072, 0], [0.2928, 0.7072, 0], [-0.022, 0.022, 1]],
+    }[kind]
+    return 255 * np.clip(linear @ np.transpose(matrix), 0, 1) ** (1 / 2.2)
+
+
+@pytest.mark.parametrize("kind", ["red", "green"])
+def test_colours_stay_apart_for_the_colour_blind(kind):
+    colours = as_dichromat(bright_palette()[1:21], kind)
+    apart = np.linalg.norm(colours[:, None] - colours[None], axis=2)
+    nearest = apart[~np.eye(20, dtype=bool)].min()
+    assert nearest > 15
+    # In the VOC palette, red and green are nearly one.
+    voc = as_dichromat(palette()[1:21], kind)
+    apart = np.linalg.norm(voc[:, None] - voc[None], axis=2)
+    assert apart[~np.eye(20, dtype=bool)].min() < nearest
+
+
+def test_all_colours_differ():
+    assert len(np.unique(bright_palette(), axis=0)) == 256
+
+
+def test_styles_draw_the_same_region():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 20:40] = 3
+    drawn = {s: draw_overlay(IMAGE, mask, style=s).astype(int) for s in STYLES}
+    colour = bright_palette()[3]
+    assert drawn["colour"][20, 30] == pytest.approx(
+        0.45 * 120 + 0.55 * colour, abs=1
+    )
+    assert drawn["colour"][2, 2].tolist() == [120, 120, 120]
+    assert drawn["colour"][10, 30].tolist() == [255, 255, 255]
+    assert drawn["outline"][20, 30].tolist() == [120, 120, 120]
+    assert drawn["outline"][10, 30] == pytest.approx(colour, abs=1)
+    assert drawn["dark"][2, 2].tolist() == [36, 36, 36]
+
+
+def test_names_are_written_on_their_regions():
+    image = np.full((200, 300, 3), 120, np.uint8)
+    mask = np.zeros((200, 300), np.uint8)
+    mask[:, 250:] = 3  # at the border, narrower than the name
+    plain = draw_overlay(image, mask)
+    named = draw_overlay(image, mask, {3: "sea cucumber", 4: "not there"})
+    changed = np.argwhere((plain != named).any(axis=2))
+    low, high = changed.min(axis=0), changed.max(axis=0)
+    assert 60 < low[0] <= high[0] < 140
+    assert 150 < low[1] <= high[1] < 300

@@ -45,6 +45,13 @@ TAGS_FILE = flags.DEFINE_string(
 TAGS_FORMAT = flags.DEFINE_string(
     "tags_format", "auto", "Format of --tags_file, as config.data.tags_format."
 )
+OVERLAY = flags.DEFINE_enum(
+    "overlay",
+    "colour",
+    ["colour", "outline", "dark"],
+    "How masks are laid over pictures: half transparent with an outline, the "
+    "outline alone in the category's colour, or over the picture in dark grey.",
+)
 EXIT_SOME_FAILED = 1
 
 MAX_PIXELS = define_max_pixels()
@@ -109,6 +116,7 @@ def run(argv: list[str]) -> int:
         made_by=predictor.made_by,
         shard=shard,
         batch=BATCH.value,
+        overlay=OVERLAY.value,
         log=lambda text: print(f"error: {text}", file=sys.stderr),
         watch=lambda items: progress(items, "segmenting"),
     )

@@ -18,6 +18,7 @@ from keras_wsss.data.images import (
 )
 from keras_wsss.data.records import UNREADABLE, Dataset, Record
 from keras_wsss.errors import DataError
+from keras_wsss.progress import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,8 +168,13 @@ def drop_bad_images(
         return None
 
     with futures.ThreadPoolExecutor(threads) as pool:
-        problems = list(pool.map(problem, dataset.records))
-        others = list(pool.map(problem, dataset.negatives))
+        both = (*dataset.records, *dataset.negatives)
+        found = progress(
+            pool.map(problem, both), "checking pictures", len(both)
+        )
+        all_problems = list(found)
+    problems = all_problems[: len(dataset.records)]
+    others = all_problems[len(dataset.records) :]
     pairs = list(zip(dataset.records, problems, strict=True))
     kept = tuple(record for record, found in pairs if found is None)
     bad = tuple(record.image_id for record, found in pairs if found is not None)

@@ -8,20 +8,19 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_wsss.categories import IGNORE, Split, palette
+from keras_wsss.categories import IGNORE, Split
 from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
 from keras_wsss.data.records import Record
+from keras_wsss.drawing import bright_palette, draw_overlay
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path
 
 TILE = 240  # pixels, longest side of a picture on the sheet
 _GAP, _LINE, _LINES, _HEADING = 12, 18, 3, 34
 _PAPER, _INK, _PALE = (255, 255, 255), (25, 25, 25), (120, 120, 120)
-_OPACITY = 0.55
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-_HATCH = 8  # pixels between the lines over ignored pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ def write_contact_sheet(
 ) -> None:
     """Writes a PNG with some pictures of each part of the data.
 
-    Masks are drawn in the VOC colours with a white outline, ignored pixels
+    Masks are drawn as overlays are, with a white outline, ignored pixels
     hatched in white. Below a picture stand its name and its labels: those in
     the mask of a source or evaluation picture, the tags of a target one.
 
@@ -110,32 +109,6 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Draws an index mask over a picture.
-
-    Args:
-        image: uint8 [height, width, 3], RGB.
-        mask: uint8 [height, width]: 0 stays clear, ids get their colour,
-            255 is hatched.
-
-    Returns:
-        uint8 [height, width, 3], RGB.
-    """
-    result = image.astype(np.float32)
-    colours = palette().astype(np.float32)[mask]
-    known = (mask > 0) & (mask != IGNORE)
-    blended = (1 - _OPACITY) * result + _OPACITY * colours
-    result = np.where(known[..., None], blended, result)
-    rows, columns = np.indices(mask.shape)
-    hatch = (mask == IGNORE) & ((rows + columns) % _HATCH < 2)
-    result[hatch] = 255
-    # A pixel is outline when its 3 x 3 surroundings hold another index.
-    kernel = np.ones((3, 3), np.uint8)
-    edge = cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
-    result[edge & known] = 255
-    return np.rint(result).astype(np.uint8)
-
-
 def _read(data: DataConfig, split: Split) -> list[tuple[str, Sequence[Record]]]:
     data = data.replace({"min_pixels": 0, "exclude_images_with_target": False})
     parts = (
@@ -188,7 +161,7 @@ def _draw_record(
             label for label in np.unique(mask) if label not in (0, IGNORE)
         ]
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-        image = overlay(image, mask)
+        image = draw_overlay(image, mask)
     left, top = corner
     # Centred in its tile, at the bottom: next to its caption.
     place = (left + (TILE - size[0]) // 2, top + TILE - size[1])
@@ -207,7 +180,7 @@ def _draw_names(
     names: Sequence[tuple[str, int]],
 ) -> None:
     """Writes names with a chip of their colour, broken into lines."""
-    font, colours, chip = _font(13), palette(), 10
+    font, colours, chip = _font(13), bright_palette().astype(int), 10
     left, top = corner
     x, line = left, 0
     for index, (name, label) in enumerate(names):

@@ -29,6 +29,7 @@ from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.side_by_side import side_by_side
+from keras_wsss.progress import progress
 from keras_wsss.systems.quality import RAW, Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
@@ -48,7 +49,6 @@ MAPS = {
 DENSE_CRF = "raw + dense CRF"
 # Of a row whose masks nothing has taught, wherever it is copied to.
 UNTRAINED = "untrained decoder"
-_LOG_SECONDS = 15.0
 
 
 class _Clock:
@@ -127,7 +127,7 @@ def evaluate(
     dense_crf: bool = False,
     baselines: bool = True,
     album: Album | None = None,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] | None = None,
 ) -> dict:
     """Predicts every picture in every way asked for and scores it.
 
@@ -152,7 +152,7 @@ def evaluate(
         baselines: also score class activation maps, thresholded densified
             attention and all background.
         album: collects small pictures for the report.
-        log: takes lines about what is done.
+        log: takes lines about how far it is; see `progress`.
 
     Returns:
         Plain values: "rows" (one per way of predicting, with the figures of
@@ -183,17 +183,14 @@ def evaluate(
     )
     ways = _ways(predictor, augment, refine, own_crf, asked.tiling)
     run = _Evaluation(predictor, ways, asked, dense_crf, baselines, album)
-    last = time.perf_counter()
     # While a picture is before the network, the next one is read and the one
     # before it is scored.
     pictures = side_by_side(run.read, records, threads=1, ahead=1)
     scored = side_by_side(
         lambda scoring: scoring(), map(run.add, pictures), threads=1, ahead=1
     )
-    for number, _ in enumerate(scored, start=1):
-        if time.perf_counter() - last > _LOG_SECONDS:
-            last = time.perf_counter()
-            log(f"evaluated {number}/{len(records)} pictures")
+    for _ in progress(scored, "evaluating", len(records), log):
+        pass
     return run.result()
 
 

@@ -129,7 +129,6 @@ def evaluate_run(
             dense_crf=dense_crf,
             baselines=baselines,
             album=album,
-            log=log,
         )
         results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
         results["absent_categories"] = absent

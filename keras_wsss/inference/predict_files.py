@@ -19,7 +19,7 @@ from keras_wsss.data.images import decode_image, read_picture_file
 from keras_wsss.data.masks import read_palette_mask, write_palette_mask
 from keras_wsss.data.writers import check_writers, write_formats
 from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
-from keras_wsss.drawing import Panel, draw_panel
+from keras_wsss.drawing import STYLES
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import JsonListFile, atomic_path
 from keras_wsss.inference.find_pictures import Picture, find_pictures, own_path
@@ -73,6 +73,7 @@ def predict_files(
     shard: Shard | None = None,
     batch: int | None = None,
     threads: int | None = None,
+    overlay: str = STYLES[0],
     log: Callable[[str], None] = print,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
 ) -> Outcome:
@@ -100,6 +101,7 @@ def predict_files(
             all pictures in one file goes to a folder of the share in `out`.
         batch: pictures that the encoder takes at once, see `ManyPictures`.
         threads: pictures in work at a time, likewise.
+        overlay: style of the overlays, one of `keras_wsss.drawing.STYLES`.
         log: takes a sentence about every picture that failed.
         watch: wraps the pictures, e.g. to show progress.
 
@@ -113,7 +115,8 @@ def predict_files(
         quality = choose_quality(predictor.steps)
     if quality.own_crf:
         predictor.steps.check_crf()
-    work = _Work(predictor, out, _asked(predictor, tags), quality, made_by)
+    asked = _asked(predictor, tags)
+    work = _Work(predictor, out, asked, quality, made_by, overlay)
     pictures = list(pictures)
     names = predictor.split.categories
     check_writers(formats, [p.file_name for p in pictures], names, options)
@@ -192,6 +195,7 @@ class _Work:
         asked: gives the ids that a picture is asked for, or None.
         quality: what is done for each.
         made_by: see `predict_files`.
+        style: of overlays.
     """
 
     def __init__(
@@ -201,10 +205,11 @@ class _Work:
         asked: Callable[[Picture], tuple[int, ...] | None],
         quality: Quality,
         made_by: Any,
+        style: str,
     ):
         self._predictor, self._out = predictor, out
         self.asked, self.quality = asked, quality
-        self._made_by = made_by
+        self._made_by, self._style = made_by, style
         self.names = dict(enumerate(predictor.split.categories, start=1))
 
     def mask_file(self, picture: Picture) -> str:
@@ -241,8 +246,8 @@ class _Work:
             entry = self._entry(picture, labelled.mask, note)
             return _Result(picture, False, entry)
         with atomic_path(self._out / self.overlay_file(picture)) as temporary:
-            drawn = draw_panel(found.image, Panel("mask", mask=found.mask))
-            Image.fromarray(drawn).save(temporary, format="JPEG", quality=90)
+            drawn = Image.fromarray(found.overlay(self._style))
+            drawn.save(temporary, format="JPEG", quality=90)
         # Last: a mask that is there is complete with all that belongs to it.
         note = make_note(found, found.mask, job.note)
         write_palette_mask(
@@ -310,7 +315,7 @@ class _Work:
             return ""
         quality = self.quality.to_dict()
         picture = digest_of_bytes(data)
-        return digest([self._made_by, quality, asked, picture])
+        return digest([self._made_by, quality, asked, picture, self._style])
 
 
 def _asked(

@@ -13,7 +13,7 @@ from PIL import Image
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.writers.coco import coco_results
 from keras_wsss.data.writers.writer import LabelledPicture
-from keras_wsss.drawing import Panel, Row, draw_panel, draw_sheet
+from keras_wsss.drawing import Panel, Row, draw_overlay, draw_sheet
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_path
 
@@ -78,9 +78,15 @@ class Prediction:
         assert self.probabilities is not None
         return self.probabilities.max(axis=0, initial=0.0)
 
-    def overlay(self) -> np.ndarray:
-        """The picture, dark, with the mask in colours: uint8 [H, W, 3]."""
-        return draw_panel(self.image, Panel("mask", mask=self.mask))
+    def overlay(self, style: str = "colour") -> np.ndarray:
+        """The picture with the mask over it and names: uint8 [H, W, 3].
+
+        Args:
+            style: one of `keras_wsss.drawing.STYLES`: the picture in colour,
+                with outlines alone, or dark.
+        """
+        names = dict(zip(self.tags, self.tag_names, strict=True))
+        return draw_overlay(self.image, self.mask, names, style)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the mask as a palette PNG of ids, or an overlay as JPEG.
@@ -125,7 +131,8 @@ class Prediction:
         return coco_results(picture, image_id, own, polygons)
 
     def _repr_png_(self) -> bytes:
-        panels = (Panel("picture"), Panel("mask", mask=self.mask))
+        shown = Panel("mask", mask=self.mask, style="colour")
+        panels = (Panel("picture"), shown)
         names = tuple(zip(self.tag_names, self.tags, strict=True))
         sheet = draw_sheet([Row(self.image, panels, names)], _TILE)
         buffer = io.BytesIO()

@@ -23,7 +23,7 @@ from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.graphs import ConcreteFunction, encoding_function
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.progress import Progress
+from keras_wsss.progress import Progress, progress
 from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
@@ -285,9 +285,7 @@ class FeatureCache:
             self._index.save()
             total = sum(len(views) for _, views in missing)
             self._check_space(total)
-            progress = Progress(
-                total, "feature cache", "views", log, log_seconds
-            )
+            built = Progress(total, "feature cache", "views", log, log_seconds)
             inputs = self._inputs(missing, pool, ahead=2 * threads)
             writes: collections.deque[futures.Future] = collections.deque()
             for batch in _batches(inputs, self.encoder_batch):
@@ -295,10 +293,10 @@ class FeatureCache:
                     writes.append(pool.submit(self._save, *item, outputs))
                 while len(writes) > 2 * self.encoder_batch:
                     writes.popleft().result()
-                progress.add(len(batch))
+                built.add(len(batch))
             for write in writes:
                 write.result()
-        self.statistics.add(built=progress.done, build_seconds=progress.seconds)
+        self.statistics.add(built=built.done, build_seconds=built.seconds)
         log(f"feature cache {self.folder}: {self._summary()}")
 
     def _summary(self) -> str:
@@ -353,7 +351,10 @@ class FeatureCache:
         def missing(record: Record) -> list[int]:
             return [v for v in numbers if self._lacks(record, v, keys)]
 
-        found = list(pool.map(missing, pictures.values()))
+        looks = pool.map(missing, pictures.values())
+        found = list(
+            progress(looks, "looking into the feature cache", len(pictures))
+        )
         entries = len(pictures) * len(numbers)
         lacking = sum(map(len, found))
         self.statistics.add(entries=entries, hits=entries - lacking)

@@ -11,10 +11,8 @@ import tensorflow as tf
 
 from keras_wsss.categories import Split
 from keras_wsss.checkpoints import (
-    Checkpoint,
     find_latest,
     list_checkpoints,
-    save_checkpoint,
 )
 from keras_wsss.config import Config, PhaseConfig, to_json
 from keras_wsss.data.pictures import PictureStore
@@ -34,6 +32,7 @@ from keras_wsss.run_folder import (
     EVENTS,
     HELDOUT_FILE,
     RESULTS_FILE,
+    keep_encoder,
     load_run_encoder,
     read_results,
 )
@@ -42,7 +41,6 @@ from keras_wsss.systems.network import (
     Network,
     build_network,
     named_variables,
-    read_arrays,
 )
 from keras_wsss.systems.problems import (
     own_mask_updates,
@@ -440,8 +438,7 @@ def _load_first_weights(
     ):
         system.load_start(config, net, data, log)
     if net.frozen_parts and not kept:
-        arrays = read_arrays(named_variables(net, net.frozen_parts))
-        save_checkpoint(workdir / ENCODER, Checkpoint(0, arrays, {}))
+        keep_encoder(net, workdir, Path(init_from) if init_from else None)
 
 
 _NAMED_BAD = 20  # pictures named in the log; about.json names all

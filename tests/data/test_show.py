@@ -16,8 +16,8 @@ from small_data import (
     write_voc,
 )
 
-from keras_wsss.categories import palette
-from keras_wsss.data.show import TILE, overlay, write_contact_sheet
+from keras_wsss.data.show import TILE, write_contact_sheet
+from keras_wsss.drawing import bright_palette, draw_overlay
 from keras_wsss.errors import ConfigError, DataError
 
 
@@ -43,14 +43,14 @@ def test_overlay_colours_hatches_and_leaves_background():
     mask = np.zeros((40, 60), np.uint8)
     mask[:, 20:40] = DOG
     mask[:, 40:] = 255
-    drawn = overlay(image, mask)
+    drawn = draw_overlay(image, mask)
     np.testing.assert_array_equal(drawn[:, :19], 100)
     inside = drawn[5:35, 22:38].astype(int)
     np.testing.assert_array_equal(
         inside, np.broadcast_to(inside[0, 0], inside.shape)
     )
     # Nearer to the category's colour than the picture was.
-    colour = palette()[DOG].astype(int)
+    colour = bright_palette()[DOG].astype(int)
     before, after = abs(100 - colour), abs(inside[0, 0] - colour)
     assert np.all(after <= before)
     assert after.sum() < before.sum()
@@ -69,7 +69,7 @@ def test_sheet_holds_every_part(locations, tmp_path):
     assert pixels.shape[1] > 3 * TILE
     assert pixels.shape[0] > 3 * TILE  # one row for each of three parts
     for label in (CUP, DOG):  # chips of the names
-        chip = (pixels == palette()[label]).all(-1)
+        chip = (pixels == bright_palette()[label].astype(int)).all(-1)
         assert chip.sum() >= 50
 
 

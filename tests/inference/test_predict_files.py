@@ -243,7 +243,8 @@ def test_a_repeated_call_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize(
-    "change", ["weights", "tags", "quality", "picture", "mask", "overlay"]
+    "change",
+    ["weights", "tags", "quality", "style", "picture", "mask", "overlay"],
 )
 def test_what_would_differ_is_made_again(
     predictor, pair, tmp_path, monkeypatch, change
@@ -258,6 +259,8 @@ def test_what_would_differ_is_made_again(
         options["tags"] = None
     elif change == "quality":
         options["quality"] = Quality(refine=True)
+    elif change == "style":
+        options["overlay"] = "dark"
     elif change == "picture":
         save(pair[0].path, 30, 20)
     else:

@@ -10,7 +10,13 @@ from tiny import STEPS, read_json, tiny_config
 from keras_wsss.checkpoints import Checkpoint, load_latest, save_checkpoint
 from keras_wsss.config import to_json
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.run_folder import CHECKPOINTS, read_phase
+from keras_wsss.run_folder import (
+    CHECKPOINTS,
+    ENCODER,
+    keep_encoder,
+    load_run_encoder,
+    read_phase,
+)
 from keras_wsss.training.claim import binding_differences
 from keras_wsss.training.loop import NotFiniteError
 from keras_wsss.training.run import train
@@ -80,6 +86,54 @@ def test_progress_lines_tell_losses_rate_and_time(transfer_run):
     for part in ("class_loss", "mask_loss", "pairs/s", "min left"):
         assert part in line
     assert any("held-out source: mask_iou" in text for text in transfer_run[1])
+
+
+def test_runs_of_one_encoder_share_its_file(decoder_run, transfer_run):
+    one, other = (
+        next((run[0] / ENCODER).glob("*.npz"))
+        for run in (decoder_run, transfer_run)
+    )
+    assert one.samefile(other)
+
+
+@pytest.mark.parametrize("why", ["no links", "other weights", "no run before"])
+def test_an_encoder_that_cannot_be_shared_is_copied(
+    predictor, transfer_run, tmp_path, monkeypatch, why
+):
+    before = tmp_path / "before"
+    shutil.copytree(transfer_run[0] / ENCODER, before / ENCODER)
+    (path,) = (before / ENCODER).glob("*.npz")
+    if why == "no links":
+
+        def refuse(*paths):
+            raise OSError("another device")
+
+        monkeypatch.setattr("os.link", refuse)
+    elif why == "other weights":
+        arrays = {
+            k: a + 1 for k, a in load_latest(before / ENCODER).arrays.items()
+        }
+        save_checkpoint(before / ENCODER, Checkpoint(0, arrays, {}))
+    run = tmp_path / "run"
+    keep_encoder(predictor.net, run, None if why == "no run before" else before)
+    (own,) = (run / ENCODER).glob("*.npz")
+    assert not own.samefile(path)
+    shutil.rmtree(before)
+    load_run_encoder(predictor.net, run)
+
+
+def test_a_shared_encoder_outlives_the_first_run(
+    predictor, transfer_run, tmp_path
+):
+    before, run = tmp_path / "before", tmp_path / "run"
+    shutil.copytree(transfer_run[0] / ENCODER, before / ENCODER)
+    keep_encoder(predictor.net, run, before)
+    expected = load_latest(before / ENCODER).arrays
+    shutil.rmtree(before)
+    found = load_latest(run / ENCODER).arrays
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.mark.usefixtures("eager")

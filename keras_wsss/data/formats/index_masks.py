@@ -38,6 +38,7 @@ from keras_wsss.data.problems import (
 )
 from keras_wsss.data.records import MISSING, Dataset, Record
 from keras_wsss.errors import DataError
+from keras_wsss.progress import progress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -326,7 +327,10 @@ def _counted(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for each, mask, counts in zip(
-            folder.pictures, masks, pool.map(count, masks), strict=True
+            folder.pictures,
+            masks,
+            progress(pool.map(count, masks), "reading masks", len(masks)),
+            strict=True,
         ):
             if isinstance(counts, DataError):
                 report(problem_of(counts, "unreadable mask"))

@@ -48,6 +48,7 @@ from keras_wsss.data.problems import (
 from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
 from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
+from keras_wsss.progress import progress
 
 FAULTY = "annotations with a fault"
 UNPLACED = "a category to score is in the picture, nobody drew where"
@@ -314,7 +315,7 @@ def _located(
     """
     taken: dict[str, str] = {}
     places: dict[str, str] = {}
-    for image in file.images:
+    for image in progress(file.images, "reading annotations"):
         name = _record_name(image.file_name)
         path = find_image(images, image.file_name)
         place = str(path)

@@ -24,6 +24,7 @@ from keras_wsss.data.problems import (
 )
 from keras_wsss.data.segmentation import is_integer, is_number, shown
 from keras_wsss.errors import DataError
+from keras_wsss.progress import progress
 
 NO_AREA = "points and lines, which mark no area"
 _CIRCLE = 64  # corners
@@ -78,7 +79,7 @@ def read_labelme(
     if not files:
         raise DataError(f"{path}: no folder with LabelMe files (NAME.json).")
     drawn = Drawn(path, masks)
-    for file in files:
+    for file in progress(files, "reading annotations"):
         try:
             content = read_json(file, _WHAT)
             image = _image(content, file, path, images, max_pixels, drawn)
