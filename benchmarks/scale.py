@@ -16,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import argparse
 import csv
+import importlib
 import json
 import resource
 import shutil
@@ -210,6 +211,9 @@ STEPS: dict[str, tuple[str, Callable[[Path], int]]] = {
 
 def run_step(name: str, folder: Path) -> None:
     """Does one step and prints its figures as JSON."""
+    if name in ("fill", "cache"):
+        # TensorFlow takes its time and memory however few the pictures.
+        importlib.import_module("keras_wsss.training.feature_cache")
     start, processor = time.perf_counter(), time.process_time()
     count = STEPS[name][1](folder)
     usage = resource.getrusage(resource.RUSAGE_SELF)

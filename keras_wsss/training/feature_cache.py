@@ -33,6 +33,7 @@ from keras_wsss.training.cache_entry import (
 )
 from keras_wsss.training.cache_index import CacheIndex
 
+_PART = 64  # pictures that are looked at in one go
 _Item = tuple[Record, int, Square]  # picture, number of the view, square
 
 
@@ -345,21 +346,29 @@ class FeatureCache:
     ) -> list[tuple[Record, list[int]]]:
         """Pictures with the views of which no entry serves."""
         # A record given twice would be encoded and counted twice.
-        pictures = {(str(r.image_path), r.image_id): r for r in records}
+        keyed = {(str(r.image_path), r.image_id): r for r in records}
+        pictures = list(keyed.values())
         keys = self._index.list_keys()
 
-        def missing(record: Record) -> list[int]:
-            return [v for v in numbers if self._lacks(record, v, keys)]
+        def missing(part: Sequence[Record]) -> list[tuple[Record, list[int]]]:
+            views = (
+                [v for v in numbers if self._lacks(record, v, keys)]
+                for record in part
+            )
+            return [pair for pair in zip(part, views, strict=True) if pair[1]]
 
-        looks = pool.map(missing, pictures.values())
-        found = list(
-            progress(looks, "looking into the feature cache", len(pictures))
+        # A task for each picture would take longer than most of them do.
+        parts = [pictures[i : i + _PART] for i in range(0, len(keyed), _PART)]
+        looks = progress(
+            pool.map(missing, parts),
+            "looking into the feature cache",
+            len(parts),
         )
+        found = [pair for part in looks for pair in part]
         entries = len(pictures) * len(numbers)
-        lacking = sum(map(len, found))
+        lacking = sum(len(views) for _, views in found)
         self.statistics.add(entries=entries, hits=entries - lacking)
-        pairs = zip(pictures.values(), found, strict=True)
-        return [(record, views) for record, views in pairs if views]
+        return found
 
     def _lacks(self, record: Record, view: int, keys: set[bytes]) -> bool:
         there = any(
