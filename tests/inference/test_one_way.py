@@ -130,7 +130,7 @@ def scored(predictor, records):
     """Picture -> name of a row -> mask that `evaluate` has scored."""
     kept = {}
 
-    def add(name, image, truth, masks, maps):
+    def add(name, image, truth, masks, *_):
         kept[name] = masks
 
     album = types.SimpleNamespace(add=add)
@@ -305,7 +305,7 @@ def test_where_the_tagger_finds_nothing_all_give_background(
     assert not found.mask.any()
     assert found.probabilities.shape[0] == 0
     kept = {}
-    album = types.SimpleNamespace(add=lambda n, i, t, m, s: kept.update(m))
+    album = types.SimpleNamespace(add=lambda n, i, t, m, *_: kept.update(m))
     evaluate(silent, records[:1], album=album, log=lambda _: 0)
     assert len(kept) == 2 * len(qualities(silent))
     assert not any(m.any() for k, m in kept.items() if "predicted" in k)

@@ -308,7 +308,7 @@ def record(predictor, mosaic, tmp_path_factory):
 def test_evaluate_scores_the_mask_of_the_predictor(predictor, record):
     kept = {}
     album = types.SimpleNamespace(
-        add=lambda name, image, truth, masks, maps: kept.update(masks)
+        add=lambda name, image, truth, masks, *_: kept.update(masks)
     )
     results = evaluate(
         predictor, [record], tile=64, baselines=False, album=album

@@ -116,7 +116,8 @@ def test_a_network_that_ignores_padding_is_told_of_it(predictor):
     inputs = tf.constant(client_edge.square(image, 64)[None])
     found = encode.function(inputs, tf.constant([40, 64]))["features"]
     expected, _ = steps.encode(tf.constant(image), 1.0, False)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # Features near 250, added up in another order.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-3)
     assert not np.any(found[0, -1])
 
 
