@@ -36,6 +36,11 @@ def validate(
             f"config.model.compute_dtype is '{dtype}'; with "
             "config.train.deterministic it must be float32 or auto."
         )
+    if config.train.deterministic and config.train.xla:
+        found.append(
+            "config.train.xla cannot go with config.train.deterministic: XLA "
+            "has no deterministic gradient of max pooling. Switch one off."
+        )
     try:
         split_of(config)
     except ConfigError as error:
