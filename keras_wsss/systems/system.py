@@ -195,11 +195,14 @@ class System(abc.ABC):
         name: value of `config.system`.
         phases: how it is trained, in the order in which help names them.
         drawer: the part of the network that draws masks, for messages.
+        start: fields of its configs that are not the defaults, by dotted
+            names: what a file with `system: NAME` and no `base` begins with.
     """
 
     name: str
     phases: tuple[Phase, ...]
     drawer: str = "decoder"
+    start: Mapping[str, Any] = {}
 
     def find_phase(self, name: str) -> Phase | None:
         """The phase called so, if the system has one."""

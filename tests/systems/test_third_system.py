@@ -8,6 +8,8 @@ import toy_system
 from tiny import tiny_config
 
 from keras_wsss import systems
+from keras_wsss.config import Config
+from keras_wsss.config_files import load_config
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
@@ -76,6 +78,22 @@ def test_it_is_served(toy_predictor, tmp_path):
     options = ServingOptions(max_pixels=40_000, max_tags=3, max_batch=4)
     manifest = export_model(toy_predictor, tmp_path / "1", options, log=print)
     assert manifest["check"]["masks"] > 0
+
+
+def test_a_file_without_a_base_starts_from_what_the_system_says(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("system: toy\ntrain.seed: 1\n")
+    changes = {"system": "toy", "name": "own", "train.seed": 1}
+    try:
+        for start in ({}, {"phases.joint.steps": 7}):
+            system = toy_system.ToySystem()
+            system.start = start
+            systems.register_system(system)
+            assert load_config(path) == Config().replace({**changes, **start})
+    finally:
+        systems.register_system(toy_system.ToySystem())
+    with pytest.raises(ConfigError, match="Nothing is published for"):
+        Config.published("toy")
 
 
 def test_its_phase_belongs_to_it(config, tmp_path):
