@@ -166,7 +166,7 @@ class DataConfig(Group):
     skip_bad_annotations: bool = field(
         False,
         "Leave out and count single annotations with a fault, in place of "
-        "stopping; what they should mark becomes background.",
+        "stopping; what they should mark is ignored in the masks.",
     )
     crowds_as_instances: bool = field(
         False,

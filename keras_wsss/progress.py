@@ -79,7 +79,7 @@ class Progress:
         left = max(self._total - self.done, 0) / max(rate, 1e-9)
         return (
             f"{self._what}: {self.done} of {self._total}{self._unit}, "
-            f"{rate:.1f} a second, {_time(left)} left"
+            f"{rate:.1f} a second, {duration(left)} left"
         )
 
     def _draw(self, line: str) -> None:
@@ -116,7 +116,7 @@ def progress(
         line.close()
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A short text: "40 s", "12 min", "3.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -1,7 +1,7 @@
 """Annotations as light tuples: what every format of instances becomes."""
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -48,7 +48,8 @@ class Instance(NamedTuple):
         runs: uint32 run lengths, column-wise, background first; None for
             polygons.
         box: x, y, width, height in pixels as the file has them; None if it
-            has none that can be used.
+            has none that can be used. Of one that is not placed, the part of
+            the picture of which nothing is known: its outline had a fault.
     """
 
     id: int
@@ -88,6 +89,11 @@ class Instances(Mapping[int, tuple[Instance, ...]]):
         """Keeps arrays for a later start, where there is a place for them."""
 
 
+def marks_of(instances: Iterable[Instance]) -> list[Mark]:
+    """Of some instances."""
+    return [(one.category, one.crowd, one.placed) for one in instances]
+
+
 class HeldInstances(Instances):
     """Instances in memory.
 
@@ -109,10 +115,7 @@ class HeldInstances(Instances):
 
     def marks(self, image: int) -> list[Mark]:
         """See `Instances`."""
-        return [
-            (instance.category, instance.crowd, instance.placed)
-            for instance in self._instances.get(image, ())
-        ]
+        return marks_of(self._instances.get(image, ()))
 
     def without_crowds(self, ignored: frozenset[int]) -> "HeldInstances":
         """See `Instances`."""

@@ -139,6 +139,9 @@ class InstanceMask:
         for role, instance in self._all():
             if role == BACKGROUND:
                 continue
+            if instance.box and not instance.placed:
+                unknown.append((UNKNOWN, self._box(*instance.box)))
+                continue
             region = region_of(instance, self.image)
             part = {UNKNOWN: unknown, IGNORED: ignored}.get(role, painted)
             part.append((role, region))
@@ -155,6 +158,16 @@ class InstanceMask:
                 "remove repeated annotations."
             )
         return layers
+
+    def _box(self, x: float, y: float, across: float, down: float) -> Region:
+        """Its pixels; all of the picture where it has none in it."""
+        height, width = self.image.height, self.image.width
+        corners = np.array([[x, y], [x + across, y + down]])
+        (x, y), (right, below) = np.clip(corners, 0, [width, height])
+        if right - x < 1 or below - y < 1:
+            x, y, right, below = 0, 0, width, height
+        outline = np.array([x, y, right, y, right, below, x, below], float)
+        return encode((outline,), None, height, width)
 
 
 def region_of(instance: Instance, image: AnnotatedImage) -> Region:

@@ -286,6 +286,11 @@ class FeatureCache:
             self._index.save()
             total = sum(len(views) for _, views in missing)
             self._check_space(total)
+            if total:
+                log(
+                    f"feature cache {self.folder}: {total} views to encode, "
+                    f"{total * self.entry_size / 1e6:.0f} MB more on its disk."
+                )
             built = Progress(total, "feature cache", "views", log, log_seconds)
             inputs = self._inputs(missing, pool, ahead=2 * threads)
             writes: collections.deque[futures.Future] = collections.deque()

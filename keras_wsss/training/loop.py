@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import resource
 import signal
 import threading
 import time
@@ -27,6 +28,7 @@ from keras_wsss.data.pipeline import make_batches
 from keras_wsss.errors import ConfigError, DataError, Terminated, UserError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import MASK_UPDATES
+from keras_wsss.progress import duration
 from keras_wsss.run_folder import TAGGING_FILE
 from keras_wsss.systems.network import (
     Network,
@@ -43,6 +45,8 @@ from keras_wsss.training.summaries import Watch, event_errors
 from keras_wsss.training.workers import Workers
 
 _POWER = 0.9  # of DeepLab's "poly" policy
+_TIMED = 3  # steps that tell what all of them will take
+_LONG = 60.0  # seconds of a phase of which it is told
 
 
 def learning_rate(settings: PhaseConfig, step: int) -> float:
@@ -164,12 +168,13 @@ class Loop:
 
     def _train(self, stop: StopSignal) -> dict:
         first = self._resume()
+        start = time.perf_counter()
         if first == 0 and self.workers.is_chief:
             try:
                 self.score(0)  # where the curves begin
             except DataError:  # of spoiled weights the first update tells
                 self.watch(0)
-        progress = _Progress(self, first)
+        progress = _Progress(self, first, time.perf_counter() - start)
         batches = iterate(
             make_batches(
                 self.parts.streams.get("source"),
@@ -356,11 +361,19 @@ def _defined(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 class _Progress:
-    """Collects what updates return; prints and writes it now and then."""
+    """Collects what updates return; prints and writes it now and then.
 
-    def __init__(self, loop: Loop, first: int):
+    Args:
+        loop: the training.
+        first: steps that are done already.
+        scoring: seconds of scoring held-out pictures once, if it is known.
+    """
+
+    def __init__(self, loop: Loop, first: int, scoring: float = 0.0):
         self._loop = loop
         self._first = first
+        self._scoring = scoring
+        self._traced = 0.0  # when the first step, which is traced, was done
         self._seen: list[dict[str, float]] = []
         self._last: dict[str, float] = {}
         self._start = self._window = time.perf_counter()
@@ -379,9 +392,28 @@ class _Progress:
             for part in batch.values()
         )
         self._done = step + 1
+        if self._done == self._first + 1:
+            self._traced = moment
+        elif self._done == self._first + 1 + _TIMED:
+            self._foretell((moment - self._traced) / _TIMED)
         every = self._loop.log_every
         if self._done % every == 0 or self._done == self._loop.settings.steps:
             self._write(rate, moment)
+
+    def _foretell(self, seconds: float) -> None:
+        """Says at the beginning what a long phase will cost."""
+        loop = self._loop
+        left = loop.settings.steps - self._done
+        scores = math.ceil(left / loop.heldout_every)
+        total = left * seconds + scores * self._scoring
+        if total < _LONG:
+            return
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        loop.log(
+            f"{left} steps of {1000 * seconds:.0f} ms to go, held-out pictures "
+            f"are scored {scores} times: about {duration(total)}; "
+            f"{peak:.1f} GB of memory so far."
+        )
 
     def _write(self, rate: float, now: float) -> None:
         names = self._seen[-1]

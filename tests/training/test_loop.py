@@ -110,3 +110,32 @@ def test_the_last_rate_is_that_of_its_step():
         progress.add(step, {"loss": 1.0}, batch, 0.1, begin + 2.0 * (step + 1))
     assert [line.split("  ")[2] for line in lines] == ["4.0 pairs/s"] * 3
     assert progress._last["pairs_per_second"] == pytest.approx(4.0)
+
+
+def test_what_a_long_phase_costs_is_told_at_its_beginning():
+    lines = []
+    loop = types.SimpleNamespace(
+        log_every=1000,
+        heldout_every=250,
+        settings=types.SimpleNamespace(steps=1004),
+        writer=tf.summary.create_noop_writer(),
+        log=lines.append,
+    )
+    progress = _Progress(loop, 0, scoring=30.0)
+    begin = progress._start
+    batch = {"source": {"weights": np.ones((4, 2))}}
+    # The first step is traced, which takes long once; the last here is late.
+    for step, moment in enumerate((50, 50.5, 51, 51.5, 90)):
+        progress.add(step, {"loss": 1.0}, batch, 0.1, begin + moment)
+    (line,) = lines
+    assert line.startswith(
+        "1000 steps of 500 ms to go, held-out pictures are scored 4 times: "
+        "about 10 min; "
+    )
+    # A short one says nothing.
+    loop.settings.steps = 20
+    lines.clear()
+    progress = _Progress(loop, 0, scoring=1.0)
+    for step in range(5):
+        progress.add(step, {"loss": 1.0}, batch, 0.1, begin + step)
+    assert lines == []

@@ -1,7 +1,9 @@
 """Annotations of picture after picture, as readers of drawings collect them."""
 
 import collections
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from keras_wsss.data.annotations import (
     HeldInstances,
     Instance,
 )
-from keras_wsss.data.formats.coco_json import CRUMBS
+from keras_wsss.data.formats.coco_entries import CRUMBS, is_name
 from keras_wsss.data.segmentation import checked_polygons, runs_of
 
 BACKGROUND_SHAPES = "shapes of the background"
@@ -62,6 +64,22 @@ class Drawn:
         """
         self._add(image, name, (), None, crowd=self.masks)
 
+    def add_fault(self, image: AnnotatedImage, names: Iterable[Any]) -> None:
+        """Notes that something with a fault is in a picture, unknown where.
+
+        With masks, all that is not drawn there teaches nothing: it would be
+        trained as background.
+
+        Args:
+            image: the picture.
+            names: its categories; what is no name is passed over.
+        """
+        for name in filter(is_name, names):
+            self.add_mention(image, name)
+        if self.masks:
+            whole = (0, 0, image.width, image.height)
+            self._add(image, IGNORED_REGION, (), None, True, whole)
+
     def add_polygon(
         self, image: AnnotatedImage, name: str, points: list
     ) -> str | None:
@@ -90,6 +108,7 @@ class Drawn:
         polygons: tuple[np.ndarray, ...],
         runs: np.ndarray | None,
         crowd: bool = False,
+        box: tuple[float, float, float, float] | None = None,
     ) -> None:
         plain = name.strip("_ ").lower()
         if plain in _NO_CATEGORY:
@@ -99,7 +118,7 @@ class Drawn:
         self._count += 1
         category = self._id_of(IGNORED_REGION if ignored else name.strip())
         crowd = crowd or ignored
-        instance = Instance(self._count, category, crowd, polygons, runs)
+        instance = Instance(self._count, category, crowd, polygons, runs, box)
         self._instances.setdefault(image.id, []).append(instance)
 
     def annotations(self) -> Annotations:

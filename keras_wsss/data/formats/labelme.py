@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_wsss.data.annotations import AnnotatedImage, Annotations
-from keras_wsss.data.formats.coco_json import is_name
+from keras_wsss.data.formats.coco_entries import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.instances import InstanceFormat
 from keras_wsss.data.images import decode_image
@@ -89,6 +89,8 @@ def read_labelme(
         for number, shape in enumerate(content["shapes"]):
             text = _add(drawn, image, shape)
             if text:
+                named = shape.get("label") if isinstance(shape, dict) else None
+                drawn.add_fault(image, [named])
                 record = f"shapes[{number}]"
                 report(Problem("bad polygon", str(file), record, text))
     return drawn.annotations()

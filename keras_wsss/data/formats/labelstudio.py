@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from keras_wsss.data.annotations import AnnotatedImage, Annotations
 from keras_wsss.data.brush_rle import decode_brush
-from keras_wsss.data.formats.coco_json import is_name
+from keras_wsss.data.formats.coco_entries import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.format import starts_with
 from keras_wsss.data.formats.instances import InstanceFormat
@@ -102,6 +102,8 @@ def read_labelstudio(
         for place, result in enumerate(annotation):
             text = _add(drawn, image, result)
             if text:
+                value = result["value"]
+                drawn.add_fault(image, _labels(value, str(result.get("type"))))
                 where = f"{record} result {place}"
                 report(Problem("bad polygon", str(path), where, text))
     return drawn.annotations()

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from keras_wsss.data.annotations import AnnotatedImage, Annotations
-from keras_wsss.data.formats.coco_json import is_name
+from keras_wsss.data.formats.coco_entries import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.instances import InstanceFormat
 from keras_wsss.data.images import upright_size
@@ -274,7 +274,15 @@ def _read_file(
             wrong = _read_line(line.split(), names, image, drawn)
             if wrong:
                 kind, text = wrong
+                drawn.add_fault(image, _names_of(line.split(), names))
                 report(Problem(kind, str(file), f"line {number}", text))
+
+
+def _names_of(cells: list[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The category of a line, if it has one."""
+    first = cells[0]
+    known = first.isascii() and first.isdigit() and len(first) < 9
+    return names[int(first) : int(first) + 1] if known else ()
 
 
 def _read_line(
@@ -285,11 +293,11 @@ def _read_line(
 ) -> tuple[str, str] | None:
     """Adds an outline; or kind and text of what is wrong."""
     first, *rest = cells
-    known = first.isascii() and first.isdigit() and len(first) < 9
-    if not known or int(first) >= len(names):
+    named = _names_of(cells, names)
+    if not named:
         text = f"the class {first!r} is none of the {len(names)} names"
         return "unknown category", f"{text}; they are numbered from 0"
-    name = names[int(first)]
+    (name,) = named
     if not drawn.masks:
         drawn.add_mention(image, name)
         return None

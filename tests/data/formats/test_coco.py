@@ -19,7 +19,8 @@ from small_data import (
 )
 
 from keras_wsss.categories import IGNORE, SPLITS
-from keras_wsss.data import segmentation
+from keras_wsss.config import Config
+from keras_wsss.data import formats, segmentation
 from keras_wsss.data.formats import source
 from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.coco_json import read_coco_file
@@ -387,13 +388,14 @@ def test_planted_faults_are_named(tmp_path, path, value, words):
     with pytest.raises(DataError, match=words) as caught:
         read_coco_file(file)
     assert str(caught.value).startswith(f"{file}: ")
-    # Collecting goes on, and leaves the faulty entry out.
+    # Collecting goes on, and paints nothing of the faulty entry.
     problems = []
     rest = read_coco_file(file, problems.append)
     assert problems
-    assert len(rest.images) + len(rest.instances) < 4 or len(
-        rest.categories
-    ) < len(content["categories"])
+    placed = [o for found in rest.instances.values() for o in found if o.placed]
+    assert len(rest.images) + len(placed) < 4 or len(rest.categories) < len(
+        content["categories"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -445,3 +447,50 @@ def test_small_objects_in_large_pictures(monkeypatch):
         monkeypatch.undo()
         np.testing.assert_array_equal(sparse, plain)
         assert np.count_nonzero(plain) == region.area > 0
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "void"),
+    [
+        ({"segmentation": [[1, 1]], "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),
+        ({"iscrowd": 7, "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),
+        ({"category_id": 77, "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),
+        ({"id": 1, "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),  # taken
+        ({"segmentation": [[1, 1]], "bbox": [90, 90, 4, 4]}, (0, 0, 20, 10)),
+        ({"segmentation": None, "bbox": None}, (0, 0, 20, 10)),
+    ],
+    ids=str,
+)
+def test_what_is_left_out_is_not_background(tmp_path, fault, void, streamed):
+    """Where it should have been drawn nothing but other outlines is known."""
+    content = document(
+        {1: (20, 10)},
+        [
+            annotation(1, 1, "cup", [box(6, 0, 10, 10)]),
+            annotation(2, 1, "teddy bear", [box(1, 1, 3, 3)]) | fault,
+        ],
+    )
+    if not streamed:  # another order of the lists
+        content["annotations"] = content.pop("annotations")
+        content["categories"] = content.pop("categories")
+    annotations, images = write_coco(tmp_path, content)
+    data = Config().data.replace(
+        {
+            "source_annotations": str(annotations),
+            "source_images": str(images),
+            "skip_bad_annotations": True,
+        }
+    )
+    dataset = formats.read(data, SPLIT, "source")
+    (record,) = dataset.records
+    assert dataset.dropped["annotations with a fault"] == 1
+    left, top, right, bottom = void
+    expected = np.zeros((10, 20), np.uint8)
+    expected[top:bottom, left:right] = IGNORE
+    expected[:, 6:10] = CUP
+    np.testing.assert_array_equal(record.read_mask(), expected)
+    # A label that has no pixel may be there all the same.
+    assert record.labels == (CUP,)
+    known = "category_id" not in fault
+    assert (BEAR in record.uncertain) == known

@@ -10,7 +10,8 @@ from small_data import SPLIT, annotation, box, document, write_coco
 from keras_wsss.data import file_notes, json_stream, reading_index
 from keras_wsss.data.formats import coco_json
 from keras_wsss.data.formats.coco import COCO, read_coco
-from keras_wsss.data.formats.coco_json import FiledInstances, read_coco_file
+from keras_wsss.data.formats.coco_json import read_coco_file
+from keras_wsss.data.formats.filed_instances import FiledInstances
 from keras_wsss.data.instance_masks import InstanceMask
 from keras_wsss.errors import DataError
 

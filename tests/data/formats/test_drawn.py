@@ -456,8 +456,11 @@ def test_a_faulty_outline_is_not_scored_as_background(tmp_path):
     odd = shape("cat", [[1, 1], [999, 1], [1, 9]], "polygon")
     edit(tmp_path / "a.json", lambda content: content["shapes"].append(odd))
     data = config(found, "source", skip_bad_annotations=True)
-    dropped = formats.read(data, SPLIT, "source").dropped
-    assert dropped["annotations with a fault"] == 1
+    dataset = formats.read(data, SPLIT, "source")
+    assert dataset.dropped["annotations with a fault"] == 1
+    mask = next(r for r in dataset.records if r.image_id == "a").read_mask()
+    assert set(np.unique(mask)) <= {*SPLIT.source_ids, IGNORE}
+    data = config(found, "source")
     data = config(found, "evaluation", skip_bad_annotations=True)
     with pytest.raises(DataError, match="x = 999"):
         formats.read(data, SPLIT, "evaluation")
