@@ -33,8 +33,8 @@ class Encoded(NamedTuple):
     Attributes:
         features: what tags are read from, float32 [1, g, g, D] or, in the
             prior system, a dict.
-        mask_inputs: what else masks are made of: TransferNet's levels, the prior
-            system's logits.
+        mask_inputs: what else masks are made of: TransferNet's levels, the
+            prior system's logits.
     """
 
     features: Any
