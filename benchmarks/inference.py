@@ -177,7 +177,7 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
         labels = tf.constant([[predictor.split.scored_ids[0]]], tf.int32)
         features, *levels = encode(image)
         outputs = net.attention([features, labels], training=False)
-        return net.masks(
+        return net.mask_logits(
             [
                 outputs["densified_attention"],
                 labels,

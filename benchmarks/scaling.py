@@ -69,8 +69,8 @@ def count(config) -> Counts:
     trained = [net.attention, net.decoder, net.tagger]
     variables = {id(v): v for m in trained for v in m.trainable_variables}
     image = ((1, size, size, 3), tf.float32)
-    shapes = [tuple(t.shape)[1:] for t in net.masks.inputs]
-    types = [t.dtype for t in net.masks.inputs]
+    shapes = [tuple(t.shape)[1:] for t in net.mask_logits.inputs]
+    types = [t.dtype for t in net.mask_logits.inputs]
     shapes = [tuple(1 if n is None else n for n in shape) for shape in shapes]
     feature_shape = tuple(net.encoder.outputs[0].shape)[1:]
     layouts = [
@@ -86,7 +86,7 @@ def count(config) -> Counts:
             ((1, 1), tf.int32),
         ),
         decoder=operations(
-            net.masks,
+            net.mask_logits,
             *(((1, *s), t) for s, t in zip(shapes, types, strict=True)),
         ),
         picture_bytes=4 * size * size * 3 + size * size,

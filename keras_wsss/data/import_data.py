@@ -18,7 +18,7 @@ from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.annotations import IGNORED_REGION
 from keras_wsss.data.formats.tag_table import HEADER, UNKNOWN
-from keras_wsss.data.problems import Report, raise_problem
+from keras_wsss.data.problems import OnProblem, raise_problem
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_json, write_text
@@ -28,7 +28,10 @@ _FILES = {"source": "source.json", "evaluation": "evaluation.json"}
 
 
 def import_data(
-    data: DataConfig, split: Split, out: Path, report: Report = raise_problem
+    data: DataConfig,
+    split: Split,
+    out: Path,
+    on_problem: OnProblem = raise_problem,
 ) -> Iterator[str]:
     """Writes a file for each part of the data that has a place.
 
@@ -40,7 +43,7 @@ def import_data(
         data: what to read; parts without a location are left out.
         split: categories to use.
         out: folder to write; files of these names are replaced.
-        report: called with every problem; what is at fault is left out.
+        on_problem: called with every problem; what is at fault is left out.
 
     Yields:
         A line for each file written.
@@ -51,7 +54,7 @@ def import_data(
     for part, (_, place, _) in formats.FIELDS.items():
         if not getattr(data, place):
             continue
-        dataset = formats.read(data, split, part, report)
+        dataset = formats.read(data, split, part, on_problem)
         name = formats.format_of(data, part).name
         records = (*dataset.records, *dataset.negatives)
         if not records:

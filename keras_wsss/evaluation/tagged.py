@@ -15,7 +15,7 @@ from keras_wsss.evaluation.report.pictures import (
     Album,
     share_of_tags,
 )
-from keras_wsss.inference.many_pictures import Job, ManyPictures
+from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.prediction import Prediction
 from keras_wsss.inference.predictor import Predictor
@@ -243,7 +243,7 @@ def _predictions(
     many: ManyPictures[_Item, Any] = ManyPictures(
         predictor,
         quality,
-        lambda item: Job(read_image(path_of(item), limit)),
-        lambda item, job, found: (item, found),
+        lambda item: Request(read_image(path_of(item), limit)),
+        lambda item, request, found: (item, found),
     )
     return many.run(items)

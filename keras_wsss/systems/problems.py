@@ -60,14 +60,14 @@ def validate(
     raise_problems(found)
 
 
-def raise_problems(found: list[str]) -> None:
+def raise_problems(sentences: list[str]) -> None:
     """Raises one `ConfigError` with all sentences, if there are any."""
-    if len(found) == 1:
-        raise ConfigError(found[0])
-    if found:
-        numbered = (f"({n}) {text}" for n, text in enumerate(found, 1))
+    if len(sentences) == 1:
+        raise ConfigError(sentences[0])
+    if sentences:
+        numbered = (f"({n}) {text}" for n, text in enumerate(sentences, 1))
         raise ConfigError(
-            f"{len(found)} things cannot be: {' '.join(numbered)}"
+            f"{len(sentences)} things cannot be: {' '.join(numbered)}"
         )
 
 

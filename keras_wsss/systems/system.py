@@ -128,7 +128,7 @@ class Job:
         optimizer: built for the network.
         strategy: distribution strategy.
         is_chief: whether this process watches: scores held-out pictures and
-            draws examples.
+            draws sheets.
         encodings: gives the outputs of `net.encoder` on disk; None if the
             config keeps none.
     """
@@ -150,9 +150,9 @@ class Job:
         return self.data.heldout if self.is_chief else ()
 
 
-# What draws the examples of a system: rows by name of a sheet, of the same
+# What draws the sheets of a system: rows by name of a sheet, of the same
 # pictures at every call.
-ExampleRows = Callable[[], Mapping[str, "Sequence[Row]"]]
+SheetRows = Callable[[], Mapping[str, "Sequence[Row]"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Parts:
             is what the best checkpoint is chosen by.
         tag_scorer: from pictures, at least one, to a function that gives the
             tagger's present probabilities of them, float32 [pictures, C].
-        examples: rows of the fixed pictures that TensorBoard shows.
+        sheets: gives rows of the fixed pictures that TensorBoard shows.
         embeddings: a vector per category for TensorBoard, float [C, U].
     """
 
@@ -180,7 +180,7 @@ class Parts:
     tag_scorer: (
         Callable[[Sequence[Record]], Callable[[], np.ndarray]] | None
     ) = None
-    examples: ExampleRows = dict
+    sheets: SheetRows = dict
     embeddings: Callable[[], np.ndarray] | None = None
 
 

@@ -368,7 +368,7 @@ def _loop(
             writer,
             events,
             job.data.split,
-            parts.examples,
+            parts.sheets,
             parts.embeddings,
             lambda step: untaught_sentence(
                 config, job.phase.name, mask_updates, step

@@ -171,14 +171,14 @@ class TransferNet(Network):
                 initializer=initializer,
                 shortcut=shortcut,
             )
-            masks = _build_masks(decoder)
+            mask_logits = _build_mask_logits(decoder)
 
             # === The whole ===
             image = keras.Input(encode.input_shape[1:], name="image")
             labels = keras.Input((None,), dtype="int32", name="labels")
             features, *levels = encode(image, training=False)
             outputs = dict(attend([features, labels]))
-            outputs["mask_logits"] = masks(
+            outputs["mask_logits"] = mask_logits(
                 [
                     outputs.pop("guide"),
                     labels,
@@ -193,7 +193,7 @@ class TransferNet(Network):
         self.attention = attend
         self.guide = guide
         self.decoder = decoder
-        self.masks = masks
+        self.mask_logits = mask_logits
         self.tagger = tagger
         self.views = entry.views(image_size, blank_padding=ignore_padding)
         self.grid = image_size // entry.stride
@@ -313,7 +313,7 @@ def _classifier(
     )(hidden)
 
 
-def _build_masks(decoder: keras.Model) -> keras.Model:
+def _build_mask_logits(decoder: keras.Model) -> keras.Model:
     guide = keras.Input((None, *decoder.inputs[0].shape[1:]), name="guide")
     labels = keras.Input((None,), dtype="int32", name="labels")
     levels = [
