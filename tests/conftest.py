@@ -122,7 +122,7 @@ def predictor(transfer_run):
 @pytest.fixture(scope="session")
 def serving_options():
     """What `served_export` is made with."""
-    from keras_wsss.serving.signatures import ServingOptions
+    from keras_wsss.serving.options import ServingOptions
 
     return ServingOptions(max_pixels=40_000, max_tags=3, max_batch=8)
 

@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from keras_wsss.config import DataConfig
 from keras_wsss.errors import DataError
 
 Kind = Literal["jpeg", "png"]
-DEFAULT_MAX_PIXELS = 64_000_000  # 192 MB once decoded
+DEFAULT_MAX_PIXELS = DataConfig().max_pixels  # 192 MB once decoded
 MAX_BYTES = 256_000_000  # of a file, which is read as a whole
 
 # A picture is padded to a square before it is reduced, so a long strip costs

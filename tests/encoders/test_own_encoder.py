@@ -19,7 +19,7 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.problems import validate

@@ -29,7 +29,8 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelOptions,
     write_pseudo_labels,
 )
-from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.serving.signatures import ServingModule
 from keras_wsss.systems.network import (
     assign_arrays,
     build_network,

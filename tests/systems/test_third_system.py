@@ -15,7 +15,7 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 from keras_wsss.training.run import train
 
 
