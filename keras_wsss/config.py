@@ -747,11 +747,6 @@ class Config(Group):
         changes = {"system": system, **_PUBLISHED_OF[system]}
         return with_values(cls(), {**PUBLISHED, **changes})
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The defaults, changed as by `replace`."""
-        return cls().replace(values)
-
 
 # Where the papers' TransferNet differs from the defaults.
 PUBLISHED: Mapping[str, Any] = noted(Config, "published")

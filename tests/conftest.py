@@ -69,7 +69,7 @@ def eager():
 @pytest.fixture(scope="session")
 def shapes_dir(tmp_path_factory) -> Path:
     """A few drawn pictures of 64 pixels and a random encoder, as files."""
-    from keras_wsss.encoders.layer_weights import write_layer_weights
+    from benchmarks.pretrain_vgg_small import write_layer_weights
     from keras_wsss.shapes.make import ShapesSize, write_shapes
 
     folder = tmp_path_factory.mktemp("shapes") / "data"

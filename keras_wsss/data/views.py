@@ -104,15 +104,6 @@ class ViewSpec:
         if not self.resize_size:
             size = round(self.image_size * 330 / 320)
             object.__setattr__(self, "resize_size", size)
-        if self.resize_size < self.image_size:
-            raise ConfigError(
-                f"resize_size is {self.resize_size}; it must be at least "
-                f"image_size, {self.image_size}."
-            )
-        if not 0.1 <= self.min_scale <= 1:
-            raise ConfigError(
-                f"min_scale is {self.min_scale}; it must be 0.1 to 1."
-            )
 
     @property
     def base_size(self) -> int:

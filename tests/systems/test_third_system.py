@@ -13,6 +13,7 @@ from keras_wsss.config_files import load_config
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.evaluation.gallery import gallery_rows
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
 from keras_wsss.serving.options import ServingOptions
@@ -72,6 +73,10 @@ def test_it_predicts_and_is_scored(toy_predictor, config):
     mask = toy_predictor(np.full((40, 60, 3), 99, np.uint8), ["star"]).mask
     assert mask.shape == (40, 60)
     assert set(np.unique(mask)) <= {0, toy_predictor.split.find("star")}
+    (row,) = gallery_rows(toy_predictor, records[:1])
+    assert [panel.heading for panel in row.panels] == [
+        "picture", "class map", "mask", "truth",
+    ]  # fmt: skip
 
 
 def test_it_is_served(toy_predictor, tmp_path):
