@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from readers import read_voc
 from tiny import read_json, run_script
 
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.evaluate import BASELINE_THRESHOLDS, evaluate
