@@ -30,8 +30,12 @@ demo:
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-# What depends on the version of Python or of a library is in these.
-PART = tests/layers tests/systems tests/encoders tests/data tests/test_*.py
+# What depends on the version of Python or of a library is in these: what is
+# computed, files that are read, the wheel, and an export. Not in them is what
+# takes long and is the same: several processes, servers, whole predictions.
+PART = tests/layers tests/systems tests/encoders tests/data tests/evaluation \
+	tests/hostile tests/shapes tests/suggest tests/serving/test_export.py \
+	tests/test_*.py
 test-others:
 	@for name in python3.11 python3.12 python3.13; do \
 	  $$name -c 'import venv, ensurepip' 2>/dev/null || continue; \

@@ -136,7 +136,8 @@ def label_rows(predictor: Predictor, image: np.ndarray) -> list[dict]:
 
 def export_row(predictor: Predictor, image: np.ndarray, folder: Path) -> dict:
     """The whole exported graph against `Predictor.__call__`."""
-    from keras_wsss.serving.signatures import ServingModule, ServingOptions
+    from keras_wsss.serving.options import ServingOptions
+    from keras_wsss.serving.signatures import ServingModule
 
     # The network alone, on both sides.
     options = ServingOptions(quality=Quality())
@@ -177,7 +178,7 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
         labels = tf.constant([[predictor.split.scored_ids[0]]], tf.int32)
         features, *levels = encode(image)
         outputs = net.attention([features, labels], training=False)
-        return net.masks(
+        return net.mask_logits(
             [
                 outputs["densified_attention"],
                 labels,

@@ -45,7 +45,7 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
 from keras_wsss.serving.client_grpc import connect
 from keras_wsss.serving.manifest import verify_manifest
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality, View
 

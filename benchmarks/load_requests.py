@@ -24,7 +24,7 @@ from served_requests import (
 
 from benchmarks.load_server import MODEL, MOST_BYTES
 from keras_wsss.inference.predictor import Prediction, Predictor
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 
 LARGEST = (375, 500)  # height and width of the largest picture, as in VOC
 INVALID = "INVALID_ARGUMENT"

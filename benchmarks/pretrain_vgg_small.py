@@ -16,10 +16,13 @@ convolutions, which makes the plain VGG that `keras_wsss.encoders.vgg` builds.
 
 import argparse
 import dataclasses
+import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -29,9 +32,9 @@ from keras_wsss.categories import SHAPES_TARGET
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.views import CAFFE
 from keras_wsss.devices import announce_devices
-from keras_wsss.encoders.layer_weights import write_layer_weights
 from keras_wsss.encoders.vgg import VGG_SMALL
 from keras_wsss.errors import ConfigError
+from keras_wsss.files import atomic_path
 from keras_wsss.shapes.drawing import Thing, blob, draw_scene
 from keras_wsss.shapes.make import things_to_draw
 from keras_wsss.shapes.outlines import OUTLINES, Outline
@@ -269,6 +272,30 @@ def encoder_weights(
         name: [array.astype(np.float16) for array in arrays]
         for name, arrays in weights.items()
     }
+
+
+def write_layer_weights(
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Sequence[np.ndarray]],
+) -> None:
+    """Writes weights in the layout of Keras 3, atomically.
+
+    The bytes are a function of the arguments alone. Unlike Keras, dtypes are
+    kept, so float16 arrays make a file of half the size.
+
+    Args:
+        path: file to write; by convention it ends in `.weights.h5`.
+        weights: layer name -> arrays in the layer's order.
+    """
+    with (
+        atomic_path(path) as temporary,
+        h5py.File(temporary, "w") as file,
+    ):
+        for name, arrays in weights.items():
+            group = file.create_group(f"layers/{name}/vars")
+            group.attrs["name"] = name
+            for index, array in enumerate(arrays):
+                group.create_dataset(str(index), data=array)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
 from keras_wsss.systems.network import build_network
 from keras_wsss.training.cache_entry import Layout
-from keras_wsss.training.feature_cache import entry_layout
+from keras_wsss.training.feature_cache import layouts_of
 
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
@@ -69,14 +69,13 @@ def count(config) -> Counts:
     trained = [net.attention, net.decoder, net.tagger]
     variables = {id(v): v for m in trained for v in m.trainable_variables}
     image = ((1, size, size, 3), tf.float32)
-    shapes = [tuple(t.shape)[1:] for t in net.masks.inputs]
-    types = [t.dtype for t in net.masks.inputs]
+    shapes = [tuple(t.shape)[1:] for t in net.mask_logits.inputs]
+    types = [t.dtype for t in net.mask_logits.inputs]
     shapes = [tuple(1 if n is None else n for n in shape) for shape in shapes]
     feature_shape = tuple(net.encoder.outputs[0].shape)[1:]
-    layouts = [
-        entry_layout(net.encoder, size, pools)
-        for pools in (tuple(sorted(net.used_levels)), ())
-    ]
+    used = tuple(sorted(net.used_levels))
+    by_levels = layouts_of(net.encoder, size, [used, ()])
+    layouts = [by_levels[used], by_levels[()]]
     return Counts(
         gradient_bytes=sum(4 * math.prod(v.shape) for v in variables.values()),
         encoder=operations(net.encoder, image),
@@ -86,7 +85,7 @@ def count(config) -> Counts:
             ((1, 1), tf.int32),
         ),
         decoder=operations(
-            net.masks,
+            net.mask_logits,
             *(((1, *s), t) for s, t in zip(shapes, types, strict=True)),
         ),
         picture_bytes=4 * size * size * 3 + size * size,

@@ -358,16 +358,16 @@ def _spellings(split: Split, name: str) -> set[str]:
     return {name, *(a for a, own in split.aliases.items() if own == name)}
 
 
-def palette(size: int = 256) -> "np.ndarray":
+def palette() -> "np.ndarray":
     """The VOC colour map: bit-reversed ids spread over three channels.
 
     Returns:
-        uint8 [size, 3], RGB; row 0 is black, row 255 the void colour.
+        uint8 [256, 3], RGB; row 0 is black, row 255 the void colour.
     """
     import numpy as np  # a config is read without it
 
-    ids = np.arange(size)
-    colours = np.zeros((size, 3), np.uint8)
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
             value = (ids >> (3 * bit + channel)) & 1

@@ -735,27 +735,50 @@ class Config(Group):
         TransferNet: Hong et al., CVPR 2016, arXiv 1512.07928, and the
         authors' release; prior: Redondo-Cabrera et al., TIP 2019, as far as
         it is known (docs/prior.md).
-        """
-        changes = {"system": system, **_PUBLISHED_OF.get(system, {})}
-        return with_values(cls(), {**PUBLISHED, **changes})
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The defaults, changed as by `replace`."""
-        return cls().replace(values)
+        Raises:
+            ConfigError: a system without published values.
+        """
+        if system not in _PUBLISHED_OF:
+            raise ConfigError(
+                f"Nothing is published for the system '{system}'; use one of "
+                f"{', '.join(_PUBLISHED_OF)}, or Config()."
+            )
+        changes = {"system": system, **_PUBLISHED_OF[system]}
+        return with_values(cls(), {**PUBLISHED, **changes})
 
 
 # Where the papers' TransferNet differs from the defaults.
 PUBLISHED: Mapping[str, Any] = noted(Config, "published")
 # Pictures of up to 500 pixels are brought to 513, where the released loader
 # pads them; windows of 321 are cut from that. 0.1 is the class gate.
-_PUBLISHED_OF = {
+_PUBLISHED_OF: Mapping[str, Mapping[str, Any]] = {
+    "transfernet": {},
     "prior": {
         "image.size": 321,
         "image.resize": 513,
         "inference.tag_threshold": 0.1,
-    }
+    },
 }
+
+
+# What files of fields start from, by system: the prior system's defaults are
+# what is published; other systems say theirs when they are registered.
+_STARTS = {"prior": Config.published("prior")}
+
+
+def register_start(system: str, values: Mapping[str, Any]) -> None:
+    """Says what a system's configs have, by dotted names, if no file does.
+
+    Raises:
+        ConfigError: unknown fields or wrong types.
+    """
+    _STARTS[system] = Config().replace({**values, "system": system})
+
+
+def start_of(system: str) -> Config:
+    """What a file of fields for a system starts from, if it names no base."""
+    return _STARTS.get(system) or Config().replace({"system": system})
 
 
 def data_of(config: Config) -> DataConfig:

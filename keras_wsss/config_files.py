@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_wsss.config import PUBLISHED, Config, PhasesConfig
+from keras_wsss.config import PUBLISHED, Config, PhasesConfig, start_of
 from keras_wsss.config_fields import (
     fields_of,
     flat,
@@ -81,9 +81,10 @@ def load_config(given: str | os.PathLike[str]) -> Config:
         given: the name of a built-in one (`configs/NAME.py` is understood
             too), or a file. A .yaml or .json file has fields, nested or by
             dotted names, and may name another config as `base`, on top of
-            which they come; without, that is `Config()`, or the published
-            one for `system: prior`. A .py file has `get_config()`. The
-            config.json of a run folder is what that run did.
+            which they come; without, that is `Config()`, the published one
+            for `system: prior`, or what a system of your own says. A .py file
+            has `get_config()`. The config.json of a run folder is what that
+            run did.
 
     Raises:
         ConfigError: names the file and all fields that cannot be.
@@ -228,10 +229,8 @@ def _from_values(
         raise ConfigError(f"{path}: {text}; docs/config.md has all fields.")
     if base is not None:
         start = _load(_base(path, base), bases)
-    elif given.values.get("system", "transfernet") == "transfernet":
-        start = Config()
     else:
-        start = Config.published(given.values["system"])
+        start = start_of(given.values.get("system", Config().system))
     values = {"name": path.stem, **given.values}
     return with_values(start, values)
 

@@ -69,7 +69,7 @@ def eager():
 @pytest.fixture(scope="session")
 def shapes_dir(tmp_path_factory) -> Path:
     """A few drawn pictures of 64 pixels and a random encoder, as files."""
-    from keras_wsss.encoders.layer_weights import write_layer_weights
+    from benchmarks.pretrain_vgg_small import write_layer_weights
     from keras_wsss.shapes.make import ShapesSize, write_shapes
 
     folder = tmp_path_factory.mktemp("shapes") / "data"
@@ -122,7 +122,7 @@ def predictor(transfer_run):
 @pytest.fixture(scope="session")
 def serving_options():
     """What `served_export` is made with."""
-    from keras_wsss.serving.signatures import ServingOptions
+    from keras_wsss.serving.options import ServingOptions
 
     return ServingOptions(max_pixels=40_000, max_tags=3, max_batch=8)
 

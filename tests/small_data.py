@@ -11,6 +11,7 @@ from PIL import Image
 from keras_wsss.categories import Split
 from keras_wsss.config import DataConfig
 from keras_wsss.data.masks import write_palette_mask
+from keras_wsss.data.sampling import PairBatch, PairSampler
 
 # "plate" is a category of the split without masks or tags; "lamp" is in no
 # split at all.
@@ -46,6 +47,17 @@ class Places:
         return DataConfig(
             **{"exclude_images_with_target": False, **given, **fields}
         )
+
+
+def slots_of(sampler: PairSampler, step: int, size: int) -> PairBatch:
+    """The `size` slots of an update, as training takes one after another."""
+    slots = [sampler.slot(step * size + row) for row in range(size)]
+    return PairBatch(
+        *(
+            np.concatenate([getattr(slot, field.name) for slot in slots])
+            for field in dataclasses.fields(PairBatch)
+        )
+    )
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[float]:

@@ -115,6 +115,7 @@ def test_missing_data_is_named(tmp_path):
         "--phase=decoder",
         "--config=tests/tiny.py",
         f"--workdir={tmp_path / 'run'}",
+        "--encoder_weights=",
         data=tmp_path / "nowhere",
     )
     assert_one_sentence(done, "nowhere/source/instances.json: no such file")

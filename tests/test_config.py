@@ -119,7 +119,7 @@ def test_values_take_the_types_of_their_fields(tmp_path):
 
 def test_all_that_is_wrong_is_told_at_once():
     with pytest.raises(ConfigError) as caught:
-        Config.from_dict(
+        Config().replace(
             {
                 "train": {"sed": 1, "seed": 0.5, "keep_best": 1},
                 "image.sise": 3,

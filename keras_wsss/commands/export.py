@@ -18,6 +18,7 @@ from keras_wsss.commands.cli import (
     start_computing,
 )
 from keras_wsss.errors import ConfigError
+from keras_wsss.serving.options import ServingOptions
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Run folder of a training.")
 OUT = flags.DEFINE_string(
@@ -51,19 +52,19 @@ VERIFY = flags.DEFINE_string(
 )
 MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
-    16_777_216,
+    ServingOptions.max_pixels,
     "Largest width times height of a picture that the model accepts.",
     lower_bound=1,
 )
 MAX_TAGS = flags.DEFINE_integer(
     "max_tags",
-    8,
+    ServingOptions.max_tags,
     "Most tags of a picture; memory grows with it.",
     lower_bound=1,
 )
 MAX_BATCH = flags.DEFINE_integer(
     "max_batch",
-    64,
+    ServingOptions.max_batch,
     "Most pictures of a request; they are segmented one after the other.",
     lower_bound=1,
 )

@@ -5,10 +5,13 @@
 Repeating the command resumes an interrupted run.
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from keras_wsss.commands.cli import define_max_pixels, no_arguments, say
 from keras_wsss.commands.config_flag import define_config
+from keras_wsss.config_files import RUN_FILE
 from keras_wsss.quiet_start import load_tensorflow
 from keras_wsss.systems import get_phase, phase_table
 from keras_wsss.systems.problems import validate
@@ -83,7 +86,8 @@ def run(argv: list[str]) -> int:
     no_arguments(argv)
     config = CONFIG.load().replace(_of_other_flags())
     get_phase(PHASE.value, INIT_FROM.value, config.system)
-    validate(config, PHASE.value, INIT_FROM.value)
+    begun = (Path(WORKDIR.value) / RUN_FILE).exists()
+    validate(config, PHASE.value, INIT_FROM.value, begun)
     # It takes seconds; what is above need not wait for it.
     load_tensorflow()
     from keras_wsss.training.run import train

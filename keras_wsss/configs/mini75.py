@@ -4,7 +4,7 @@ As mini60, but with masks of all 75 COCO categories other than the five
 animals, which are scored together with the background.
 
     python train.py --phase decoder --config mini75 \
-        --workdir runs/mini75/decoder --encoder_weights VGG16_WEIGHTS
+        --workdir runs/mini75/decoder
     python train.py --phase transfer --config mini75 \
         --workdir runs/mini75/transfer --init_from runs/mini75/decoder
     python pseudo_labels.py --workdir runs/mini75/transfer \

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from keras_wsss.data.records import Record
-from keras_wsss.data.views import View, ViewSpec
+from keras_wsss.data.views import ViewSpec, Window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Encoding:
 
     features: np.ndarray
     levels: tuple[np.ndarray, ...]
-    view: View
+    view: Window
     height: int
     width: int
 

@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.data.sampling import random_units
-from keras_wsss.errors import ConfigError
 
 _CELLS, _CHANNELS = 1, 2  # `keras_wsss.data.views` takes 0 of the same seed
 
@@ -22,14 +21,6 @@ class HideAndSeek:
 
     grid: int = 4
     probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.grid < 1 or not 0 <= self.probability <= 1:
-            raise ConfigError(
-                f"Hide-and-Seek hides cells of a grid of {self.grid} with "
-                f"probability {self.probability}; the grid has 1 cell or more "
-                "and the probability is 0 to 1."
-            )
 
     def cells(self, seed: int) -> np.ndarray:
         """The cells of one slot of one step.
@@ -80,13 +71,6 @@ class ChannelDropout:
 
     channels: int
     share: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
-            raise ConfigError(
-                f"config.train.feature_dropout is {self.share}; it must be at "
-                "least 0 and less than 1."
-            )
 
     def kept(self, seed: int) -> np.ndarray:
         """The factors of one slot of one step.

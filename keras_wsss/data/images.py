@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from keras_wsss.config import DataConfig
 from keras_wsss.errors import DataError
 
 Kind = Literal["jpeg", "png"]
-DEFAULT_MAX_PIXELS = 64_000_000  # 192 MB once decoded
+DEFAULT_MAX_PIXELS = DataConfig().max_pixels  # 192 MB once decoded
 MAX_BYTES = 256_000_000  # of a file, which is read as a whole
 
 # A picture is padded to a square before it is reduced, so a long strip costs
@@ -90,8 +91,6 @@ def check_image(
 def read_image(
     path: str | os.PathLike[str],
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    *,
-    apply_orientation: bool = True,
 ) -> np.ndarray:
     """Reads a JPEG or PNG picture as RGB.
 
@@ -107,8 +106,6 @@ def read_image(
     Args:
         path: file to read.
         max_pixels: largest width times height that is accepted.
-        apply_orientation: turn the picture upright by its EXIF orientation;
-            False gives the pixels as stored.
 
     Returns:
         uint8 [height, width, 3], RGB in [0, 255].
@@ -117,10 +114,7 @@ def read_image(
         DataError: what `check_image` raises, or a truncated or corrupt file.
     """
     return decode_image(
-        read_picture_file(path, max_pixels),
-        str(path),
-        max_pixels,
-        apply_orientation=apply_orientation,
+        read_picture_file(path, max_pixels), str(path), max_pixels
     )
 
 
@@ -179,8 +173,6 @@ def decode_image(
     data: bytes,
     name: str,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    *,
-    apply_orientation: bool = True,
 ) -> np.ndarray:
     """Decodes the content of a JPEG or PNG file; see `read_image`.
 
@@ -188,7 +180,6 @@ def decode_image(
         data: content of the file.
         name: what error messages call it.
         max_pixels: largest width times height that is accepted.
-        apply_orientation: turn the picture upright by its EXIF orientation.
 
     Returns:
         uint8 [height, width, 3], RGB in [0, 255].
@@ -197,11 +188,8 @@ def decode_image(
         DataError: names the file and what is wrong with it.
     """
     header = check_complete(data, name, max_pixels)
-    flags = cv2.IMREAD_COLOR
-    if not apply_orientation:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
     with taking_turns(header.width * header.height):
-        image = _decode(data, flags)
+        image = _decode(data)
     if image is None:
         raise _damaged(name, f"its {header.kind.upper()} data are corrupt")
     if sorted(image.shape[:2]) != sorted((header.width, header.height)):
@@ -214,10 +202,10 @@ def taking_turns(pixels: int) -> contextlib.AbstractContextManager:
     return _one_large_picture if pixels > _LARGE_PIXELS else _FREE
 
 
-def _decode(data: bytes, flags: int) -> np.ndarray | None:
+def _decode(data: bytes) -> np.ndarray | None:
     try:
         # OpenCV releases the interpreter lock here: threads decode together.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         return None
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -18,7 +18,6 @@ from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.annotations import IGNORED_REGION
 from keras_wsss.data.formats.tag_table import HEADER, UNKNOWN
-from keras_wsss.data.problems import Report, raise_problem
 from keras_wsss.data.records import Record
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_json, write_text
@@ -27,9 +26,7 @@ TAGS_FILE = "tags.csv"
 _FILES = {"source": "source.json", "evaluation": "evaluation.json"}
 
 
-def import_data(
-    data: DataConfig, split: Split, out: Path, report: Report = raise_problem
-) -> Iterator[str]:
+def import_data(data: DataConfig, split: Split, out: Path) -> Iterator[str]:
     """Writes a file for each part of the data that has a place.
 
     A mask becomes one annotation for each category, as it is painted: what
@@ -40,7 +37,6 @@ def import_data(
         data: what to read; parts without a location are left out.
         split: categories to use.
         out: folder to write; files of these names are replaced.
-        report: called with every problem; what is at fault is left out.
 
     Yields:
         A line for each file written.
@@ -51,7 +47,7 @@ def import_data(
     for part, (_, place, _) in formats.FIELDS.items():
         if not getattr(data, place):
             continue
-        dataset = formats.read(data, split, part, report)
+        dataset = formats.read(data, split, part)
         name = formats.format_of(data, part).name
         records = (*dataset.records, *dataset.negatives)
         if not records:

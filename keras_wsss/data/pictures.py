@@ -138,9 +138,7 @@ class PictureStore:
 
 
 def drop_bad_images(
-    dataset: Dataset,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    threads: int = 4,
+    dataset: Dataset, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Dataset:
     """Leaves out the records whose picture cannot be decoded, and counts them.
 
@@ -150,7 +148,6 @@ def drop_bad_images(
     Args:
         dataset: from any reader.
         max_pixels: larger pictures count as unreadable.
-        threads: decoding threads.
 
     Returns:
         The data set without them; `skipped` lists them under
@@ -167,7 +164,7 @@ def drop_bad_images(
             return str(error)
         return None
 
-    with futures.ThreadPoolExecutor(threads) as pool:
+    with futures.ThreadPoolExecutor(4) as pool:
         both = (*dataset.records, *dataset.negatives)
         found = progress(
             pool.map(problem, both), "checking pictures", len(both)

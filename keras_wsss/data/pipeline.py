@@ -20,11 +20,13 @@ from keras_wsss.data.hidden import ChannelDropout, HideAndSeek
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.reading import ViewReader, cast_arrays
 from keras_wsss.data.records import Record
-from keras_wsss.data.sampling import PairSampler, shard_size
+from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError
 
-THREADS = os.cpu_count() or 2
+THREADS = os.cpu_count() or 2  # pictures read at the same time
+_AHEAD = 2  # batches
+_WHOLE = 4  # pictures of a batch of `whole_inputs`
 
 # AutoGraph would first rewrite all that these functions call, for two seconds.
 _as_written = tf.autograph.experimental.do_not_convert
@@ -77,8 +79,6 @@ def make_batches(
     first_step: int = 0,
     num_steps: int | None = None,
     shard: tuple[int, int] = (0, 1),
-    threads: int = THREADS,
-    prefetch: int = 2,
 ) -> tf.data.Dataset:
     """The batches of the updates `first_step`, `first_step` + 1, ...
 
@@ -109,22 +109,20 @@ def make_batches(
         target: stream of pictures with tags.
         first_step: update to begin with.
         num_steps: number of updates, endless if None.
-        shard: (index, count) of this worker.
-        threads: pictures read at the same time.
-        prefetch: updates read ahead.
+        shard: (index, count) of this worker; count divides the sizes.
 
     Raises:
-        ConfigError: no stream, or a size that workers cannot share.
+        ConfigError: no stream.
     """
     streams = {"source": source, "target": target}
     parts = {
-        name: _stream_batches(stream, first_step, num_steps, shard, threads)
+        name: _stream_batches(stream, first_step, num_steps, shard)
         for name, stream in streams.items()
         if stream is not None
     }
     if not parts:
         raise ConfigError("An update needs source or target pictures.")
-    return _finish(tf.data.Dataset.zip(parts), prefetch)
+    return _finish(tf.data.Dataset.zip(parts))
 
 
 def evaluation_batches(
@@ -133,11 +131,9 @@ def evaluation_batches(
     batch_size: int,
     *,
     mirror: bool = False,
-    max_labels: int | None = None,
     with_mask: bool = False,
     pictures: PictureStore | None = None,
     cache: Encodings | None = None,
-    threads: int = THREADS,
 ) -> tf.data.Dataset:
     """All pictures once, whole, in the order of the records.
 
@@ -154,24 +150,16 @@ def evaluation_batches(
         views: the network's input; how windows are drawn does not matter.
         batch_size: B.
         mirror: give every picture mirrored (test-time augmentation).
-        max_labels: K; the most that any record has, if None.
         with_mask: give masks at input size.
         pictures: reads pictures and masks.
-        cache: its whole views replace pictures.
-        threads: pictures read at the same time.
+        cache: its whole views replace pictures; mirrored ones are in it
+            where they are asked for.
 
     Raises:
-        ConfigError: a record has more than `max_labels` labels, or the cache
-            holds other sizes or no mirrored views.
+        ConfigError: the cache holds other sizes.
     """
     most = max((len(record.labels) for record in records), default=0)
-    queries = max(most, 1) if max_labels is None else max_labels
-    if most > queries:
-        raise ConfigError(
-            f"A picture has {most} labels, more than max_labels {queries}."
-        )
-    if mirror and cache is not None and not cache.views.mirror:
-        raise ConfigError("The feature cache holds no mirrored views.")
+    queries = max(most, 1)
     view = views.whole(mirror)
     reader = ViewReader(
         pictures or PictureStore(), cache, views, view.size, with_mask
@@ -204,19 +192,18 @@ def evaluation_batches(
 
     dataset = tf.data.Dataset.range(count).map(
         element,
-        num_parallel_calls=threads,
+        num_parallel_calls=THREADS,
         deterministic=True,
     )
-    return _finish(dataset.batch(batch_size, drop_remainder=True), 2)
+    return _finish(dataset.batch(batch_size, drop_remainder=True))
 
 
 def whole_inputs(
     records: Sequence[Record],
     views: ViewSpec,
     pictures: PictureStore,
-    batch_size: int = 4,
 ) -> Iterator[tf.Tensor]:
-    """A network's inputs of whole pictures, float32 [B, S, S, 3] at a time.
+    """A network's inputs of whole pictures, float32 [4, S, S, 3] at a time.
 
     The last one has what is left. Nothing is read before it is asked for.
 
@@ -224,12 +211,11 @@ def whole_inputs(
         records: the pictures.
         views: the network's input.
         pictures: reads them.
-        batch_size: B.
     """
-    for start in range(0, len(records), batch_size):
+    for start in range(0, len(records), _WHOLE):
         squares = [
             pictures.image(record, views.image_size, keep=False).image
-            for record in records[start : start + batch_size]
+            for record in records[start : start + _WHOLE]
         ]
         yield preprocess.to_encoder_input(np.stack(squares), views.pixels)
 
@@ -239,9 +225,8 @@ def _stream_batches(
     first_step: int,
     num_steps: int | None,
     shard: tuple[int, int],
-    threads: int,
 ) -> tf.data.Dataset:
-    part = shard_size(stream.size, *shard)
+    part = stream.size // shard[1]
     sampler, views, cache = stream.sampler, stream.views, stream.cache
     reader = ViewReader(
         stream.pictures,
@@ -311,12 +296,12 @@ def _stream_batches(
     )
     return (
         tf.data.Dataset.range(first_step * part, stop)
-        .map(element, num_parallel_calls=threads, deterministic=True)
+        .map(element, num_parallel_calls=THREADS, deterministic=True)
         .batch(part, drop_remainder=True)
     )
 
 
-def _finish(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
+def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # Threads and buffers are chosen here. The tuner's own thread sleeps up to
@@ -327,4 +312,4 @@ def _finish(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )
-    return dataset.with_options(options).prefetch(prefetch)
+    return dataset.with_options(options).prefetch(_AHEAD)

@@ -1,6 +1,6 @@
 """Problems found in data files: raised by readers, listed by `verify`.
 
-A reader takes a `Report`, a function that is called with every problem and
+A reader takes an `OnProblem`, a function that is called with every problem and
 after which the reader goes on without the faulty item. Training passes
 `raise_problem`, which ends reading with the first one; `verify` collects.
 """
@@ -56,7 +56,7 @@ ANNOTATION_FAULTS = (
     "unknown category",
 )
 
-Report = Callable[[Problem], None]
+OnProblem = Callable[[Problem], None]
 
 
 class ProblemError(DataError):
@@ -72,7 +72,7 @@ class ProblemError(DataError):
 
 
 def raise_problem(problem: Problem) -> NoReturn:
-    """The `Report` of readers: raises `DataError` for the first problem."""
+    """The `OnProblem` of readers: raises `DataError` for the first problem."""
     raise ProblemError(problem)
 
 
@@ -85,10 +85,10 @@ def problem_of(error: DataError, kind: str) -> Problem:
     return Problem(kind, path, "", text.removesuffix("."))
 
 
-def counting_report(
-    reason: str, counts: dict[str, int], others: Report
-) -> Report:
-    """A `Report` that counts what is wrong with annotations, and goes on.
+def counting(
+    reason: str, counts: dict[str, int], others: OnProblem
+) -> OnProblem:
+    """An `OnProblem` that counts what is wrong with annotations, and goes on.
 
     Args:
         reason: key to count under.
@@ -96,13 +96,13 @@ def counting_report(
         others: what is told of all other problems.
     """
 
-    def report(problem: Problem) -> None:
+    def on_problem(problem: Problem) -> None:
         if problem.kind in ANNOTATION_FAULTS:
             counts[reason] = counts.get(reason, 0) + 1
         else:
             others(problem)
 
-    return report
+    return on_problem
 
 
 def path_problem(name: str) -> str | None:

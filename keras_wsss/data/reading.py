@@ -10,7 +10,7 @@ from keras_wsss.data import failures, preprocess
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
-from keras_wsss.data.views import View, ViewSpec
+from keras_wsss.data.views import ViewSpec, Window
 from keras_wsss.errors import ConfigError
 
 _NO_MASK = np.zeros((0, 0), np.uint8)
@@ -53,7 +53,7 @@ class ViewReader:
     def read(
         self,
         record: Record,
-        draw: Callable[[int, int], View],
+        draw: Callable[[int, int], Window],
         cached_view: int,
     ) -> list[np.ndarray]:
         """Reads from files.
@@ -85,7 +85,7 @@ class ViewReader:
             mask = self.pictures.mask(record, view.base, height, width)
         return [*shown, mask, _geometry(height, width, view)]
 
-    def blank(self, view: View) -> list[np.ndarray]:
+    def blank(self, view: Window) -> list[np.ndarray]:
         """What `read` gives, with nothing in it, for unused slots."""
         shown = [
             np.zeros(shape, kind.as_numpy_dtype)
@@ -169,6 +169,6 @@ def cast_arrays(
     ]
 
 
-def _geometry(height: int, width: int, view: View) -> np.ndarray:
+def _geometry(height: int, width: int, view: Window) -> np.ndarray:
     values = (height, width, view.base, view.top, view.left, view.size)
     return np.array([*values, view.mirror], np.int32)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_wsss.data.records import Record
-from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.errors import DataError
 
 # Independent random streams of one seed; each use has its own number.
 _EPOCH_ORDER, _AUGMENTATION, _ABSENT_LABELS, _NEGATIVES = range(4)
@@ -47,7 +47,7 @@ def random_units(count: int, *, seed: int, stream: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class PairBatch:
-    """The pictures and queried labels of some slots (B) of one step.
+    """The pictures and queried labels of some slots (B).
 
     Attributes:
         record: int32 [B], index of the picture's record.
@@ -63,35 +63,6 @@ class PairBatch:
     weights: np.ndarray
     present: np.ndarray
     seed: np.ndarray
-
-    def shard(self, index: int, count: int) -> "PairBatch":
-        """The part of the batch that worker `index` of `count` computes.
-
-        Raises:
-            ConfigError: the batch cannot be divided evenly.
-        """
-        part = shard_size(len(self.record), index, count)
-        rows = slice(index * part, (index + 1) * part)
-        return PairBatch(*(value[rows] for value in dataclasses.astuple(self)))
-
-
-def shard_size(size: int, index: int, count: int) -> int:
-    """Slots of a batch of `size` that each of `count` workers takes.
-
-    Raises:
-        ConfigError: not divisible, or no such worker.
-    """
-    if not 0 <= index < count:
-        raise ConfigError(
-            f"Worker {index} of {count} does not exist; workers are numbered "
-            f"0 to {count - 1}."
-        )
-    if size % count:
-        raise ConfigError(
-            f"A batch of {size} pictures cannot be divided among {count} "
-            "workers; choose a multiple."
-        )
-    return size // count
 
 
 class PairSampler:
@@ -122,7 +93,6 @@ class PairSampler:
 
     Raises:
         DataError: no record has a label.
-        ConfigError: a number out of range.
     """
 
     def __init__(
@@ -134,16 +104,6 @@ class PairSampler:
         absent_ids: Sequence[int] = (),
         trusted_draws: int = 1,
     ):
-        if pairs_per_image < 1:
-            raise ConfigError(
-                f"pairs_per_image is {pairs_per_image}; it must be 1 or more."
-            )
-        if absent_per_image < 0:
-            raise ConfigError(
-                f"absent_per_image is {absent_per_image}; it must be 0 or more."
-            )
-        if not 0 <= seed < 2**64:
-            raise ConfigError(f"seed is {seed}; it must be 0 to 2^64 - 1.")
         self.records = tuple(records)
         self.pairs_per_image = pairs_per_image
         self.absent_per_image = absent_per_image
@@ -175,24 +135,9 @@ class PairSampler:
         return self.pairs_per_image + self.absent_per_image
 
     @property
-    def num_pairs(self) -> int:
-        """(picture, label) pairs in an epoch."""
-        return sum(len(labels) for _, labels in self._chunks)
-
-    @property
     def slots_per_epoch(self) -> int:
         """Slots that make an epoch: chunks of pairs, and negatives."""
         return min(len(self._chunks), 2 * self._with_labels)
-
-    def batch(self, step: int, size: int) -> PairBatch:
-        """The `size` slots of update `step` (from 0)."""
-        slots = [self.slot(step * size + row) for row in range(size)]
-        return PairBatch(
-            *(
-                np.concatenate([getattr(slot, field.name) for slot in slots])
-                for field in dataclasses.fields(PairBatch)
-            )
-        )
 
     def slot(self, number: int) -> PairBatch:
         """Slot `number` of the whole run (from 0), as a batch of one."""

@@ -20,8 +20,8 @@ from keras_wsss.data.instance_masks import InstanceMask
 from keras_wsss.data.problems import (
     Counts,
     Findings,
+    OnProblem,
     Problem,
-    Report,
     closest,
     problem_of,
 )
@@ -107,15 +107,15 @@ class _TooMany(Exception):
     """A part of the data has more problems than anyone reads."""
 
 
-def _limited(problems: list[Problem]) -> Report:
-    """A report into a list that does not grow without end."""
+def _limited(problems: list[Problem]) -> OnProblem:
+    """Notes problems in a list that does not grow without end."""
 
-    def report(problem: Problem) -> None:
+    def on_problem(problem: Problem) -> None:
         if len(problems) >= MAX_PROBLEMS:
             raise _TooMany
         problems.append(problem)
 
-    return report
+    return on_problem
 
 
 class _Checked(NamedTuple):
@@ -133,12 +133,16 @@ class _Checked(NamedTuple):
 
 
 def _verify(
-    part: str, data: DataConfig, split: Split, counts: Counts, report: Report
+    part: str,
+    data: DataConfig,
+    split: Split,
+    counts: Counts,
+    on_problem: OnProblem,
 ) -> list[Record]:
     """Checks a part picture by picture; the records without a problem."""
     # What is missing is a problem here, whatever training does.
     reading = data.replace({"skip_bad_images": False})
-    dataset = formats.read(reading, split, part, report)
+    dataset = formats.read(reading, split, part, on_problem)
     counts.format = formats.format_of(data, part).name
     used = dataset.records
     others = (*dataset.negatives, *dataset.left_out)
@@ -150,7 +154,7 @@ def _verify(
     good, pixels, turned = [], _no_pixels(), 0
     for record, found in zip((*used, *others), checked, strict=True):
         for problem in found.problems:
-            report(problem)
+            on_problem(problem)
         turned += 1 < found.orientation < SIDEWAYS
         if not found.problems:
             good.append(record)
@@ -174,7 +178,7 @@ def _verify(
     if part == "source":
         _note_source(counts, dataset, split, data)
         for problem in _only_crowds(counts, dataset, split, data):
-            report(problem)
+            on_problem(problem)
     return good
 
 

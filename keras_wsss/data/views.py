@@ -38,7 +38,7 @@ CAFFE = PixelScale(mean=(104.008, 116.669, 122.675), bgr=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class Window:
     """A square window of the padded, resized picture.
 
     Attributes:
@@ -104,26 +104,17 @@ class ViewSpec:
         if not self.resize_size:
             size = round(self.image_size * 330 / 320)
             object.__setattr__(self, "resize_size", size)
-        if self.resize_size < self.image_size:
-            raise ConfigError(
-                f"resize_size is {self.resize_size}; it must be at least "
-                f"image_size, {self.image_size}."
-            )
-        if not 0.1 <= self.min_scale <= 1:
-            raise ConfigError(
-                f"min_scale is {self.min_scale}; it must be 0.1 to 1."
-            )
 
     @property
     def base_size(self) -> int:
         """Side of the square that windows are cut from, pixels."""
         return round(self.resize_size / self.min_scale)
 
-    def whole(self, mirror: bool = False) -> View:
+    def whole(self, mirror: bool = False) -> Window:
         """The evaluation view: the whole square, resized directly."""
-        return View(self.image_size, 0, 0, self.image_size, mirror)
+        return Window(self.image_size, 0, 0, self.image_size, mirror)
 
-    def draw(self, seed: int, height: int, width: int) -> View:
+    def draw(self, seed: int, height: int, width: int) -> Window:
         """The training view of a slot.
 
         Args:
@@ -143,7 +134,7 @@ class ViewSpec:
                 max(round(base * extent / side) - size, 0)
                 for extent in (height, width)
             )
-        return View(
+        return Window(
             base=base,
             top=int(unit[1] * (room[0] + 1)),
             left=int(unit[2] * (room[1] + 1)),

@@ -1,4 +1,4 @@
-"""Weights files by layer name: HDF5 of Keras 3 or older, read and written."""
+"""Weights files by layer name: HDF5 of Keras 3 or older, read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 
 from keras_wsss.errors import ConfigError
-from keras_wsss.files import atomic_path
 
 if TYPE_CHECKING:
     import keras
@@ -132,30 +131,6 @@ def _read_older(
         if keys:
             weights[name] = [_array(group, key, budget) for key in keys]
     return weights
-
-
-def write_layer_weights(
-    path: str | os.PathLike[str],
-    weights: Mapping[str, Sequence[np.ndarray]],
-) -> None:
-    """Writes weights in the layout of Keras 3, atomically.
-
-    The bytes are a function of the arguments alone. Unlike Keras, dtypes are
-    kept, so float16 arrays make a file of half the size.
-
-    Args:
-        path: file to write; by convention it ends in `.weights.h5`.
-        weights: layer name -> arrays in the layer's order.
-    """
-    with (
-        atomic_path(path) as temporary,
-        h5py.File(temporary, "w") as file,
-    ):
-        for name, arrays in weights.items():
-            group = file.create_group(f"layers/{name}/vars")
-            group.attrs["name"] = name
-            for index, array in enumerate(arrays):
-                group.create_dataset(str(index), data=array)
 
 
 def assign_by_name(

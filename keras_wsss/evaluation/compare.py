@@ -85,23 +85,23 @@ def evaluate_runs(
             log=log,
             **options,
         )
-    found = compare(results)
-    write_json(out / "comparison.json", found)
-    write_text(out / "comparison.md", comparison_text(found))
-    log(comparison_text(found))
+    comparison = compare(results)
+    write_json(out / "comparison.json", comparison)
+    write_text(out / "comparison.md", comparison_text(comparison))
+    log(comparison_text(comparison))
     log(f"Written: {out}/comparison.json and comparison.md")
     if page:
         write_comparison(
             out / "comparison.html",
             splits[0],
-            found,
-            comparison_note(found),
-            used_columns(found),
+            comparison,
+            comparison_note(comparison),
+            used_columns(comparison),
             results,
             dict(zip(names, albums, strict=True)),
         )
         log(f"Written: {out}/comparison.html")
-    return found
+    return comparison
 
 
 def compare(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -154,42 +154,44 @@ def compare(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def comparison_text(found: Mapping[str, Any]) -> str:
+def comparison_text(comparison: Mapping[str, Any]) -> str:
     """The table of `compare` as Markdown, and what its columns are."""
     rows = [
-        {key: row.get(key, "") for key in used_columns(found).values()}
-        for row in found["rows"]
+        {key: row.get(key, "") for key in used_columns(comparison).values()}
+        for row in comparison["rows"]
     ]
     return "\n".join(
         [
-            f"# {len(rows)} runs on {found['pictures']} pictures",
+            f"# {len(rows)} runs on {comparison['pictures']} pictures",
             "",
-            markdown_table(rows, used_columns(found)),
-            comparison_note(found),
+            markdown_table(rows, used_columns(comparison)),
+            comparison_note(comparison),
             "",
         ]
     )
 
 
-def comparison_note(found: Mapping[str, Any]) -> str:
+def comparison_note(comparison: Mapping[str, Any]) -> str:
     """What the columns of the table are."""
-    left_out = ", ".join(f"{n} {c}" for n, c in found["left_out"].items() if c)
+    left_out = ", ".join(
+        f"{n} {c}" for n, c in comparison["left_out"].items() if c
+    )
     note = (
         "Figures are of what production gives. A picture's score is its "
-        f"{found['measure']}; differences are to {found['first']}, picture by "
-        "picture, with their mean and its standard error."
+        f"{comparison['measure']}; differences are to {comparison['first']}, "
+        "picture by picture, with their mean and its standard error."
     )
     if left_out:
         note += f" Not in all runs, and left out of these: {left_out}."
     return note
 
 
-def used_columns(found: Mapping[str, Any]) -> dict[str, str]:
+def used_columns(comparison: Mapping[str, Any]) -> dict[str, str]:
     """Columns that some run has a value for."""
     return {
         heading: key
         for heading, key in COLUMNS.items()
-        if any(row.get(key) is not None for row in found["rows"])
+        if any(row.get(key) is not None for row in comparison["rows"])
     }
 
 
@@ -207,9 +209,9 @@ def _paired(changes: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _scores(found: Mapping[str, Any]) -> dict[str, float]:
+def _scores(results: Mapping[str, Any]) -> dict[str, float]:
     """Score of each picture, of what production gives."""
-    each = found["per_picture"]
+    each = results["per_picture"]
     return {name: ways[each["first"]] for name, ways in each["scores"].items()}
 
 

@@ -365,16 +365,16 @@ class _Evaluation:
         return {first: found[first], **found}
 
     def _note_picture(
-        self, name: str, image, truth, found: dict[str, _Made], layers
+        self, name: str, image, truth, ways: dict[str, _Made], layers
     ) -> None:
         """Keeps the picture's own scores, and what the report shows of it."""
-        masks = {way: made.mask for way, made in found.items()}
+        masks = {way: made.mask for way, made in ways.items()}
         scores = picture_scores(truth, masks)
         self.per_picture[name] = {k: round(v, 5) for k, v in scores.items()}
         if self.album is not None:
             guesses = {
                 way: made.guess
-                for way, made in found.items()
+                for way, made in ways.items()
                 if made.guess is not None
             }
             self.album.add(name, image, truth, masks, layers, guesses, scores)

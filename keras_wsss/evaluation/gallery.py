@@ -18,8 +18,8 @@ from keras_wsss.systems.quality import Quality
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 TILE = 160  # pixels, side of a picture in the gallery
-# What is drawn of a system's maps: TransferNet's, or the prior system's.
-_MAPS = (("attention", "densified_attention"), ("class_maps", "foreground"))
+# What is drawn of a system's maps: the first two of these that it has, or the
+# first two of its own.
 _HEADINGS = {
     "attention": "attention",
     "densified_attention": "densified",
@@ -98,7 +98,7 @@ def gallery_rows(
     densified attention are drawn over the darkened picture, each map divided
     by its own maximum. The prior system has class and foreground map in their
     place, the masks that its training would make of the tags, and the
-    prediction after its CRF.
+    prediction after its CRF; another system has its own maps.
 
     Args:
         predictor: a trained network.
@@ -122,15 +122,16 @@ def _row(predictor: Predictor, record: Record, refine: bool) -> Row:
     own_crf = predictor.steps.has_crf
     maps = picture.maps(ids or scored[:1])
     panels = [Panel("picture")]
-    for key in next(keys for keys in _MAPS if keys[0] in maps):
+    drawn = [key for key in _HEADINGS if key in maps] or list(maps)
+    for key in drawn[:2]:
         shown = np.zeros((0, *image.shape[:2]), np.float32)
         if ids:
             shown = picture.enlarge(maps[key])
-        panels.append(Panel(_HEADINGS[key], maps=shown, ids=ids))
+        panels.append(Panel(_HEADINGS.get(key, key), maps=shown, ids=ids))
     # Categories that are not scored are background, as in the evaluation.
     truth = np.where(np.isin(truth, (*scored, IGNORE)), truth, 0)
     panels += [
-        Panel(_MASK_HEADINGS[name], made)
+        Panel(_MASK_HEADINGS.get(name, name), made)
         for name, made in picture.training_masks(ids).items()
     ]
     # Beside masks that teach, the network's own answer needs another name.

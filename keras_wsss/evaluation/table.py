@@ -152,14 +152,13 @@ def _marked(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def per_class_table(
-    results: Mapping[str, Mapping[str, float | None]], score: str = "mean"
+    results: Mapping[str, Mapping[str, float | None]],
 ) -> str:
     """Classes as rows and methods as columns, with the mean below.
 
     Args:
         results: method -> class name -> score in [0, 1] or None. The mean
             is over the defined scores of a method.
-        score: name of the last row.
 
     Returns:
         A Markdown table; a class that a method does not have is "not run".
@@ -172,7 +171,7 @@ def per_class_table(
             if name in scores:
                 row[f"score {method}"] = scores[name]
         rows.append(row)
-    last: dict[str, Any] = {"class": score}
+    last: dict[str, Any] = {"class": "mean"}
     for method, scores in results.items():
         defined = [v for v in scores.values() if v is not None and v == v]
         if defined:

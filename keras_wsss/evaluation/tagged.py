@@ -15,7 +15,7 @@ from keras_wsss.evaluation.report.pictures import (
     Album,
     share_of_tags,
 )
-from keras_wsss.inference.many_pictures import Job, ManyPictures
+from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.predict_files import find_pictures
 from keras_wsss.inference.prediction import Prediction
 from keras_wsss.inference.predictor import Predictor
@@ -61,7 +61,6 @@ def score_negatives(
     predictor: Predictor,
     pictures: Mapping[str, Sequence[Path]],
     quality: Quality | None = None,
-    limit: int = 500,
 ) -> list[dict]:
     """Asks for the masks of pictures that hold no scored category.
 
@@ -69,7 +68,6 @@ def score_negatives(
         predictor: a trained network; its tagger is asked.
         pictures: heading -> files.
         quality: of the masks; the default if None.
-        limit: pictures of each heading at most, the first ones.
 
     Returns:
         What `FalsePositives.result` gives, for each heading with a picture.
@@ -81,7 +79,7 @@ def score_negatives(
     found = []
     for heading, paths in pictures.items():
         counts = FalsePositives(heading)
-        chosen = progress(paths[:limit], f"looking at {heading}")
+        chosen = progress(paths, f"looking at {heading}")
         for _, prediction in _predictions(predictor, quality, chosen, Path):
             counts.add(prediction.mask)
         if counts.pictures:
@@ -243,7 +241,7 @@ def _predictions(
     many: ManyPictures[_Item, Any] = ManyPictures(
         predictor,
         quality,
-        lambda item: Job(read_image(path_of(item), limit)),
-        lambda item, job, found: (item, found),
+        lambda item: Request(read_image(path_of(item), limit)),
+        lambda item, request, found: (item, found),
     )
     return many.run(items)

@@ -1,6 +1,5 @@
 """The published dense CRF, through the optional pydensecrf2 library."""
 
-import dataclasses
 from types import ModuleType
 
 import numpy as np
@@ -10,38 +9,11 @@ from keras_wsss.errors import ConfigError, DataError
 # Probabilities are clipped before the logarithm: bicubic upsampling, which
 # the published code uses, leaves [0, 1].
 SMALLEST_PROBABILITY = 1e-6
-
-
-@dataclasses.dataclass(frozen=True)
-class DenseCrfOptions:
-    """Parameters of the CRF; the defaults are the TransferNet release's.
-
-    Attributes:
-        smoothness_xy: standard deviation of the smoothness kernel, pixels.
-        smoothness_weight: its Potts weight.
-        appearance_xy: spatial standard deviation of the appearance
-            (bilateral) kernel, pixels.
-        appearance_rgb: its colour standard deviation, grey levels (0-255).
-        appearance_weight: its Potts weight.
-        iterations: mean-field iterations.
-    """
-
-    smoothness_xy: float = 3.0
-    smoothness_weight: float = 3.0
-    appearance_xy: float = 20.0
-    appearance_rgb: float = 3.0
-    appearance_weight: float = 5.0
-    iterations: int = 10
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            weight = field.name.endswith("weight")
-            if not value >= 0 or (value == 0 and not weight):
-                raise ConfigError(
-                    f"Dense CRF: {field.name} is {value}; it must be "
-                    f"{'0 or more' if weight else 'more than 0'}."
-                )
+# The TransferNet release's. Standard deviations of the smoothness and of the
+# appearance (bilateral) kernel in pixels and grey levels, Potts weights.
+SMOOTHNESS_XY, SMOOTHNESS_WEIGHT = 3.0, 3.0
+APPEARANCE_XY, APPEARANCE_RGB, APPEARANCE_WEIGHT = 20.0, 3.0, 5.0
+ITERATIONS = 10  # of the mean field
 
 
 def load_pydensecrf() -> ModuleType:
@@ -62,11 +34,7 @@ def load_pydensecrf() -> ModuleType:
     return densecrf
 
 
-def dense_crf(
-    image: np.ndarray,
-    probabilities: np.ndarray,
-    options: DenseCrfOptions | None = None,
-) -> np.ndarray:
+def dense_crf(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Refines each label's foreground probability with its own binary CRF.
 
     Fully connected CRF with two Gaussian kernels and Potts compatibility
@@ -78,7 +46,6 @@ def dense_crf(
     Args:
         image: uint8 [height, width, 3], RGB.
         probabilities: float [labels, height, width] in [0, 1].
-        options: the CRF's parameters; TransferNet's when None.
 
     Returns:
         float32 [labels, height, width]: the posterior foreground
@@ -89,7 +56,6 @@ def dense_crf(
         DataError: shapes or types that do not fit, or values not finite.
     """
     densecrf = load_pydensecrf()
-    options = options or DenseCrfOptions()
     probabilities = np.asarray(probabilities)
     _check(image, probabilities)
     height, width = image.shape[:2]
@@ -111,18 +77,18 @@ def dense_crf(
             "normalization": densecrf.NO_NORMALIZATION,
         }
         crf.addPairwiseGaussian(
-            sxy=options.smoothness_xy,
-            compat=options.smoothness_weight,
+            sxy=SMOOTHNESS_XY,
+            compat=SMOOTHNESS_WEIGHT,
             **constant,
         )
         crf.addPairwiseBilateral(
-            sxy=options.appearance_xy,
-            srgb=options.appearance_rgb,
+            sxy=APPEARANCE_XY,
+            srgb=APPEARANCE_RGB,
             rgbim=image,
-            compat=options.appearance_weight,
+            compat=APPEARANCE_WEIGHT,
             **constant,
         )
-        posterior = np.asarray(crf.inference(options.iterations))
+        posterior = np.asarray(crf.inference(ITERATIONS))
         refined[label] = posterior[1].reshape(height, width)
     return refined
 

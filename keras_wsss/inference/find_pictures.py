@@ -32,6 +32,9 @@ class Picture:
             object.__setattr__(self, "file_name", self.path.name)
 
 
+_SUFFIX = ".png"  # of the outputs
+
+
 def find_pictures(
     inputs: Sequence[str | Path], out: str | Path
 ) -> tuple[list[Picture], int]:
@@ -108,13 +111,9 @@ class OutputNames:
     """Names of outputs of which no two meet, on any file system.
 
     See `output_key`; and no folder can be called as a file is.
-
-    Args:
-        suffix: that the outputs will have.
     """
 
-    def __init__(self, suffix: str = ".png"):
-        self._suffix = suffix
+    def __init__(self):
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
@@ -124,11 +123,11 @@ class OutputNames:
         if self._files & set(map(str, parents)):
             name = name.replace("/", "_")  # a folder called as an output is
         candidate, number = name, 1
-        file = output_key(candidate) + self._suffix
+        file = output_key(candidate) + _SUFFIX
         while file in self._files or file in self._folders:
             number += 1
             candidate = f"{name}_{number}"
-            file = output_key(candidate) + self._suffix
+            file = output_key(candidate) + _SUFFIX
         self._files.add(file)
         self._folders.update(map(str, PurePosixPath(file).parents))
         return candidate

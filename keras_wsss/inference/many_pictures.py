@@ -38,8 +38,8 @@ _GPU_BATCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """A picture that is read.
+class Request:
+    """A picture, and what is wanted of it.
 
     Attributes:
         image: uint8 [H, W, 3], RGB; None where nothing is to be predicted.
@@ -68,7 +68,7 @@ class _Ticket(Generic[_Item]):
     """An item on its way through the stages; `error` ends it."""
 
     item: _Item
-    job: Job = dataclasses.field(default_factory=Job)
+    request: Request = dataclasses.field(default_factory=Request)
     picture: OnePicture | None = None
     error: DataError | None = None
 
@@ -100,8 +100,8 @@ class ManyPictures(Generic[_Item, _Result]):
         self,
         predictor: "Predictor",
         quality: Quality,
-        read: Callable[[_Item], Job],
-        finish: Callable[[_Item, Job, Prediction | None], _Result],
+        read: Callable[[_Item], Request],
+        finish: Callable[[_Item, Request, Prediction | None], _Result],
         failed: Callable[[_Item, DataError], _Result] | None = None,
         batch: int | None = None,
         threads: int | None = None,
@@ -137,7 +137,7 @@ class ManyPictures(Generic[_Item, _Result]):
     def _read(self, item: _Item) -> _Ticket[_Item]:
         ticket = _Ticket(item)
         try:
-            ticket.job = self._read_item(item)
+            ticket.request = self._read_item(item)
         except DataError as error:
             ticket.error = error
         return ticket
@@ -150,8 +150,8 @@ class ManyPictures(Generic[_Item, _Result]):
         waiting = pixels = 0
         for ticket in tickets:
             group.append(ticket)
-            image = ticket.job.image
-            if image is not None and ticket.job.encoded is None:
+            image = ticket.request.image
+            if image is not None and ticket.request.encoded is None:
                 waiting += 1
                 pixels += image.shape[0] * image.shape[1]
             # What needs no encoder must not pile up behind what does.
@@ -163,10 +163,13 @@ class ManyPictures(Generic[_Item, _Result]):
 
     def _encode(self, group: list[_Ticket[_Item]]) -> list[_Ticket[_Item]]:
         for ticket in group:
-            if ticket.job.image is not None and ticket.job.encoded is None:
+            if (
+                ticket.request.image is not None
+                and ticket.request.encoded is None
+            ):
                 try:
                     ticket.picture = OnePicture(
-                        self._predictor, ticket.job.image
+                        self._predictor, ticket.request.image
                     )
                 except DataError as error:
                     ticket.error = error
@@ -181,20 +184,26 @@ class ManyPictures(Generic[_Item, _Result]):
             if ticket.error is not None:
                 raise ticket.error
             prediction = self._predict(ticket)
-            return self._finish_item(ticket.item, ticket.job, prediction)
+            return self._finish_item(ticket.item, ticket.request, prediction)
         except DataError as error:
             if self._failed is None:
                 raise
             return self._failed(ticket.item, error)
 
     def _predict(self, ticket: _Ticket[_Item]) -> Prediction | None:
-        job = ticket.job
-        if job.image is None:
+        request = ticket.request
+        if request.image is None:
             return None
-        with self._room.for_pixels(job.image.shape[0] * job.image.shape[1]):
+        with self._room.for_pixels(
+            request.image.shape[0] * request.image.shape[1]
+        ):
             if ticket.picture is not None:
-                return ticket.picture.predict(job.tags, self._quality)
-            if job.encoded is not None:
-                picture = OnePicture(self._predictor, job.image, job.encoded)
-                return picture.predict(job.tags, self._quality)
-            return self._predictor.predict(job.image, job.tags, self._quality)
+                return ticket.picture.predict(request.tags, self._quality)
+            if request.encoded is not None:
+                picture = OnePicture(
+                    self._predictor, request.image, request.encoded
+                )
+                return picture.predict(request.tags, self._quality)
+            return self._predictor.predict(
+                request.image, request.tags, self._quality
+            )

@@ -33,7 +33,7 @@ class Encoded(NamedTuple):
     Attributes:
         features: what tags are read from, float32 [1, g, g, D] or, in the
             prior system, a dict.
-        mask_inputs: what else masks are made of: TransferNet's switches, the
+        mask_inputs: what else masks are made of: TransferNet's levels, the
             prior system's logits.
     """
 

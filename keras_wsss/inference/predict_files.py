@@ -23,7 +23,7 @@ from keras_wsss.drawing import STYLES
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import JsonListFile, atomic_path
 from keras_wsss.inference.find_pictures import Picture, find_pictures, own_path
-from keras_wsss.inference.many_pictures import Job, ManyPictures
+from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.mask_notes import (
     MaskNote,
     digest,
@@ -220,7 +220,7 @@ class _Work:
         """Likewise the overlay's."""
         return f"{OVERLAYS}/{picture.name}.jpg"
 
-    def read(self, picture: Picture) -> Job:
+    def read(self, picture: Picture) -> Request:
         """Reads a picture, unless its mask and overlay are there.
 
         Raises:
@@ -233,27 +233,29 @@ class _Work:
         if made_of and (self._out / self.overlay_file(picture)).is_file():
             note = read_note(self._out / self.mask_file(picture))
             if note is not None and note.made_of == made_of:
-                return Job()
+                return Request()
         image = decode_image(data, str(picture.path), limit)
-        return Job(image, asked, note=made_of)
+        return Request(image, asked, note=made_of)
 
     def finish(
-        self, picture: Picture, job: Job, found: Prediction | None
+        self, picture: Picture, request: Request, prediction: Prediction | None
     ) -> _Result:
         """Writes mask and overlay, unless they are there."""
-        if found is None:
+        if prediction is None:
             labelled, note = self.labelled(picture)
             entry = self._entry(picture, labelled.mask, note)
             return _Result(picture, False, entry)
         with atomic_path(self._out / self.overlay_file(picture)) as temporary:
-            drawn = Image.fromarray(found.overlay(self._style))
+            drawn = Image.fromarray(prediction.overlay(self._style))
             drawn.save(temporary, format="JPEG", quality=90)
         # Last: a mask that is there is complete with all that belongs to it.
-        note = make_note(found, found.mask, job.note)
+        note = make_note(prediction, prediction.mask, request.note)
         write_palette_mask(
-            self._out / self.mask_file(picture), found.mask, note.to_dict()
+            self._out / self.mask_file(picture), prediction.mask, note.to_dict()
         )
-        return _Result(picture, True, self._entry(picture, found.mask, note))
+        return _Result(
+            picture, True, self._entry(picture, prediction.mask, note)
+        )
 
     def failed(self, picture: Picture, error: DataError) -> _Result:
         """Says which picture an error is about."""

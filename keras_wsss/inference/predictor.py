@@ -18,7 +18,7 @@ from keras_wsss.config_files import load_run_config
 from keras_wsss.data.pictures_in import as_picture
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.compiled import CompiledSteps
-from keras_wsss.inference.many_pictures import Job, ManyPictures
+from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.mask_updates import count_mask_updates, untrained_sentence
@@ -269,10 +269,10 @@ class Predictor:
         asked = itertools.repeat(tags) if tags_each is None else tags_each
         limit = self.config.data.max_pixels
 
-        def read(item: tuple[int, tuple[Any, Tags | None]]) -> Job:
+        def read(item: tuple[int, tuple[Any, Tags | None]]) -> Request:
             number, (image, own) = item
             try:
-                return Job(as_picture(image, limit), own)
+                return Request(as_picture(image, limit), own)
             except DataError as error:
                 raise DataError(f"Picture {number}: {error}") from None
 
@@ -280,7 +280,7 @@ class Predictor:
             self,
             choose_quality(self.steps) if quality is None else quality,
             read,
-            lambda item, job, found: found,
+            lambda item, request, found: found,
             batch=batch,
         )
         yield from many.run(enumerate(_pairs(images, asked)))

@@ -26,7 +26,7 @@ from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.find_pictures import output_key
-from keras_wsss.inference.many_pictures import Job, ManyPictures
+from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.mask_notes import MaskNote, make_note, read_note
 from keras_wsss.inference.one_picture import Encoded
 from keras_wsss.inference.prediction import Prediction
@@ -39,7 +39,7 @@ from keras_wsss.training.inputs import build_cache, read_target_records
 
 
 @dataclasses.dataclass(frozen=True)
-class PseudoLabelSettings:
+class PseudoLabelOptions:
     """What decides the masks besides the model.
 
     Attributes:
@@ -121,7 +121,7 @@ def pseudo_labels(
     )
     config = predictor.config
     records = read_target_records(config, predictor.split).records
-    settings = PseudoLabelSettings(
+    settings = PseudoLabelOptions(
         choose_quality(
             predictor.steps, augment, refine, own_crf, tile, tile_overlap
         ),
@@ -170,7 +170,7 @@ def write_pseudo_labels(
     predictor: Predictor,
     records: Sequence[Record],
     out: Path,
-    settings: PseudoLabelSettings,
+    settings: PseudoLabelOptions,
     made_by: dict[str, Any],
     cache: Encodings | None = None,
     watch: Callable[[Iterable[Any]], Iterable[Any]] = lambda items: items,
@@ -337,20 +337,20 @@ class _Work:
         self,
         predictor: Predictor,
         out: Path,
-        settings: PseudoLabelSettings,
+        settings: PseudoLabelOptions,
         cache: Encodings | None,
     ):
         self._predictor, self._out = predictor, out
         self._settings, self._cache = settings, cache
 
-    def read(self, record: Record) -> Job:
+    def read(self, record: Record) -> Request:
         """The picture, asked for its own tags."""
         config = self._predictor.config
         image = read_image(record.image_path, config.data.max_pixels)
         if not record.labels:  # none of the categories
-            return Job(note=np.zeros(image.shape[:2], np.uint8))
+            return Request(note=np.zeros(image.shape[:2], np.uint8))
         if self._cache is None:
-            return Job(image, record.labels)
+            return Request(image, record.labels)
         encoded = {
             view: Encoded(
                 *self._predictor.steps.from_cache(
@@ -359,19 +359,21 @@ class _Work:
             )
             for view in self._settings.quality.views
         }
-        return Job(image, record.labels, encoded)
+        return Request(image, record.labels, encoded)
 
     def finish(
-        self, record: Record, job: Job, found: Prediction | None
+        self, record: Record, request: Request, prediction: Prediction | None
     ) -> None:
         """Writes uint8 [H, W]: ids of the picture's tags, 0 and 255."""
-        if found is None:
-            mask, note = job.note, MaskNote("", (), (), {})
+        if prediction is None:
+            mask, note = request.note, MaskNote("", (), (), {})
         else:
             threshold = self._predictor.config.inference.mask_threshold
-            unsure = np.abs(found.highest() - threshold) < self._settings.margin
-            mask = np.where(unsure, IGNORE, found.mask).astype(np.uint8)
-            note = make_note(found, mask, "")
+            unsure = (
+                np.abs(prediction.highest() - threshold) < self._settings.margin
+            )
+            mask = np.where(unsure, IGNORE, prediction.mask).astype(np.uint8)
+            note = make_note(prediction, mask, "")
         path = mask_path(self._out, record.image_id)
         write_palette_mask(path, mask, note.to_dict())
 

@@ -19,7 +19,8 @@ from keras_wsss.files import atomic_folder, write_json
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.check import CheckResult, check_export, sample_files
 from keras_wsss.serving.manifest import verify_manifest, write_manifest
-from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.serving.signatures import ServingModule
 from keras_wsss.serving.warmup import Request, write_warmup
 from keras_wsss.systems.quality import choose_quality
 
@@ -91,9 +92,9 @@ def export_run(
     *,
     checkpoint: str = "last",
     compute_dtype: str | None = None,
-    max_pixels: int = 16_777_216,
-    max_tags: int = 8,
-    max_batch: int = 64,
+    max_pixels: int = ServingOptions.max_pixels,
+    max_tags: int = ServingOptions.max_tags,
+    max_batch: int = ServingOptions.max_batch,
     check_images: Sequence[Path] = (),
     augment: bool | None = None,
     refine: bool | None = None,

@@ -16,7 +16,7 @@ from PIL import Image
 from keras_wsss.data.images import decode_image
 from keras_wsss.errors import DataError
 from keras_wsss.inference.predictor import Prediction, Predictor
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 
 # Float32 sums in another order may move a pixel that lies on a threshold.
 MOST_DIFFERENT = 0.002  # share of a mask's pixels

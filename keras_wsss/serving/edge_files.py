@@ -14,7 +14,6 @@ from keras_wsss.errors import ConfigError
 from keras_wsss.serving.edge_graph import DECODE, ENCODE, Graph
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
-PRECISIONS = (FLOAT32, FLOAT16, INT8)
 # What is left in float32: biases and the like, which weigh nothing.
 _FEW = 1024
 _OPSET = 18

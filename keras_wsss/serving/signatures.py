@@ -1,6 +1,5 @@
 """What an exported model answers: the signatures of the SavedModel."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -8,7 +7,8 @@ import tensorflow as tf
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.images import largest_side
 from keras_wsss.inference.decode import decode_picture, upright_size
-from keras_wsss.systems.quality import Quality, choose_quality
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.systems.quality import choose_quality
 from keras_wsss.systems.steps import Steps
 
 # Masks of a batch are padded to a common size; together they may have this
@@ -19,26 +19,6 @@ SEPARATOR = ","  # between the tags of a picture
 # Names are compared with every category, and unknown ones come back in the
 # error: megabytes of them would cost gigabytes.
 MOST_TAG_BYTES = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class ServingOptions:
-    """What is decided when a model is exported.
-
-    Attributes:
-        max_pixels: largest height times width of a picture.
-        max_tags: most tags that a request may name for a picture, and that
-            the tagger may find; memory grows with them.
-        max_batch: most pictures of a request. A body of 32 MB could hold
-            half a million tiny ones and keep the server busy for hours.
-        quality: what is done for a picture; None is what `choose_quality`
-            says of the network.
-    """
-
-    max_pixels: int = 16_777_216
-    max_tags: int = 8
-    max_batch: int = 64
-    quality: Quality | None = None
 
 
 class ServingModule(tf.Module):

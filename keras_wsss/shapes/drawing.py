@@ -35,7 +35,7 @@ class Thing:
 
 
 @dataclasses.dataclass
-class Instance:
+class DrawnThing:
     """A thing as it was drawn.
 
     Attributes:
@@ -65,7 +65,7 @@ class Instance:
 
 def draw_scene(
     rng: np.random.Generator, size: int, things: Sequence[Thing]
-) -> tuple[np.ndarray, list[Instance]]:
+) -> tuple[np.ndarray, list[DrawnThing]]:
     """Draws things at random places over a cluttered background.
 
     Later things lie over earlier ones, which they cover by a quarter at
@@ -80,7 +80,7 @@ def draw_scene(
         Picture, uint8 [S, S, 3], RGB, and what was drawn, in drawing order.
     """
     picture = _background(rng, size)
-    instances: list[Instance] = []
+    instances: list[DrawnThing] = []
     for thing in things:
         placed = _place(rng, size, thing, instances)
         if placed is None:
@@ -91,7 +91,7 @@ def draw_scene(
             instance.visible &= ~drawn
         _paint(rng, picture, alpha, drawn)
         instances.append(
-            Instance(thing.name, thing.crowd, outline, drawn, drawn.copy())
+            DrawnThing(thing.name, thing.crowd, outline, drawn, drawn.copy())
         )
     # Grain hides that textures are smooth functions.
     grain = rng.standard_normal((size, size), np.float32)
@@ -179,7 +179,7 @@ def _place(
     rng: np.random.Generator,
     size: int,
     thing: Thing,
-    instances: Sequence[Instance],
+    instances: Sequence[DrawnThing],
 ) -> tuple[Outline, np.ndarray] | None:
     """Outline in pixels and coverage at a free place, or None."""
     outline = thing.outline if thing.crowd else varied(rng, thing.outline)

@@ -17,7 +17,7 @@ from keras_wsss.categories import SPLITS, Split, palette
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder
 from keras_wsss.shapes.drawing import (
-    Instance,
+    DrawnThing,
     Thing,
     blob,
     crowd_of,
@@ -240,7 +240,7 @@ def _random(seed: int, stream: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, stream, index])
 
 
-def _named(instances: Sequence[Instance]) -> list[Instance]:
+def _named(instances: Sequence[DrawnThing]) -> list[DrawnThing]:
     """Instances of categories of which enough is visible to be annotated."""
     return [
         instance
@@ -256,7 +256,7 @@ def _scene(
     image_size: int,
     names: Sequence[str],
     others: Sequence[str] = (),
-) -> tuple[np.ndarray, list[Instance]]:
+) -> tuple[np.ndarray, list[DrawnThing]]:
     """A picture and its named instances, at least one of them no crowd."""
     rng = _random(seed, stream, index)
     while True:
@@ -326,7 +326,7 @@ def _write_source(root: Path, seed: int, size: ShapesSize) -> None:
     (root / "instances.json").write_text(text, encoding="utf-8")
 
 
-def _annotation(instance: Instance) -> dict[str, Any]:
+def _annotation(instance: DrawnThing) -> dict[str, Any]:
     """Area, box and segmentation, in the form that COCO uses for each."""
     visible = np.asfortranarray(instance.visible.astype(np.uint8))
     encoded = coco_mask.encode(visible)
@@ -443,7 +443,7 @@ def plain_pictures(size: int) -> dict[str, np.ndarray]:
 
 
 def _write_mask(
-    path: Path, instances: Sequence[Instance], split: Split
+    path: Path, instances: Sequence[DrawnThing], split: Split
 ) -> None:
     """Writes a palette PNG whose indices are positions in classes.txt."""
     mask = np.zeros(instances[0].visible.shape, np.uint8)

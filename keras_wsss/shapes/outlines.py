@@ -53,9 +53,9 @@ def rectangle(
     )
 
 
-def regular(corners: int, radius: float, turn: float = 0.0) -> np.ndarray:
-    """A regular polygon with a corner at the top, turned by degrees."""
-    return arc(radius, turn - 90, turn + 270, points=corners)
+def regular(corners: int, radius: float) -> np.ndarray:
+    """A regular polygon with a corner at the top."""
+    return arc(radius, -90, 270, points=corners)
 
 
 def stroke(points: np.ndarray, width: float) -> tuple[np.ndarray, ...]:

@@ -42,7 +42,7 @@ _CLOSE, _MOST = 0.1, 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Album:
+class Candidates:
     """The pictures to choose from.
 
     Attributes:
@@ -112,17 +112,17 @@ def suggest(
     predictor = Predictor.from_workdir(
         workdir, max_pixels=max_pixels, checkpoint=checkpoint
     )
-    album = _read(predictor, out, pictures, tags_file, images)
-    for reason, number in album.dropped.items():
+    candidates = _read(predictor, out, pictures, tags_file, images)
+    for reason, number in candidates.dropped.items():
         log(f"{number} {reason} are not shown, and not in what comes back.")
     views = augmented_views(predictor.steps.scales) if augment else RAW
     looks = [
-        look_at(predictor, album, record, views)[0]
-        for record in progress(album.records, "looking at pictures")
+        look_at(predictor, candidates, record, views)[0]
+        for record in progress(candidates.records, "looking at pictures")
     ]
     # Predicted tags are of the scored categories; given ones of all targets.
     split = predictor.split
-    ids = split.target_ids if album.is_given else split.scored_ids
+    ids = split.target_ids if candidates.is_given else split.scored_ids
     rankings = rank(looks, ids, count)
     order = rankings[by].order
     entries = [
@@ -133,8 +133,8 @@ def suggest(
         out / LIST_FILE,
         {
             "by": by,
-            "images": str(album.root),
-            "given_tags": album.is_given,
+            "images": str(candidates.root),
+            "given_tags": candidates.is_given,
             "pictures": entries,
         },
     )
@@ -142,7 +142,7 @@ def suggest(
     log(f"Written: {out / LIST_FILE} and {TABLE_FILE}, {len(looks)} pictures")
     if page:
         shown = order[:count].tolist()
-        content = _page(predictor, album, views, shown, entries)
+        content = _page(predictor, candidates, views, shown, entries)
         write_page(out / PAGE_FILE, content)
         log(f"Written: {out / PAGE_FILE}, the first {len(shown)} of them")
     return entries
@@ -150,7 +150,7 @@ def suggest(
 
 def look_at(
     predictor: Predictor,
-    album: Album,
+    candidates: Candidates,
     record: Record,
     views: Sequence[View],
 ) -> tuple[Look, np.ndarray, dict[int, np.ndarray]]:
@@ -158,7 +158,7 @@ def look_at(
 
     Args:
         predictor: a trained network.
-        album: what the picture is of.
+        candidates: what the picture is of.
         record: the picture.
         views: looks at it; tag scores and probabilities are means.
 
@@ -170,7 +170,7 @@ def look_at(
     picture = OnePicture(predictor, image)
     scores = picture.tag_scores(views)
     predicted = predictor.choose_tags(scores)
-    tags = record.labels if album.is_given else predicted
+    tags = record.labels if candidates.is_given else predicted
     close = [
         i
         for i in sorted(
@@ -183,10 +183,10 @@ def look_at(
     threshold = predictor.config.inference.mask_threshold
     maps = dict(zip(ids, found, strict=True))
     look = Look(
-        image=album.name(record),
+        image=candidates.name(record),
         tags=tuple(tags),
         unknown=record.uncertain,
-        is_given=album.is_given,
+        is_given=candidates.is_given,
         predicted=predicted,
         scores=scores,
         areas={i: float(np.mean(m > threshold)) for i, m in maps.items()},
@@ -261,7 +261,7 @@ def _read(
     pictures: Sequence[str | Path],
     tags_file: str | Path | None,
     images: str | Path | None,
-) -> Album:
+) -> Candidates:
     if pictures and (tags_file or images):
         raise ConfigError(
             "Give pictures without tags, or --tags_file and --images of "
@@ -271,7 +271,7 @@ def _read(
         found, _ = find_pictures(pictures, out)
         folders = {picture.path.resolve().parent for picture in found}
         root = Path(os.path.commonpath(folders))
-        return Album(
+        return Candidates(
             root,
             [
                 Record(picture.name, picture.path.resolve(), "target", ())
@@ -290,12 +290,12 @@ def _read(
     if formats.format_of(data, "target").own_images:
         folders = {record.image_path.parent for record in dataset.records}
         root = Path(os.path.commonpath(folders)) if folders else root
-    return Album(root, dataset.records, True, dict(dataset.dropped))
+    return Candidates(root, dataset.records, True, dict(dataset.dropped))
 
 
 def _page(
     predictor: Predictor,
-    album: Album,
+    candidates: Candidates,
     views: Sequence[View],
     shown: Sequence[int],
     entries: Sequence[dict[str, Any]],
@@ -304,20 +304,20 @@ def _page(
 
     Args:
         predictor: a trained network.
-        album: the pictures to choose from.
+        candidates: the pictures to choose from.
         views: looks at each.
         shown: numbers of the pictures, first one first.
         entries: of all pictures, those shown first.
     """
     # What nobody has given comes back of pictures that were looked at alone.
-    listed = range(len(album.records)) if album.is_given else shown
+    listed = range(len(candidates.records)) if candidates.is_given else shown
     row_of = {number: row for row, number in enumerate(listed)}
     cards = []
     for number, found in zip(
         progress(shown, "drawing the page"), entries, strict=False
     ):
-        record = album.records[number]
-        look, image, masks = look_at(predictor, album, record, views)
+        record = candidates.records[number]
+        look, image, masks = look_at(predictor, candidates, record, views)
         cards.append(
             make_card(row_of[number], image, masks, look, found["reasons"])
         )
@@ -325,10 +325,10 @@ def _page(
         title=f"Tags of {predictor.config.name}",
         key=_key(entries),
         split=predictor.split,
-        is_given=album.is_given,
+        is_given=candidates.is_given,
         rows=[
-            (album.name(record), record.labels, record.uncertain)
-            for record in (album.records[number] for number in listed)
+            (candidates.name(record), record.labels, record.uncertain)
+            for record in (candidates.records[number] for number in listed)
         ],
         cards=cards,
     )

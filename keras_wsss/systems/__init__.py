@@ -3,6 +3,7 @@
 `keras_wsss.systems.system.System` is what a system must say of itself.
 """
 
+from keras_wsss.config import register_start
 from keras_wsss.errors import ConfigError
 from keras_wsss.registry import Registry
 from keras_wsss.systems.system import Phase, System
@@ -31,6 +32,7 @@ def get_system(name: str) -> System:
 
 def register_system(system: System) -> System:
     """Makes a system known by its name; gives it back."""
+    register_start(system.name, system.start)
     return _SYSTEMS.register(system)
 
 

@@ -49,15 +49,13 @@ def merge_labels(
     probabilities: tf.Tensor,
     label_ids: tf.Tensor,
     keep: tf.Tensor,
-    fires: tf.Tensor | None = None,
-    threshold: float = 0.5,
+    fires: tf.Tensor,
 ) -> tf.Tensor:
     """The most probable label that fires at each pixel, else background.
 
     There is no background channel and no normalisation across labels: a
     label competes only where its own binary decision is foreground. Equal
-    probabilities go to the lower id, and a probability equal to the
-    threshold to background (id 0).
+    probabilities go to the lower id.
 
     Args:
         probabilities: float [..., K, H, W] in [0, 1]; foreground
@@ -66,17 +64,14 @@ def merge_labels(
         label_ids: integer [..., K]; ids 1 to 254, in any order. Padding may
             hold any value.
         keep: bool [..., K]; False leaves a label (or padding) out.
-        fires: bool [..., K, H, W]; each label's binary decision, of a
-            refinement or dense CRF. Where None, `probabilities > threshold`.
-        threshold: used when `fires` is None.
+        fires: bool [..., K, H, W]; each label's binary decision: a threshold's,
+            a refinement's or the dense CRF's.
 
     Returns:
         uint8 [..., H, W]; 0 or one of the kept ids.
     """
     probabilities = tf.convert_to_tensor(probabilities)
     label_ids = tf.cast(label_ids, tf.int32)
-    if fires is None:
-        fires = probabilities > threshold
     fires = tf.logical_and(fires, tf.cast(keep, tf.bool)[..., None, None])
     scores = tf.where(fires, probabilities, tf.zeros_like(probabilities))
     best = tf.reduce_max(scores, axis=-3, keepdims=True)

@@ -4,6 +4,8 @@ Needs no TensorFlow, so that a command can say it at once.
 """
 
 import functools
+import os
+from pathlib import Path
 from typing import Any
 
 from keras_wsss.config import Config, split_of
@@ -15,7 +17,10 @@ from keras_wsss.systems.system import Phase
 
 
 def validate(
-    config: Config, phase: str, init_from: object | None = None
+    config: Config,
+    phase: str,
+    init_from: object | None = None,
+    begun: bool = False,
 ) -> None:
     """Refuses everything that a phase of the config's system cannot run.
 
@@ -24,12 +29,17 @@ def validate(
         phase: a phase of its system.
         init_from: what the run starts from; masks that it has learned may
             stay as they are.
+        begun: whether its folder holds the run already, which then has its
+            first weights.
 
     Raises:
         ConfigError: names all problems, each with field, value and remedy.
     """
     found = range_problems(config)
     found += get_system(config.system).problems(config, phase)
+    if not (init_from or begun):
+        found += _weights_problems(config)
+    found += _cache_problems(config) + _step_problems(config, phase)
     dtype = config.model.compute_dtype
     if config.train.deterministic and dtype not in ("auto", "float32"):
         found.append(
@@ -50,15 +60,64 @@ def validate(
     raise_problems(found)
 
 
-def raise_problems(found: list[str]) -> None:
+def raise_problems(sentences: list[str]) -> None:
     """Raises one `ConfigError` with all sentences, if there are any."""
-    if len(found) == 1:
-        raise ConfigError(found[0])
-    if found:
-        numbered = (f"({n}) {text}" for n, text in enumerate(found, 1))
+    if len(sentences) == 1:
+        raise ConfigError(sentences[0])
+    if sentences:
+        numbered = (f"({n}) {text}" for n, text in enumerate(sentences, 1))
         raise ConfigError(
-            f"{len(found)} things cannot be: {' '.join(numbered)}"
+            f"{len(sentences)} things cannot be: {' '.join(numbered)}"
         )
+
+
+def _weights_problems(config: Config) -> list[str]:
+    """Sentences about files of the encoder's weights that there are not."""
+    name, given = config.model.encoder, config.model.encoder_weights
+    files = given.split("+") if "+" in name else [given]
+    return [
+        f"config.model.encoder_weights: {path} does not exist; check the path, "
+        "or leave it empty for the usual places."
+        for path in files
+        if path and not Path(path).exists()
+    ]
+
+
+def _cache_problems(config: Config) -> list[str]:
+    """A sentence about a folder of the cache that cannot be made."""
+    if not config.cache.folder:
+        return []
+    folder = Path(config.cache.folder).absolute()
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    why = ""
+    if not there.is_dir():
+        why = "no folder"
+    elif there != folder and not os.access(there, os.W_OK | os.X_OK):
+        why = "not writable"
+    return [
+        f"config.cache.folder is '{config.cache.folder}', which cannot be "
+        f"made: {there} is {why}; name another one, or leave it empty."
+    ] * bool(why)
+
+
+def _step_problems(config: Config, phase: str) -> list[str]:
+    """Sentences about settings of training that a phase has no use for."""
+    found, parts = [], config.train.micro_batches
+    for domain in ("source", "target"):
+        pictures = config.phases[phase][f"{domain}_pictures"]
+        if parts > 0 and pictures % parts:
+            found.append(
+                f"config.phases.{phase}.{domain}_pictures is {pictures}, which "
+                f"config.train.micro_batches, {parts}, does not divide; use a "
+                "multiple of it."
+            )
+    with_masks = phase_of(config, phase).source
+    if with_masks and config.train.keep_best and not config.data.heldout:
+        found.append(
+            "config.train.keep_best chooses by held-out pictures, and "
+            "config.data.heldout is 0; hold some out, or switch it off."
+        )
+    return found
 
 
 # --- For the systems' own checks.

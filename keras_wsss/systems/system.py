@@ -128,7 +128,7 @@ class Job:
         optimizer: built for the network.
         strategy: distribution strategy.
         is_chief: whether this process watches: scores held-out pictures and
-            draws examples.
+            draws sheets.
         encodings: gives the outputs of `net.encoder` on disk; None if the
             config keeps none.
     """
@@ -150,9 +150,9 @@ class Job:
         return self.data.heldout if self.is_chief else ()
 
 
-# What draws the examples of a system: rows by name of a sheet, of the same
+# What draws the sheets of a system: rows by name of a sheet, of the same
 # pictures at every call.
-ExampleRows = Callable[[], Mapping[str, "Sequence[Row]"]]
+SheetRows = Callable[[], Mapping[str, "Sequence[Row]"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Parts:
             is what the best checkpoint is chosen by.
         tag_scorer: from pictures, at least one, to a function that gives the
             tagger's present probabilities of them, float32 [pictures, C].
-        examples: rows of the fixed pictures that TensorBoard shows.
+        sheets: gives rows of the fixed pictures that TensorBoard shows.
         embeddings: a vector per category for TensorBoard, float [C, U].
     """
 
@@ -180,7 +180,7 @@ class Parts:
     tag_scorer: (
         Callable[[Sequence[Record]], Callable[[], np.ndarray]] | None
     ) = None
-    examples: ExampleRows = dict
+    sheets: SheetRows = dict
     embeddings: Callable[[], np.ndarray] | None = None
 
 
@@ -195,11 +195,14 @@ class System(abc.ABC):
         name: value of `config.system`.
         phases: how it is trained, in the order in which help names them.
         drawer: the part of the network that draws masks, for messages.
+        start: fields of its configs that are not the defaults, by dotted
+            names: what a file with `system: NAME` and no `base` begins with.
     """
 
     name: str
     phases: tuple[Phase, ...]
     drawer: str = "decoder"
+    start: Mapping[str, Any] = {}
 
     def find_phase(self, name: str) -> Phase | None:
         """The phase called so, if the system has one."""

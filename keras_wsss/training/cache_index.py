@@ -13,7 +13,7 @@ from typing import Any
 from keras_wsss.data import preprocess
 from keras_wsss.data.file_notes import FileNotes
 from keras_wsss.data.records import Record
-from keras_wsss.data.views import CAFFE, PixelScale, View, ViewSpec
+from keras_wsss.data.views import CAFFE, PixelScale, ViewSpec, Window
 from keras_wsss.errors import DataError
 from keras_wsss.files import sha256
 from keras_wsss.training.cache_entry import SUFFIX
@@ -64,7 +64,7 @@ class CacheIndex:
 
     def view(
         self, record: Record, number: int, height: int, width: int
-    ) -> View:
+    ) -> Window:
         """Window and mirroring of a view of a `height` x `width` picture."""
         crop, mirror = self._window(number)
         if crop == 0:

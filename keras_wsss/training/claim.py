@@ -12,6 +12,7 @@ from keras_wsss.config import (
     save_config,
     split_of,
 )
+from keras_wsss.config_fields import flat
 from keras_wsss.config_files import config_of_run, load_run_config
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.pseudo_masks import read_manifest
@@ -41,14 +42,17 @@ _FREE_FIELDS = (
     "train.examples",
     "train.log_every",
 )
-# Where data lie. They may have moved: what counts is what was read.
+# Where things lie. They may have moved: what counts is what was read, and of
+# the encoder's weights the copy that the run keeps.
 _LOCATIONS = (
+    "model.encoder_weights",
     "data.source_annotations",
     "data.source_images",
     "data.target_tags",
     "data.target_images",
     "data.target_masks",
     "data.eval_root",
+    "data.eval_images",
     "data.eval_set",
     "data.eval_masks",
     "data.eval_negatives",
@@ -155,7 +159,8 @@ def claim_folder(
         save_config(path, config)
         return
     there = load_run_config(workdir)
-    places = {name: config.data[name.partition(".")[2]] for name in _LOCATIONS}
+    here = flat(config)
+    places = {name: here[name] for name in _LOCATIONS}
     if there.replace(places) != there:
         save_config(path, there.replace(places))
 

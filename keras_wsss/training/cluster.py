@@ -98,12 +98,7 @@ _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 def _field(value: Any, name: str, kind: type) -> Any:
     found = value.get(name) if isinstance(value, dict) else None
     if not isinstance(found, kind) or isinstance(found, bool):
-        names: dict[type, str] = {
-            dict: "an object",
-            list: "a list",
-            str: "a text",
-        }
-        raise _wrong(f"its '{name}' is not {names.get(kind, 'a number')}")
+        raise _wrong(f"its '{name}' is not {_KINDS.get(kind, 'a number')}")
     return found
 
 

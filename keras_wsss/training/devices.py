@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_wsss.config import Config
 from keras_wsss.errors import ConfigError
 
 STRATEGIES = ("auto", "one", "mirrored")
@@ -42,25 +43,30 @@ def _mirrored(*devices: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def check_divisible(
-    strategy: tf.distribute.Strategy,
-    pictures: int,
-    field: str,
-    micro_batches: int = 1,
-) -> None:
-    """Refuses a batch that replicas and parts cannot share evenly.
+def device_problems(config: Config, phase: str, replicas: int) -> list[str]:
+    """Sentences about what so many devices cannot do with a phase.
 
-    Raises:
-        ConfigError: `pictures` is not a multiple of their number.
+    Args:
+        config: the run's config.
+        phase: the phase's name.
+        replicas: devices that train together.
     """
-    replicas = strategy.num_replicas_in_sync
-    if pictures % (replicas * micro_batches) == 0:
-        return
-    each = f" in {micro_batches} parts each" if micro_batches > 1 else ""
-    raise ConfigError(
-        f"config.{field} is {pictures}, which {replicas} devices cannot share "
-        f"evenly{each}; use a multiple of {replicas * micro_batches}."
-    )
+    found, parts = [], config.train.micro_batches
+    each = f" in {parts} parts each" if parts > 1 else ""
+    for domain in ("source", "target"):
+        pictures = config.phases[phase][f"{domain}_pictures"]
+        if pictures % (replicas * parts):
+            found.append(
+                f"config.phases.{phase}.{domain}_pictures is {pictures}, which "
+                f"{replicas} devices cannot share evenly{each}; use a multiple "
+                f"of {replicas * parts}."
+            )
+    if config.train.xla and replicas > 1:
+        found.append(
+            f"config.train.xla is for one device, and {replicas} train; give "
+            "--strategy one."
+        )
+    return found
 
 
 def share(

@@ -33,7 +33,9 @@ from keras_wsss.training.cache_entry import (
 )
 from keras_wsss.training.cache_index import CacheIndex
 
+LOG_SECONDS = 10.0  # between two lines of a build
 _PART = 64  # pictures that are looked at in one go
+_THREADS = 2  # that read pictures and write entries
 _Item = tuple[Record, int, Square]  # picture, number of the view, square
 
 
@@ -117,8 +119,6 @@ class FeatureCache:
         check: verify every entry and the content of every picture in
             `build`, and not only what looks changed.
 
-    Raises:
-        ConfigError: an argument out of range.
     """
 
     def __init__(
@@ -135,16 +135,9 @@ class FeatureCache:
         encoder_batch: int = 8,
         check: bool = False,
     ):
-        if crops < 0:
-            raise ConfigError(f"crops is {crops}; it must be 0 or more.")
         every = tuple(range(1, len(encoder.outputs)))
         self.levels = tuple(sorted(set(every if levels is None else levels)))
         self.written = tuple(sorted({*self.levels, *written}))
-        if not set(self.written) <= set(every):
-            raise ConfigError(
-                f"levels are {list(self.written)}; the encoder has 1 to "
-                f"{len(every)}."
-            )
         self.folder = Path(folder)
         self.views = views
         self.encoder_batch = encoder_batch
@@ -152,7 +145,7 @@ class FeatureCache:
         self._check = check
         self._pictures = pictures or PictureStore()
         self._encoder = encoder
-        self._layouts = _layouts(
+        self._layouts = layouts_of(
             encoder, views.image_size, self._fitting_levels(every)
         )
         self._layout = self._layouts[self.written]
@@ -233,9 +226,7 @@ class FeatureCache:
         views: Sequence[int] | None = None,
         index: int = 0,
         count: int = 1,
-        threads: int = 2,
         log: Callable[[str], None] = print,
-        log_seconds: float = 10,
     ) -> None:
         """Computes the entries that are missing; may be killed at any moment.
 
@@ -247,9 +238,7 @@ class FeatureCache:
             views: numbers of the views that are wanted; all by default.
             index: this worker; it encodes its share of the pictures.
             count: number of workers that share the folder.
-            threads: threads that read pictures and write entries.
             log: called with a progress line now and then, and a summary.
-            log_seconds: time between two lines.
 
         Raises:
             DataError: a picture cannot be read, or its features are not
@@ -258,9 +247,7 @@ class FeatureCache:
         """
         try:
             numbers = range(self.num_views) if views is None else views
-            self._build(
-                records[index::count], numbers, threads, log, log_seconds
-            )
+            self._build(records[index::count], numbers, log)
         except OSError as error:
             raise ConfigError(
                 f"The feature cache {self.folder} cannot be written: "
@@ -276,12 +263,10 @@ class FeatureCache:
         self,
         records: Sequence[Record],
         numbers: Sequence[int],
-        threads: int,
         log: Callable[[str], None],
-        log_seconds: float,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with futures.ThreadPoolExecutor(threads) as pool:
+        with futures.ThreadPoolExecutor(_THREADS) as pool:
             missing = self._missing(records, numbers, pool)
             self._index.save()
             total = sum(len(views) for _, views in missing)
@@ -291,8 +276,8 @@ class FeatureCache:
                     f"feature cache {self.folder}: {total} views to encode, "
                     f"{total * self.entry_size / 1e6:.0f} MB more on its disk."
                 )
-            built = Progress(total, "feature cache", "views", log, log_seconds)
-            inputs = self._inputs(missing, pool, ahead=2 * threads)
+            built = Progress(total, "feature cache", "views", log, LOG_SECONDS)
+            inputs = self._inputs(missing, pool, ahead=2 * _THREADS)
             writes: collections.deque[futures.Future] = collections.deque()
             for batch in _batches(inputs, self.encoder_batch):
                 for item, outputs in self._encode(batch):
@@ -465,26 +450,12 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
         yield batch
 
 
-def entry_layout(
-    encoder: keras.Model, image_size: int, levels: Sequence[int]
-) -> Layout:
-    """The shapes of entries of an encoder, without running it.
-
-    Args:
-        encoder: see `Encoder.build`.
-        image_size: S.
-        levels: that the entries hold.
-    """
-    (layout,) = _layouts(encoder, image_size, [tuple(levels)]).values()
-    return layout
-
-
-def _layouts(
+def layouts_of(
     encoder: keras.Model,
     image_size: int,
     kept: Sequence[tuple[int, ...]],
 ) -> dict[tuple[int, ...], Layout]:
-    """`entry_layout` of several choices of levels."""
+    """The shapes of entries, by the levels that they hold, of an encoder."""
     image = keras.KerasTensor((1, image_size, image_size, 3), "float32")
     features, *maps = encoder.compute_output_spec(image)
     # As `encoding_function` gives them.

@@ -121,7 +121,7 @@ class Loop:
             rule that fits them is kept beside the checkpoints.
         folder: where checkpoints are.
         writer: TensorBoard writer.
-        watch: writes examples and more for TensorBoard, with the scores.
+        watch: writes sheets and more for TensorBoard, with the scores.
         meta: what identifies the run; kept in every checkpoint.
         mask_updates: from a step to the updates so far that taught masks;
             kept in every checkpoint and in the results.
@@ -174,7 +174,7 @@ class Loop:
                 self.score(0)  # where the curves begin
             except DataError:  # of spoiled weights the first update tells
                 self.watch(0)
-        progress = _Progress(self, first, time.perf_counter() - start)
+        tally = _Tally(self, first, time.perf_counter() - start)
         batches = iterate(
             make_batches(
                 self.parts.streams.get("source"),
@@ -200,19 +200,19 @@ class Loop:
             # Look at the losses one step late, so that the device never
             # waits for the host.
             if pending is not None:
-                progress.add(*pending)
+                tally.add(*pending)
             pending = (step, values, batch, rate, time.perf_counter())
             done = step + 1
             due = done % self.checkpoint_every == 0
             if done == self.settings.steps:
                 self._take_averages()
             if due or done == self.settings.steps:
-                progress.add(*pending)
+                tally.add(*pending)
                 pending = None
                 self._save(done)
             if self.workers.any_asked(stop.requested):
                 if pending is not None:
-                    progress.add(*pending)
+                    tally.add(*pending)
                     self._save(done)
                 # The chief may still be saving: who leaves is taken for lost.
                 self.workers.meet()
@@ -220,12 +220,12 @@ class Loop:
                     f"step {done} is saved; repeat the command to go on."
                 )
             if done % self.heldout_every == 0 and done < self.settings.steps:
-                progress.heldout(done)
-        scores = progress.heldout(self.settings.steps)
-        return {**progress.results(), **scores}
+                tally.heldout(done)
+        scores = tally.heldout(self.settings.steps)
+        return {**tally.results(), **scores}
 
     def score(self, step: int) -> tuple[dict[str, float], dict[str, Any]]:
-        """Scores held-out pictures; writes and prints them, and examples.
+        """Scores held-out pictures; writes and prints them, and sheets.
 
         Returns:
             Scores of source pictures by their masks, and of the tagger.
@@ -360,7 +360,7 @@ def _defined(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: v for name, v in values.items() if v is not None}
 
 
-class _Progress:
+class _Tally:
     """Collects what updates return; prints and writes it now and then.
 
     Args:

@@ -18,7 +18,6 @@ from keras_wsss.config import Config, PhaseConfig, to_json
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.devices import announce_devices, computing_devices
-from keras_wsss.errors import ConfigError
 from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
     check_masks_will_be_learned,
@@ -44,6 +43,7 @@ from keras_wsss.systems.network import (
 )
 from keras_wsss.systems.problems import (
     own_mask_updates,
+    raise_problems,
     untaught_sentence,
     validate,
 )
@@ -62,7 +62,7 @@ from keras_wsss.training.claim import (
     pictures_of,
 )
 from keras_wsss.training.cluster import ALONE, MULTI_WORKER, read_cluster
-from keras_wsss.training.devices import check_divisible
+from keras_wsss.training.devices import device_problems
 from keras_wsss.training.feature_cache import FeatureCache
 from keras_wsss.training.heldout_tags import HeldOutTags
 from keras_wsss.training.inputs import (
@@ -125,7 +125,8 @@ def train(
     workdir = Path(workdir)
     start_run = str(init_from) if init_from else None
     phase = get_phase(phase_name, start_run, config.system)
-    validate(config, phase.name, start_run)
+    begun = (workdir / CONFIG_FILE).exists()
+    validate(config, phase.name, start_run, begun)
     settings = config.phases[phase.name]
     cluster = read_cluster() if strategy_name == MULTI_WORKER else ALONE
     if cluster.index:
@@ -144,6 +145,8 @@ def train(
     for note in notes:
         log(note)
     with workers.together():
+        replicas = workers.strategy.num_replicas_in_sync
+        raise_problems(device_problems(config, phase.name, replicas))
         system = get_system(config.system)
         job = _prepare(
             config, system, phase, settings, workers, workdir, init_from, log
@@ -183,16 +186,6 @@ def _prepare(
     check_pictures(workdir, data, config)
     _log_ignored(config, data, log)
     strategy = workers.strategy
-    for field in ("source_pictures", "target_pictures"):
-        name = f"phases.{phase.name}.{field}"
-        check_divisible(
-            strategy, settings[field], name, config.train.micro_batches
-        )
-    if config.train.xla and strategy.num_replicas_in_sync > 1:
-        raise ConfigError(
-            "config.train.xla is for one device, and "
-            f"{strategy.num_replicas_in_sync} train; give --strategy one."
-        )
     workers.same(
         "a configuration or list of pictures",
         repr((phase.name, to_json(config), _named(data))),
@@ -375,7 +368,7 @@ def _loop(
             writer,
             events,
             job.data.split,
-            parts.examples,
+            parts.sheets,
             parts.embeddings,
             lambda step: untaught_sentence(
                 config, job.phase.name, mask_updates, step

@@ -24,7 +24,7 @@ from keras_wsss.drawing import Row, draw_sheet
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
 from keras_wsss.run_folder import CHECKPOINT_FOLDERS, EVENTS
-from keras_wsss.systems.system import ExampleRows
+from keras_wsss.systems.system import SheetRows
 
 TILE = 144  # pixels, side of a picture in TensorBoard
 _QUALITY = 88
@@ -85,7 +85,7 @@ class Watch:
         writer: TensorBoard writer of the run.
         folder: where that writer writes.
         split: names of the categories.
-        examples: rows of the fixed pictures, by domain.
+        sheets: gives rows of the fixed pictures, by sheet.
         embeddings: one vector per category, float [C, U]; None if the
             system has none.
         untaught: from a step to a sentence if masks of the network are
@@ -95,21 +95,21 @@ class Watch:
     writer: tf.summary.SummaryWriter
     folder: Path
     split: Split
-    examples: ExampleRows
+    sheets: SheetRows
     embeddings: Callable[[], np.ndarray] | None = None
     untaught: Callable[[int], str] = lambda step: ""
 
     def __call__(self, step: int) -> None:
         """Writes the state after `step` updates."""
         note = self.untaught(step)
-        write_examples(self.writer, self.examples(), step, note)
+        write_sheets(self.writer, self.sheets(), step, note)
         if self.embeddings is not None:
             write_embeddings(self.folder, self.embeddings(), self.split)
         with event_errors():
             self.writer.flush()
 
 
-def write_examples(
+def write_sheets(
     writer: tf.summary.SummaryWriter,
     sheets: Mapping[str, Sequence[Row]],
     step: int,

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from keras_wsss.data.hidden import HideAndSeek, hide
-from keras_wsss.errors import ConfigError
 
 
 def test_cells_depend_on_the_seed_alone():
@@ -33,10 +32,3 @@ def test_hidden_cells_become_the_mean_colour():
     expected = images.copy()
     expected[0, 4:8, 8:12] = 0
     np.testing.assert_allclose(result, expected, rtol=1e-6)
-
-
-def test_impossible_grids_are_refused():
-    with pytest.raises(ConfigError, match="Hide-and-Seek"):
-        HideAndSeek(0, 0.5)
-    with pytest.raises(ConfigError, match="probability"):
-        HideAndSeek(4, 1.5)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_data import slots_of
 
-from keras_wsss.data import preprocess
+from keras_wsss.data import pipeline, preprocess
 from keras_wsss.data.encodings import Encoding, LevelSpec
 from keras_wsss.data.failures import iterate, user_errors
 from keras_wsss.data.hidden import HideAndSeek
@@ -84,7 +85,7 @@ def test_a_batch_holds_what_sampler_and_files_say(records):
     (batch,) = _take(make_batches(source=stream, first_step=7, num_steps=1))
     assert list(batch) == ["source"]
     batch = batch["source"]
-    expected = stream.sampler.batch(7, 4)
+    expected = slots_of(stream.sampler, 7, 4)
     for name in ("record", "labels", "weights", "present"):
         np.testing.assert_array_equal(batch[name], getattr(expected, name))
         assert batch[name].dtype == getattr(expected, name).dtype
@@ -125,15 +126,15 @@ def test_shapes_are_static(records):
         assert all(item.shape.is_fully_defined() for item in part.values())
 
 
-def test_order_depends_on_the_step_only(records):
-    unbroken = _take(
-        make_batches(source=_stream(records), num_steps=6, threads=4)
-    )
+def test_order_depends_on_the_step_only(records, monkeypatch):
+    monkeypatch.setattr(pipeline, "THREADS", 4)
+    unbroken = _take(make_batches(source=_stream(records), num_steps=6))
     again = _take(
         make_batches(source=_stream(records), first_step=3, num_steps=3)
     )
     _assert_same(unbroken[3:], again)
-    endless = make_batches(source=_stream(records), threads=1)
+    monkeypatch.setattr(pipeline, "THREADS", 1)
+    endless = make_batches(source=_stream(records))
     _assert_same(unbroken, _take(endless, 6))
 
 
@@ -224,10 +225,11 @@ def test_squares_are_those_of_preprocess(records, size):
         )
 
 
-def test_pictures_are_decoded_once_when_they_fit(records):
+def test_pictures_are_decoded_once_when_they_fit(records, monkeypatch):
+    monkeypatch.setattr(pipeline, "THREADS", 1)
     store = PictureStore(memory_mb=1)
     stream = _stream(records, pictures=store)
-    first = _take(make_batches(source=stream, num_steps=4, threads=1))
+    first = _take(make_batches(source=stream, num_steps=4))
     assert [record.mask.reads for record in records] == [1] * 4
     for record in records:
         record.image_path.unlink()
@@ -327,15 +329,6 @@ def test_evaluation_gives_every_picture_once_in_order(records, mirror):
         np.testing.assert_array_equal(joined["mask"][row], mask[:, columns])
 
 
-def test_evaluation_keeps_to_max_labels(records):
-    batch = _take(evaluation_batches(records, ViewSpec(SIZE), 4, max_labels=5))[
-        0
-    ]
-    assert batch["labels"].shape == (4, 5)
-    with pytest.raises(ConfigError, match="3 labels, more than max_labels 2"):
-        evaluation_batches(records, ViewSpec(SIZE), 4, max_labels=2)
-
-
 class ConstantEncodings:
     """Stands in for the feature cache: values tell record and view."""
 
@@ -371,7 +364,7 @@ def test_cached_encodings_replace_pictures(records):
     seen = set()
     for step, batch in enumerate(_take(make_batches(stream, num_steps=8))):
         batch = batch["source"]
-        seeds = stream.sampler.batch(step, 4).seed
+        seeds = slots_of(stream.sampler, step, 4).seed
         assert "image" not in batch
         assert batch["features"].shape == (4, 2, 2, 5)
         assert [s.shape for s in batch["levels"]] == [
@@ -415,7 +408,7 @@ def test_hidden_cells_belong_to_the_slot(records):
     stream = _stream(records, size=4, hide=HideAndSeek(4, 0.5))
     batches = [b["source"] for b in make_batches(stream, num_steps=2)]
     for step, batch in enumerate(batches):
-        seeds = stream.sampler.batch(step, 4).seed
+        seeds = slots_of(stream.sampler, step, 4).seed
         expected = [stream.hide.cells(int(seed)) for seed in seeds]
         np.testing.assert_array_equal(batch["hidden"], expected)
     resumed = next(iter(make_batches(stream, first_step=1, num_steps=1)))

@@ -8,15 +8,15 @@ import pytest
 import tensorflow as tf
 from tiny import tiny_config
 
+from benchmarks.pretrain_vgg_small import write_layer_weights
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.views import PixelScale
 from keras_wsss.encoders import get_encoder
-from keras_wsss.encoders.layer_weights import write_layer_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.network import named_variables
 from keras_wsss.training.run import train
 

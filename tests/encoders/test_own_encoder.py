@@ -10,16 +10,16 @@ from tiny import SIZE, tiny_config
 from tiny_prior import tiny_prior_config
 from toy_encoder import ToyEncoder
 
+from benchmarks.pretrain_vgg_small import write_layer_weights
 from keras_wsss.config import split_of
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.encoders import encoder_names, get_encoder, register_encoder
 from keras_wsss.encoders.encoder import Level
-from keras_wsss.encoders.layer_weights import write_layer_weights
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.problems import validate

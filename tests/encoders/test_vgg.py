@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.pretrain_vgg_small import write_layer_weights
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.encoder import encoder_digest
 from keras_wsss.encoders.layer_weights import (
     read_layer_weights,
-    write_layer_weights,
 )
 from keras_wsss.encoders.vgg import ENCODER_WEIGHTS_VARIABLE
 from keras_wsss.errors import ConfigError

@@ -26,7 +26,8 @@ from keras_wsss.data.images import decode_image, largest_side
 from keras_wsss.inference.decode import decode_picture
 from keras_wsss.inference.predictor import Prediction, Predictor
 from keras_wsss.serving.check import expected_prediction, sample_files
-from keras_wsss.serving.signatures import MOST_TAG_BYTES, ServingOptions
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.serving.signatures import MOST_TAG_BYTES
 
 # A server gets bytes, so what is no file cannot reach it.
 NO_BYTES = {

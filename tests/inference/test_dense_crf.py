@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.inference.dense_crf import DenseCrfOptions, dense_crf
+from keras_wsss.inference import dense_crf as crf
+from keras_wsss.inference.dense_crf import dense_crf
 
 
 def gaussian_kernel(features):
@@ -24,18 +25,18 @@ def gaussian_kernel(features):
     return np.exp(-0.5 * distance)
 
 
-def exact_mean_field(image, probability, options, normalised=False):
+def exact_mean_field(image, probability, normalised=False):
     """Mean field with every pair of pixels; Potts messages, raw sums."""
     height, width = probability.shape
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(float)
     positions = np.stack([x, y], axis=1)
     colours = image.reshape(-1, 3).astype(float)
-    smoothness = gaussian_kernel(positions / options.smoothness_xy)
+    smoothness = gaussian_kernel(positions / crf.SMOOTHNESS_XY)
     appearance = gaussian_kernel(
         np.concatenate(
             [
-                positions / options.appearance_xy,
-                colours / options.appearance_rgb,
+                positions / crf.APPEARANCE_XY,
+                colours / crf.APPEARANCE_RGB,
             ],
             axis=1,
         )
@@ -44,8 +45,7 @@ def exact_mean_field(image, probability, options, normalised=False):
         smoothness /= smoothness.sum(1, keepdims=True)
         appearance /= appearance.sum(1, keepdims=True)
     pairwise = (
-        options.smoothness_weight * smoothness
-        + options.appearance_weight * appearance
+        crf.SMOOTHNESS_WEIGHT * smoothness + crf.APPEARANCE_WEIGHT * appearance
     )
     p = np.clip(probability.reshape(-1).astype(float), 1e-6, 1 - 1e-6)
     log_unary = np.log(np.stack([1 - p, p], axis=1))
@@ -55,7 +55,7 @@ def exact_mean_field(image, probability, options, normalised=False):
         return e / e.sum(1, keepdims=True)
 
     q = softmax(log_unary)
-    for _ in range(options.iterations):
+    for _ in range(crf.ITERATIONS):
         q = softmax(log_unary + pairwise @ q)
     return q[:, 1].reshape(height, width)
 
@@ -72,14 +72,14 @@ def scene():
     return image, np.tile(p, (12, 1)).astype(np.float32)
 
 
-def run(image, p, options=None):
+def run(image, p):
     pytest.importorskip("pydensecrf", reason="the extra 'crf' is missing")
-    return dense_crf(image, p[None], options)[0]
+    return dense_crf(image, p[None])[0]
 
 
 def test_decisions_equal_the_exact_mean_field(scene):
     image, p = scene
-    exact = exact_mean_field(image, p, DenseCrfOptions())
+    exact = exact_mean_field(image, p)
     refined = run(image, p)
     np.testing.assert_array_equal(refined > 0.5, exact > 0.5)
     # The outline moved from the guess to the colour edge.
@@ -90,20 +90,21 @@ def test_decisions_equal_the_exact_mean_field(scene):
 @pytest.mark.parametrize(
     ("kernel", "lowest"), [("smoothness", 0.7), ("appearance", 0.4)]
 )
-def test_messages_are_not_normalised(scene, kernel, lowest):
+def test_messages_are_not_normalised(scene, kernel, lowest, monkeypatch):
     image, p = scene
-    weights = {"smoothness_weight": 0.0, "appearance_weight": 0.0}
-    weights[f"{kernel}_weight"] = 0.01
-    weak = DenseCrfOptions(iterations=1, **weights)
+    for name in ("smoothness", "appearance"):
+        weight = 0.01 if name == kernel else 0.0
+        monkeypatch.setattr(crf, f"{name.upper()}_WEIGHT", weight)
+    monkeypatch.setattr(crf, "ITERATIONS", 1)
 
     def message(posterior):
         """Mean size of the change in log odds, after one iteration."""
         odds = posterior / (1 - posterior)
         return np.abs(np.log(odds) - np.log(p / (1 - p))).mean()
 
-    exact = message(exact_mean_field(image, p, weak))
-    normalised = message(exact_mean_field(image, p, weak, normalised=True))
-    assert lowest * exact < message(run(image, p, weak)) < 1.1 * exact
+    exact = message(exact_mean_field(image, p))
+    normalised = message(exact_mean_field(image, p, normalised=True))
+    assert lowest * exact < message(run(image, p)) < 1.1 * exact
     assert normalised < 0.05 * exact
 
 
@@ -157,10 +158,3 @@ def test_missing_library_says_how_to_install(scene, monkeypatch):
     image, p = scene
     with pytest.raises(ConfigError, match=r"pip install '\.\[crf\]'"):
         dense_crf(image, p[None])
-
-
-def test_options_are_checked():
-    with pytest.raises(ConfigError, match="appearance_xy"):
-        DenseCrfOptions(appearance_xy=0.0)
-    with pytest.raises(ConfigError, match="smoothness_weight"):
-        DenseCrfOptions(smoothness_weight=-1.0)

@@ -7,7 +7,7 @@ from tiny_prior import tiny_prior_config
 from keras_wsss.config import split_of
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.inference.many_pictures import Job, ManyPictures
+from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality, View, choose_quality
@@ -85,7 +85,7 @@ def test_a_picture_that_fails_leaves_the_others_alone(predictor, images, batch):
     def read(item):
         if item is None:
             raise DataError("unreadable")
-        return Job(item, [1]) if len(item) else Job(note="there")
+        return Request(item, [1]) if len(item) else Request(note="there")
 
     there = np.zeros((0, 1, 3), np.uint8)
     items = [images[0], None, strip, there, images[1], *[there] * 20]
@@ -93,7 +93,7 @@ def test_a_picture_that_fails_leaves_the_others_alone(predictor, images, batch):
         predictor,
         Quality(),
         read,
-        lambda item, job, found: "new" if found else job.note,
+        lambda item, request, found: "new" if found else request.note,
         lambda item, error: str(error),
         batch=batch,
     )

@@ -26,10 +26,11 @@ from keras_wsss.inference.picture_tags import read_picture_tags
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
-    PseudoLabelSettings,
+    PseudoLabelOptions,
     write_pseudo_labels,
 )
-from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.serving.signatures import ServingModule
 from keras_wsss.systems.network import (
     assign_arrays,
     build_network,
@@ -242,7 +243,7 @@ def test_pseudo_labels_are_the_masks_of_known_tags(
     predictor, records, tmp_path
 ):
     for name, quality in qualities(predictor).items():
-        settings = PseudoLabelSettings(quality, margin=0.1)
+        settings = PseudoLabelOptions(quality, margin=0.1)
         write_pseudo_labels(predictor, records, tmp_path / name, settings, {})
         for record in records:
             found = read_palette_mask(

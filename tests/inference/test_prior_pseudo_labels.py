@@ -13,14 +13,14 @@ from keras_wsss.data.records import Dataset
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
-    PseudoLabelSettings,
+    PseudoLabelOptions,
     write_pseudo_labels,
 )
 from keras_wsss.systems.quality import Quality, View
 from keras_wsss.training.inputs import read_target_records
 
 VIEWS = (View(), View(mirror=True))
-SETTINGS = PseudoLabelSettings(Quality(VIEWS, own_crf=True), margin=0.1)
+SETTINGS = PseudoLabelOptions(Quality(VIEWS, own_crf=True), margin=0.1)
 MADE_BY = {"weights": "w"}
 
 

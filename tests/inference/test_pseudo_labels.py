@@ -18,7 +18,7 @@ from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
-    PseudoLabelSettings,
+    PseudoLabelOptions,
     write_pseudo_labels,
 )
 from keras_wsss.systems.quality import Quality, augmented_views, choose_quality
@@ -28,7 +28,7 @@ from keras_wsss.training.inputs import (
 )
 from keras_wsss.training.run import train
 
-PLAIN = PseudoLabelSettings(Quality(), margin=0.1)
+PLAIN = PseudoLabelOptions(Quality(), margin=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +317,7 @@ def test_a_cache_without_mirrored_views_is_refused(
     predictor, records, tmp_path
 ):
     cache = SimpleNamespace(views=ViewSpec(SIZE, SIZE, mirror=False))
-    settings = PseudoLabelSettings(Quality(augmented_views((1.0,))), 0.1)
+    settings = PseudoLabelOptions(Quality(augmented_views((1.0,))), 0.1)
     with pytest.raises(ConfigError, match=r"no mirrored views; give --noaug"):
         write_pseudo_labels(
             predictor, records, tmp_path / "o", settings, {}, cache

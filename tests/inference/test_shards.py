@@ -13,7 +13,7 @@ from keras_wsss.data.pseudo_masks import MANIFEST, mask_path
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predict_files import find_pictures, predict_files
 from keras_wsss.inference.pseudo_labels import (
-    PseudoLabelSettings,
+    PseudoLabelOptions,
     write_pseudo_labels,
 )
 from keras_wsss.inference.shards import Shard
@@ -89,7 +89,7 @@ def test_pseudo_labels_of_jobs_are_complete_when_counted(
     config = tiny_config(shapes_dir)
     records = read_target_records(config, split_of(config)).records
     arguments = predictor, records, tmp_path
-    settings = PseudoLabelSettings(Quality(), margin=0.1)
+    settings = PseudoLabelOptions(Quality(), margin=0.1)
     made = [
         write_pseudo_labels(*arguments, settings, {"w": 1}, shard=shard)
         for shard in JOBS

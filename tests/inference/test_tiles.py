@@ -21,7 +21,7 @@ from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.pseudo_labels import (
-    PseudoLabelSettings,
+    PseudoLabelOptions,
     write_pseudo_labels,
 )
 from keras_wsss.inference.tiles import TiledPicture, lay_tiles
@@ -206,7 +206,7 @@ def test_without_tiles_quality_and_its_notes_are_as_before(predictor):
         if key != "tiling"
     }
     assert "tiles" not in quality.name
-    assert "tiling" not in PseudoLabelSettings(quality, 0.1).to_dict()
+    assert "tiling" not in PseudoLabelOptions(quality, 0.1).to_dict()
 
 
 def test_every_part_of_a_mosaic_is_looked_at(predictor, mosaic):
@@ -326,7 +326,7 @@ def test_evaluate_scores_the_mask_of_the_predictor(predictor, record):
 
 def test_pseudo_labels_leave_open_what_is_unsure(predictor, record, tmp_path):
     quality = choose_quality(predictor.steps, tile=64)
-    settings = PseudoLabelSettings(quality, margin=0.1)
+    settings = PseudoLabelOptions(quality, margin=0.1)
     assert settings.to_dict()["tiling"] == {"side": 64, "overlap": 0.375}
     write_pseudo_labels(predictor, [record], tmp_path / "out", settings, {})
     found = read_palette_mask(mask_path(tmp_path / "out", "mosaic"))

@@ -20,7 +20,8 @@ from keras_wsss.serving import client_rest, reload
 from keras_wsss.serving.build import export_model, known_pictures
 from keras_wsss.serving.check import check_export, sample_files
 from keras_wsss.serving.manifest import verify_manifest
-from keras_wsss.serving.signatures import ServingModule, ServingOptions
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.serving.signatures import ServingModule
 from keras_wsss.systems.quality import Quality, View, choose_quality
 
 

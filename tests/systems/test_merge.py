@@ -44,17 +44,14 @@ def test_factor_must_be_positive():
         foreground_probability(tf.zeros([1, 2]), 0.0)
 
 
-@pytest.mark.parametrize("with_decisions", [False, True])
-def test_equals_the_slow_reference(with_decisions):
+def test_equals_the_slow_reference():
     rng = np.random.default_rng(1)
     # One decimal, so that ties between labels are frequent.
     p = rng.random((4, 13, 9)).round(1).astype(np.float32)
     label_ids = [7, 2, 200, 15]
     keep = [True, True, False, True]
-    fires = rng.random(p.shape) < 0.4 if with_decisions else None
-    expected = slow_merge(
-        p, label_ids, keep, p > 0.5 if fires is None else fires
-    )
+    fires = rng.random(p.shape) < 0.4
+    expected = slow_merge(p, label_ids, keep, fires)
     mask = merge_labels(p, label_ids, keep, fires)
     assert mask.dtype == tf.uint8
     np.testing.assert_array_equal(mask, expected)
@@ -63,13 +60,13 @@ def test_equals_the_slow_reference(with_decisions):
 
 def test_where_both_fire_the_higher_probability_wins():
     p = tf.constant([[[0.9, 0.6, 0.2]], [[0.7, 0.8, 0.3]]])
-    mask = merge_labels(p, [3, 1], [True, True])
+    mask = merge_labels(p, [3, 1], [True, True], p > 0.5)
     np.testing.assert_array_equal(mask, [[3, 1, 0]])
 
 
-def test_ties_go_to_the_lower_id_and_to_background():
+def test_ties_go_to_the_lower_id():
     p = tf.constant([[[1.0, 0.5]], [[1.0, 0.5]]])
-    mask = merge_labels(p, [9, 4], [True, True])
+    mask = merge_labels(p, [9, 4], [True, True], p > 0.5)
     np.testing.assert_array_equal(mask, [[4, 0]])
 
 
@@ -81,9 +78,9 @@ def test_the_decision_counts_and_not_the_probability():
 
 def test_padding_and_dropped_labels_never_appear():
     p = tf.ones([3, 2, 2])
-    mask = merge_labels(p, [255, 0, 6], [False, False, True])
+    mask = merge_labels(p, [255, 0, 6], [False, False, True], p > 0.5)
     np.testing.assert_array_equal(mask, np.full((2, 2), 6))
-    mask = merge_labels(p, [255, 0, 6], [False] * 3)
+    mask = merge_labels(p, [255, 0, 6], [False] * 3, p > 0.5)
     np.testing.assert_array_equal(mask, np.zeros((2, 2)))
 
 
@@ -98,9 +95,10 @@ def test_batches_with_dynamic_shapes_in_a_graph():
             tf.TensorSpec([None, None, None, None], tf.float32),
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None, None], tf.bool),
+            tf.TensorSpec([None, None, None, None], tf.bool),
         ],
     )
-    masks = graph(p, ids, keep)
+    masks = graph(p, ids, keep, p > 0.5)
     for i in range(2):
         np.testing.assert_array_equal(
             masks[i], slow_merge(p[i], ids[i], keep[i], p[i] > 0.5)
@@ -108,7 +106,8 @@ def test_batches_with_dynamic_shapes_in_a_graph():
 
 
 def test_no_labels_at_all_is_background():
+    p = tf.zeros([0, 2, 3])
     mask = merge_labels(
-        tf.zeros([0, 2, 3]), tf.zeros([0], tf.int32), tf.zeros([0], tf.bool)
+        p, tf.zeros([0], tf.int32), tf.zeros([0], tf.bool), p > 0.5
     )
     np.testing.assert_array_equal(mask, np.zeros((2, 3)))

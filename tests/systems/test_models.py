@@ -108,7 +108,7 @@ def test_a_network_is_its_parts(name):
     net.summary(print_fn=lambda line, **_: lines.append(line))
     parts = [getattr(net, part) for part in net.trained_parts]
     if name == "transfernet":
-        parts = [net.encoder, net.attention, net.masks, net.tagger]
+        parts = [net.encoder, net.attention, net.mask_logits, net.tagger]
     for part in parts:
         assert part.name in "\n".join(lines)
         assert part in net.layers

@@ -1,10 +1,12 @@
 """A run's config to its network, and weights by name."""
 
+import inspect
+
 import numpy as np
 import pytest
 from tiny import tiny_config
 
-from keras_wsss.config import split_of
+from keras_wsss.config import Config, split_of
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.systems.network import (
     assign_arrays,
@@ -12,6 +14,7 @@ from keras_wsss.systems.network import (
     named_variables,
     read_arrays,
 )
+from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.transfernet.network import TransferNet
 
 PARTS = ("encoder", *TransferNet.trained_parts)
@@ -89,3 +92,17 @@ def test_missing_and_misshapen_arrays_are_named(net):
 def test_impossible_fields_are_config_errors(changes, text):
     with pytest.raises(ConfigError, match=text):
         network(**changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "group", "shared"),
+    [
+        (TransferNet, Config.published().model, 17),
+        (Prior, Config.published("prior").prior, 3),
+    ],
+)
+def test_arguments_are_fields_with_their_published_values(kind, group, shared):
+    given = inspect.signature(kind).parameters
+    names = [name for name in given if hasattr(group, name)]
+    assert len(names) == shared
+    assert {n: given[n].default for n in names} == {n: group[n] for n in names}

@@ -3,6 +3,8 @@
 Each of these was found after hours, or by a traceback, in earlier versions.
 """
 
+import os
+
 import pytest
 from tiny import run_script, tiny_config
 from tiny_prior import tiny_prior_config
@@ -10,6 +12,7 @@ from tiny_prior import tiny_prior_config
 from keras_wsss.config import Config
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.problems import validate
+from keras_wsss.training.devices import device_problems
 from keras_wsss.training.run import train
 
 NOWHERE = "nowhere"  # nothing of it is looked for
@@ -71,6 +74,19 @@ def refused(config, phase, folder, init_from=None):
         ("decoder", {"inference.scales": (1.0, -1.0)}, "scales is (1.0, -1.0)"),
         ("decoder", {"inference.tag_threshold": 2.0}, "at most 1, or None."),
         ("decoder", {"cache.windows": 0}, "config.cache.windows is 0"),
+        ("decoder", {"cache.folder": f"{__file__}/cache"},
+         f"which cannot be made: {__file__} is no folder; name another one"),
+        ("decoder", {"cache.folder": __file__}, "is no folder; name another"),
+        ("decoder", {"model.encoder_weights": "missing.h5"},
+         "config.model.encoder_weights: missing.h5 does not exist; check the"),
+        ("decoder", {"model.encoder": "vgg_small+vgg16",
+                     "model.encoder_weights": "+missing.h5"},
+         "config.model.encoder_weights: missing.h5 does not exist; check the"),
+        ("transfer", {"train.micro_batches": 3},
+         "phases.transfer.target_pictures is 4, which config.train.micro_batche"
+         "s, 3, does not divide; use a multiple of it."),
+        ("decoder", {"train.keep_best": True, "data.heldout": 0.0},
+         "config.data.heldout is 0; hold some out, or switch it off."),
         ("decoder", {"split.name": "own", "split.source": ("Cow", "dog"),
                      "split.target": ("cow",)},
          "'cow' and 'Cow' differ in their spelling alone"),
@@ -139,12 +155,13 @@ def test_the_command_names_all_problems_at_once(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: 5 things cannot be: (1) config.prior.")
+    assert line.startswith("error: 6 things cannot be: (1) config.prior.")
     for told in (
         "segment_loss is 'wpt'",
         "gate_value is 'one'",
         "config.phases.joint.decay is 'linear'",
         "prior.test_size is 512",
+        "encoder.weights.h5 does not exist",
         "'cow' and 'Cow' differ",
     ):
         assert told in line
@@ -157,7 +174,42 @@ def test_a_learned_decoder_may_stay_as_it_is():
     validate(config, "transfer", init_from="a run")
     with pytest.raises(ConfigError, match="no mask would ever teach"):
         validate(config, "transfer")
+    config = config.replace({"model.encoder_weights": ""})
     validate(config.replace({"train.mask_weight": 0.0}), "attention")
+
+
+def test_weights_are_asked_for_where_they_are_read():
+    """A run that begun has them, and so has one that another starts."""
+    config = tiny_config(NOWHERE)
+    with pytest.raises(ConfigError, match=r"weights\.h5 does not exist"):
+        validate(config, "decoder")
+    validate(config, "decoder", begun=True)
+    validate(config, "transfer", init_from="a run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_below_a_folder_that_is_not_ours(tmp_path):
+    tmp_path.chmod(0o500)
+    config = tiny_config(NOWHERE).replace({"cache.folder": tmp_path / "cache"})
+    with pytest.raises(ConfigError, match=f"{tmp_path} is not writable"):
+        validate(config, "decoder")
+
+
+def test_devices_are_told_of_all_at_once():
+    """How many there are is not known before TensorFlow is."""
+    config = tiny_config(NOWHERE).replace(
+        {
+            "phases.transfer.source_pictures": 6,
+            "train.micro_batches": 2,
+            "train.xla": True,
+        }
+    )
+    assert device_problems(config, "transfer", 1) == []
+    assert device_problems(config, "transfer", 2) == [
+        "config.phases.transfer.source_pictures is 6, which 2 devices cannot "
+        "share evenly in 2 parts each; use a multiple of 4.",
+        "config.train.xla is for one device, and 2 train; give --strategy one.",
+    ]
 
 
 def test_a_system_that_there_is_not():

@@ -8,12 +8,15 @@ import toy_system
 from tiny import tiny_config
 
 from keras_wsss import systems
+from keras_wsss.config import Config
+from keras_wsss.config_files import load_config
 from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.evaluation.gallery import gallery_rows
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
-from keras_wsss.serving.signatures import ServingOptions
+from keras_wsss.serving.options import ServingOptions
 from keras_wsss.training.run import train
 
 
@@ -70,12 +73,32 @@ def test_it_predicts_and_is_scored(toy_predictor, config):
     mask = toy_predictor(np.full((40, 60, 3), 99, np.uint8), ["star"]).mask
     assert mask.shape == (40, 60)
     assert set(np.unique(mask)) <= {0, toy_predictor.split.find("star")}
+    (row,) = gallery_rows(toy_predictor, records[:1])
+    assert [panel.heading for panel in row.panels] == [
+        "picture", "class map", "mask", "truth",
+    ]  # fmt: skip
 
 
 def test_it_is_served(toy_predictor, tmp_path):
     options = ServingOptions(max_pixels=40_000, max_tags=3, max_batch=4)
     manifest = export_model(toy_predictor, tmp_path / "1", options, log=print)
     assert manifest["check"]["masks"] > 0
+
+
+def test_a_file_without_a_base_starts_from_what_the_system_says(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("system: toy\ntrain.seed: 1\n")
+    changes = {"system": "toy", "name": "own", "train.seed": 1}
+    try:
+        for start in ({}, {"phases.joint.steps": 7}):
+            system = toy_system.ToySystem()
+            system.start = start
+            systems.register_system(system)
+            assert load_config(path) == Config().replace({**changes, **start})
+    finally:
+        systems.register_system(toy_system.ToySystem())
+    with pytest.raises(ConfigError, match="Nothing is published for"):
+        Config.published("toy")
 
 
 def test_its_phase_belongs_to_it(config, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from small_encoder import make_encoder, write_pictures
 
 from keras_wsss.data.views import ViewSpec
+from keras_wsss.training import feature_cache
 from keras_wsss.training.feature_cache import FeatureCache
 
 COUNT = 200
@@ -22,10 +23,10 @@ def make_cache(folder: Path) -> FeatureCache:
 
 
 if __name__ == "__main__":
+    feature_cache.LOG_SECONDS = 0
     root = Path(sys.argv[1])
     make_cache(root).build(
         write_pictures(root / "pictures", COUNT),
         log=lambda line: print(line, flush=True),
-        log_seconds=0,
     )
     print("finished", flush=True)

@@ -89,6 +89,24 @@ def test_data_may_have_moved(shapes_dir, decoder_run, transfer_run, tmp_path):
     assert noted.train.examples == 6  # all else is as it began
 
 
+def test_what_a_run_has_read_may_be_elsewhere(
+    shapes_dir, decoder_run, tmp_path
+):
+    """The folder of pictures to score, and the weights that it keeps."""
+    run = interrupted(decoder_run[0], tmp_path / "run")
+    places = {
+        "data.eval_images": str(tmp_path),
+        "model.encoder_weights": str(tmp_path / "gone.h5"),
+    }
+    config = tiny_config(shapes_dir).replace(
+        {**places, "train.deterministic": True}
+    )
+    assert train(config, "decoder", run, log=silent)["steps"] == STEPS
+    noted = load_run_config(run)
+    assert noted.data.eval_images == places["data.eval_images"]
+    assert noted.model.encoder_weights == places["model.encoder_weights"]
+
+
 def test_data_that_changed_are_told(
     shapes_dir, decoder_run, transfer_run, tmp_path
 ):

@@ -67,8 +67,15 @@ def test_held_out_scores_agree(runs):
 
 
 def test_devices_that_cannot_share_are_refused(shapes_dir, tmp_path):
-    config = tiny_config(shapes_dir)
-    config = config.replace({"phases.decoder.source_pictures": 3})
+    """Before anything is read."""
+    config = tiny_config(tmp_path / "nowhere").replace(
+        {
+            "phases.decoder.source_pictures": 3,
+            "model.encoder_weights": tiny_config(
+                shapes_dir
+            ).model.encoder_weights,
+        }
+    )
     with pytest.raises(ConfigError, match="3, which 2 devices cannot share"):
         train(config, "decoder", tmp_path / "d", strategy_name="mirrored")
 

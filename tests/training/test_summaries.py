@@ -26,8 +26,8 @@ from keras_wsss.training.summaries import (
     Watch,
     write_embeddings,
     write_evaluation,
-    write_examples,
     write_graph,
+    write_sheets,
 )
 
 IMAGE = np.full((32, 32, 3), (200, 40, 40), np.uint8)
@@ -64,7 +64,7 @@ def images(folder):
 
 def test_examples_are_pictures_of_their_step(writer, tmp_path):
     for step in (0, 40):
-        write_examples(writer, {"source": rows(2), "target": rows(1)}, step)
+        write_sheets(writer, {"source": rows(2), "target": rows(1)}, step)
     writer.flush()
     found = images(tmp_path)
     assert found.keys() == {
@@ -81,7 +81,7 @@ def test_examples_are_pictures_of_their_step(writer, tmp_path):
 
 
 def test_an_empty_sheet_is_left_out(writer, tmp_path):
-    write_examples(writer, {"source": []}, 0)
+    write_sheets(writer, {"source": []}, 0)
     writer.flush()
     assert images(tmp_path) == {}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_wsss.categories import Split
 from keras_wsss.data.formats.format import Format
-from keras_wsss.data.problems import Report, raise_problem
+from keras_wsss.data.problems import OnProblem, raise_problem
 from keras_wsss.data.records import Dataset
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.registry import Registry
@@ -48,9 +48,9 @@ def get_format(name: str) -> Format:
     return _FORMATS.get(name)
 
 
-def register_format(found: Format) -> Format:
+def register_format(new_format: Format) -> Format:
     """Makes a format known by its name; gives it back."""
-    return _FORMATS.register(found)
+    return _FORMATS.register(new_format)
 
 
 def format_of(data: Any, part: str) -> Format:
@@ -125,7 +125,7 @@ def problems(data: Any, part: str) -> list[str]:
 
 
 def read(
-    data: Any, split: Split, part: str, report: Report = raise_problem
+    data: Any, split: Split, part: str, on_problem: OnProblem = raise_problem
 ) -> Dataset:
     """The pictures of a part, by its format; see `Format`.
 
@@ -133,7 +133,7 @@ def read(
         data: group `data` of a config.
         split: categories to use.
         part: "source", "target" or "evaluation".
-        report: called with every problem; what is at fault is left out.
+        on_problem: called with every problem; what is at fault is left out.
 
     Raises:
         ConfigError: no such format, one without such a reader, or a location
@@ -143,4 +143,4 @@ def read(
     if found := problems(data, part):
         raise ConfigError(" ".join(found))
     reader = getattr(format_of(data, part), f"read_{part}")
-    return reader(data, split, report)
+    return reader(data, split, on_problem)

@@ -8,7 +8,7 @@ from keras_wsss.categories import Split
 from keras_wsss.data.formats.format import Format
 from keras_wsss.data.formats.tags import IGNORED, NOT_TARGET
 from keras_wsss.data.lookup import is_image_name
-from keras_wsss.data.problems import Problem, Report, closest, raise_problem
+from keras_wsss.data.problems import OnProblem, Problem, closest, raise_problem
 from keras_wsss.data.records import NO_TARGET, Dataset, Record
 from keras_wsss.errors import DataError
 
@@ -38,17 +38,20 @@ class _ClassFolders(Format):
             )
         )
 
-    def read_target(self, data, split, report=raise_problem):
+    def read_target(self, data, split, on_problem=raise_problem):
         """See `read_class_folders`."""
         return read_class_folders(
-            Path(data.target_tags), split, report, complete=data.tags_complete
+            Path(data.target_tags),
+            split,
+            on_problem,
+            complete=data.tags_complete,
         )
 
 
 def read_class_folders(
     root: Path,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     complete: bool = True,
 ) -> Dataset:
@@ -57,7 +60,7 @@ def read_class_folders(
     Args:
         root: folder of the folders; `_none_` holds pictures of no category.
         split: categories to use; folders may be called by its aliases.
-        report: called with every problem; the folder is left out.
+        on_problem: called with every problem; the folder is left out.
         complete: whether a picture is known to show no other target.
 
     Returns:
@@ -68,7 +71,7 @@ def read_class_folders(
         split ignores, which may hold anything.
 
     Raises:
-        DataError: no such folder, or none in it; with the default `report`,
+        DataError: no such folder, or none in it; with the default `on_problem`,
             also the first problem.
     """
     if not root.is_dir():
@@ -98,7 +101,7 @@ def read_class_folders(
                 skip(NOT_WANTED, *(f"{folder.name}/{n}" for n in pictures))
                 dropped[IGNORED] += len(pictures)
             else:
-                report(_no_category(folder, split))
+                on_problem(_no_category(folder, split))
             continue
         skip(NO_PICTURE, *(f"{folder.name}/{name}" for name in others))
         skip(TOO_DEEP, *(f"{folder.name}/{name}" for name in sorted(deep)))
@@ -113,7 +116,7 @@ def read_class_folders(
                     f"it and {taken[name]} differ in their ending only; "
                     "outputs are named without it, so rename one of them"
                 )
-                report(
+                on_problem(
                     Problem("duplicate name", str(folder / picture), "", text)
                 )
                 continue

@@ -75,11 +75,11 @@ class _Coco(InstanceFormat):
         return path.suffix == ".json" or starts_with(path, "{")
 
     def read_annotations(
-        self, path, images, data, report, image_set, masks=True
+        self, path, images, data, on_problem, image_set, masks=True
     ):
         """See `read_coco_file`."""
         return read_coco_file(
-            path, report, data.max_pixels, masks=masks, index=data.index
+            path, on_problem, data.max_pixels, masks=masks, index=data.index
         )
 
 

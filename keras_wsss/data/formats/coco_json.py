@@ -31,8 +31,8 @@ from keras_wsss.data.images import DEFAULT_MAX_PIXELS
 from keras_wsss.data.json_stream import Element, IrregularError, JsonLists
 from keras_wsss.data.json_text import check_brackets, read_json
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     check_text,
     raise_problem,
 )
@@ -46,7 +46,7 @@ _KEPT = 2000  # problems that are kept back
 
 def read_coco_file(
     path: str | Path,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     *,
     masks: bool = True,
@@ -59,18 +59,18 @@ def read_coco_file(
 
     Args:
         path: the file.
-        report: called with every problem; the faulty entry is left out.
+        on_problem: called with every problem; the faulty entry is left out.
         max_pixels: largest width times height of a picture.
         masks: whether annotations need a segmentation; without, none of
             theirs is read, as for tags.
         index: folder of a `ReadingIndex`, for files without a fault.
 
     Raises:
-        DataError: no COCO JSON at all; and with the default `report`, the
+        DataError: no COCO JSON at all; and with the default `on_problem`, the
             first problem of any entry.
     """
     path = Path(path)
-    later = _Later(report)
+    later = _Later(on_problem)
     check_text(path)
     kept = ReadingIndex(index, path)
     key = ("coco", masks, max_pixels)
@@ -90,8 +90,8 @@ def read_coco_file(
 class _Later:
     """Keeps problems back until nothing can be wrong with the whole file."""
 
-    def __init__(self, report: Report):
-        self._report = report
+    def __init__(self, on_problem: OnProblem):
+        self._on_problem = on_problem
         self._kept: list[Problem] = []
         self._told = 0  # since the beginning of the file, or to be told again
 
@@ -111,7 +111,7 @@ class _Later:
         for problem in kept:
             self._told += 1
             if self._told > 0:
-                self._report(problem)
+                self._on_problem(problem)
 
     def start_again(self) -> None:
         """Forgets what was kept back; what was told is not told again."""
@@ -120,7 +120,7 @@ class _Later:
 
 def _streamed(
     path: Path,
-    report: Report,
+    on_problem: OnProblem,
     max_pixels: int,
     masks: bool,
     index: ReadingIndex,
@@ -133,7 +133,7 @@ def _streamed(
     lists = JsonLists(path, _LISTS)
 
     def tell(kind: str, record: str, text: str) -> None:
-        report(Problem(kind, str(path), record, text))
+        on_problem(Problem(kind, str(path), record, text))
 
     def read_categories(elements: Iterator[Element]) -> dict[int, str]:
         return dict(categories_of((e.value for e in elements), tell))
@@ -233,13 +233,13 @@ def _from_arrays(
 
 
 def _whole(
-    path: Path, report: Report, max_pixels: int, masks: bool
+    path: Path, on_problem: OnProblem, max_pixels: int, masks: bool
 ) -> Annotations:
     """`read_coco_file` of a file of any order, all of it in memory."""
     document = _load(path)
 
     def tell(kind: str, record: str, text: str) -> None:
-        report(Problem(kind, str(path), record, text))
+        on_problem(Problem(kind, str(path), record, text))
 
     categories = dict(categories_of(document["categories"], tell))
     images = {

@@ -22,7 +22,7 @@ class _Cvat(IndexFormat):
         """Whether the folder has CVAT's list of colours."""
         return part != "target" and (path / LABELMAP).is_file()
 
-    def list_pictures(self, path, images, data, part, report):
+    def list_pictures(self, path, images, data, part, on_problem):
         """See `list_voc`; an export has one list, called "default"."""
         names, colours = read_labelmap(path / LABELMAP)
         chosen = data.eval_set if part == "evaluation" else data.source_set
@@ -30,7 +30,7 @@ class _Cvat(IndexFormat):
             path,
             [chosen, "default"],
             data.eval_masks,
-            report,
+            on_problem,
             Path(images) if images else None,
         )
         return MaskFolder(

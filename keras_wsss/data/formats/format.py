@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
-from keras_wsss.data.problems import Report, raise_problem
+from keras_wsss.data.problems import OnProblem, raise_problem
 from keras_wsss.data.records import Dataset
 from keras_wsss.errors import ConfigError
 
@@ -41,7 +41,7 @@ class Format:
         return False
 
     def read_source(
-        self, data: Any, split: Split, report: Report = raise_problem
+        self, data: Any, split: Split, on_problem: OnProblem = raise_problem
     ) -> Dataset:
         """Pictures with masks of source categories, to train on.
 
@@ -51,16 +51,16 @@ class Format:
                 `source_negatives`, `skip_bad_images`, `skip_bad_annotations`,
                 `crowds_as_instances` and `max_pixels`.
             split: categories to use.
-            report: called with every problem; what is at fault is left out.
+            on_problem: called with every problem; what is at fault is left out.
 
         Raises:
             DataError: names file, record, value and remedy; with the default
-                `report`, also for the first problem.
+                `on_problem`, also for the first problem.
         """
         raise self._lacks("source_format", "masks to train on")
 
     def read_target(
-        self, data: Any, split: Split, report: Report = raise_problem
+        self, data: Any, split: Split, on_problem: OnProblem = raise_problem
     ) -> Dataset:
         """Pictures with tags, to train on; no record has a mask.
 
@@ -68,16 +68,16 @@ class Format:
             data: group `data` of a config: `target_tags`, `target_images`,
                 `tags_complete` and `skip_bad_images`.
             split: categories to use.
-            report: called with every problem; what is at fault is left out.
+            on_problem: called with every problem; what is at fault is left out.
 
         Raises:
             DataError: names file, record, value and remedy; with the default
-                `report`, also for the first problem.
+                `on_problem`, also for the first problem.
         """
         raise self._lacks("tags_format", "tags")
 
     def read_evaluation(
-        self, data: Any, split: Split, report: Report = raise_problem
+        self, data: Any, split: Split, on_problem: OnProblem = raise_problem
     ) -> Dataset:
         """Target pictures with true masks, to score on.
 
@@ -85,11 +85,11 @@ class Format:
             data: group `data` of a config: `eval_root`, `eval_images`,
                 `eval_set`, `eval_masks` and `max_pixels`.
             split: categories to use.
-            report: called with every problem; what is at fault is left out.
+            on_problem: called with every problem; what is at fault is left out.
 
         Raises:
             DataError: names file, record, value and remedy; with the default
-                `report`, also for the first problem.
+                `on_problem`, also for the first problem.
         """
         raise self._lacks("eval_format", "masks to score by")
 

@@ -30,8 +30,8 @@ from keras_wsss.data.masks import (
     read_palette_mask,
 )
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     closest,
     problem_of,
     raise_problem,
@@ -119,7 +119,12 @@ class IndexFormat(Format):
     """A format of index masks; `list_pictures` is all that one adds."""
 
     def list_pictures(
-        self, path: Path, images: str, data: Any, part: str, report: Report
+        self,
+        path: Path,
+        images: str,
+        data: Any,
+        part: str,
+        on_problem: OnProblem,
     ) -> MaskFolder:
         """What lies in the folder; no picture or mask is opened.
 
@@ -128,23 +133,23 @@ class IndexFormat(Format):
             images: folder of the pictures, "" if none was given.
             data: group `data` of a config.
             part: "source" or "evaluation".
-            report: called with every problem; what is at fault is left out.
+            on_problem: called with every problem; what is at fault is left out.
         """
         raise NotImplementedError
 
-    def read_source(self, data, split, report=raise_problem):
+    def read_source(self, data, split, on_problem=raise_problem):
         """See `source_records`."""
         folder = self.list_pictures(
             Path(data.source_annotations),
             data.source_images,
             data,
             "source",
-            report,
+            on_problem,
         )
         return source_records(
             folder,
             split,
-            report,
+            on_problem,
             max_pixels=data.max_pixels,
             exclude_images_with_target=data.exclude_images_with_target,
             min_pixels=data.min_pixels,
@@ -152,20 +157,24 @@ class IndexFormat(Format):
             negatives=data.source_negatives,
         )
 
-    def read_evaluation(self, data, split, report=raise_problem):
+    def read_evaluation(self, data, split, on_problem=raise_problem):
         """See `evaluation_records`."""
         folder = self.list_pictures(
-            Path(data.eval_root), data.eval_images, data, "evaluation", report
+            Path(data.eval_root),
+            data.eval_images,
+            data,
+            "evaluation",
+            on_problem,
         )
         return evaluation_records(
-            folder, split, report, max_pixels=data.max_pixels
+            folder, split, on_problem, max_pixels=data.max_pixels
         )
 
 
 def source_records(
     folder: MaskFolder,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **switches: Any,
@@ -177,13 +186,13 @@ def source_records(
     Args:
         folder: pictures with masks.
         split: categories to use.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         max_pixels: largest width times height of a mask.
         switches: as for `source_dataset`.
 
     Raises:
         DataError: no source category has an index; and with the default
-            `report`, the first problem.
+            `on_problem`, the first problem.
     """
     known = [split.find(name) for name in folder.names]
     require_source(split, known, folder.path, folder.names)
@@ -191,7 +200,9 @@ def source_records(
     taught = tuple(i if i in source else IGNORE for i in known)
 
     def candidates() -> Iterator[Candidate]:
-        for each, mask, counts in _counted(folder, taught, max_pixels, report):
+        for each, mask, counts in _counted(
+            folder, taught, max_pixels, on_problem
+        ):
             shown = {
                 number
                 for index, number in enumerate(known, 1)
@@ -212,7 +223,7 @@ def source_records(
         candidates(),
         split,
         {i for i in known if i is not None},
-        report,
+        on_problem,
         **switches,
     )
     return dataclasses.replace(dataset, **_listed(folder, split))
@@ -221,7 +232,7 @@ def source_records(
 def evaluation_records(
     folder: MaskFolder,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     skip_missing: bool = False,
@@ -234,13 +245,13 @@ def evaluation_records(
     Args:
         folder: pictures with masks.
         split: categories to use. A scored one must have an index.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         max_pixels: largest width times height of a mask.
         skip_missing: count pictures without a file instead of reporting.
 
     Raises:
         DataError: a scored category has no index; and with the default
-            `report`, the first problem.
+            `on_problem`, the first problem.
     """
     ids = scored_ids(folder, split)
     skipped: list[str] = []
@@ -251,10 +262,10 @@ def evaluation_records(
         elif skip_missing:
             skipped.append(each.name)
         else:
-            report(each.missing)
+            on_problem(each.missing)
     folder = folder._replace(pictures=tuple(there))
     records = []
-    for each, mask, counts in _counted(folder, ids, max_pixels, report):
+    for each, mask, counts in _counted(folder, ids, max_pixels, on_problem):
         assert each.image is not None
         shown = _under_ids(counts, ids)
         labels = tuple(i for i in split.target_ids if shown[i])
@@ -309,7 +320,7 @@ def _counted(
     folder: MaskFolder,
     ids: tuple[int, ...],
     max_pixels: int,
-    report: Report,
+    on_problem: OnProblem,
 ) -> Iterator[tuple[MaskedPicture, IndexMask, np.ndarray]]:
     """Pictures with the pixels of each of the 256 stored values."""
     masks = [
@@ -333,7 +344,7 @@ def _counted(
             strict=True,
         ):
             if isinstance(counts, DataError):
-                report(problem_of(counts, "unreadable mask"))
+                on_problem(problem_of(counts, "unreadable mask"))
             else:
                 yield each, mask, counts
 

@@ -29,7 +29,7 @@ class _IndexPngs(IndexFormat):
         named = _classes_folder(path) is not None
         return named and next(path.glob("*.png"), None) is not None
 
-    def list_pictures(self, path, images, data, part, report):
+    def list_pictures(self, path, images, data, part, on_problem):
         """All masks of the folder and below it, by name."""
         if not path.is_dir():
             raise DataError(f"{path}: no such folder; give one of masks.")

@@ -39,10 +39,10 @@ from keras_wsss.data.instance_masks import (
 )
 from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     closest,
-    counting_report,
+    counting,
     raise_problem,
 )
 from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
@@ -61,7 +61,7 @@ def source_records(
     file: Annotations,
     images: Path,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     exclude_images_with_target: bool = False,
     min_pixels: int = 1,
@@ -74,7 +74,7 @@ def source_records(
         file: what `read_coco_file` gave.
         images: folder of the pictures.
         split: categories to use.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         exclude_images_with_target: see `read_coco`.
         min_pixels: see `read_coco`.
         skip_missing: see `read_coco`.
@@ -82,7 +82,7 @@ def source_records(
 
     Raises:
         DataError: the file has no source category of the split; and with
-            the default `report`, the first problem.
+            the default `on_problem`, the first problem.
     """
     ids = _known(file, split)
     source, target = set(split.source_ids), set(split.target_ids)
@@ -93,7 +93,7 @@ def source_records(
     crowds: collections.Counter[int] = collections.Counter()
 
     def candidates() -> Iterator[Candidate]:
-        for image, name, path in _located(file, images, report):
+        for image, name, path in _located(file, images, on_problem):
             named: set[int] = set()
             labels: set[int] = set()
             for category, crowd, _ in file.instances.marks(image.id):
@@ -122,7 +122,7 @@ def source_records(
         candidates(),
         split,
         {i for i in ids.values() if i is not None},
-        report,
+        on_problem,
         exclude_images_with_target=exclude_images_with_target,
         min_pixels=min_pixels,
         skip_missing=skip_missing,
@@ -165,7 +165,7 @@ def evaluation_records(
     file: Annotations,
     images: Path,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
 ) -> Dataset:
     """Pictures with masks to score by, in the order of their ids.
 
@@ -177,11 +177,11 @@ def evaluation_records(
         file: annotations of pictures.
         images: folder of the pictures.
         split: categories to use. A scored one must be known to the file.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
 
     Raises:
         DataError: a scored category is not in the file; and with the default
-            `report`, the first problem.
+            `on_problem`, the first problem.
     """
     ids = _known(file, split)
     for name in split.scored:
@@ -191,15 +191,15 @@ def evaluation_records(
                 f"categories{closest(name, file.categories.values())}; correct "
                 "the split or the file."
             )
-    _check_spelling(file, split, report)
+    _check_spelling(file, split, on_problem)
     roles = _evaluation_roles(file, ids)
     visible = VisibleLabels(file, roles, 1)
     targets = set(split.target_ids)
     records = []
     skipped: list[str] = []
-    for image, record_id, path in _located(file, images, report):
+    for image, record_id, path in _located(file, images, on_problem):
         if path is None:
-            report(missing_image(file, images, image))
+            on_problem(missing_image(file, images, image))
             continue
         marks = file.instances.marks(image.id)
         unplaced = {ids[c] for c, _, placed in marks if not placed}
@@ -225,7 +225,7 @@ def tagged_records(
     file: Annotations,
     images: Path,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     skip_missing: bool = False,
     complete: bool = True,
@@ -236,14 +236,14 @@ def tagged_records(
         file: annotations of pictures; outlines are not looked at.
         images: folder of the pictures.
         split: categories to use; others say nothing.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         skip_missing: count pictures without a file instead of reporting.
         complete: whether a target category that the file lists and that a
             picture has no instance of is absent there.
 
     Raises:
         DataError: no target category is in the file; and with the default
-            `report`, the first problem.
+            `on_problem`, the first problem.
     """
     ids = _known(file, split)
     targets = set(split.target_ids)
@@ -256,13 +256,13 @@ def tagged_records(
             f"{closest(name, file.categories.values())}); correct the split "
             "or the file."
         )
-    _check_spelling(file, split, report)
+    _check_spelling(file, split, on_problem)
     records = []
     skipped: dict[str, list[str]] = {}
-    for image, record_id, path in _located(file, images, report):
+    for image, record_id, path in _located(file, images, on_problem):
         if path is None:
             if not skip_missing:
-                report(missing_image(file, images, image))
+                on_problem(missing_image(file, images, image))
             skipped.setdefault(MISSING, []).append(record_id)
             continue
         found = {
@@ -289,7 +289,9 @@ def tagged_records(
     )
 
 
-def _check_spelling(file: Annotations, split: Split, report: Report) -> None:
+def _check_spelling(
+    file: Annotations, split: Split, on_problem: OnProblem
+) -> None:
     """Tells of categories that are nearly a target: they would be missed."""
     known = {name.lower(): name for name in (*split.target, *split.aliases)}
     for name in file.categories.values():
@@ -303,11 +305,11 @@ def _check_spelling(file: Annotations, split: Split, report: Report) -> None:
                 "alias (config.split.aliases), or name it in "
                 "config.split.ignored"
             )
-            report(Problem("unknown category", str(file.path), "", text))
+            on_problem(Problem("unknown category", str(file.path), "", text))
 
 
 def _located(
-    file: Annotations, images: Path, report: Report
+    file: Annotations, images: Path, on_problem: OnProblem
 ) -> Iterator[tuple[AnnotatedImage, str, Path | None]]:
     """Pictures with their record names and their files, where there are any.
 
@@ -335,7 +337,7 @@ def _located(
                 places[place] = image.named
             yield image, name, path
             continue
-        report(Problem(kind, str(file.path), image.named, text))
+        on_problem(Problem(kind, str(file.path), image.named, text))
 
 
 def _record_name(file_name: str) -> str:
@@ -414,7 +416,7 @@ class InstanceFormat(Format):
         path: Path,
         images: Path,
         data: Any,
-        report: Report,
+        on_problem: OnProblem,
         image_set: str,
         masks: bool = True,
     ) -> Annotations:
@@ -424,7 +426,7 @@ class InstanceFormat(Format):
             path: file or folder of the annotations.
             images: folder of the pictures; `path` itself if none was given.
             data: group `data` of a config: `max_pixels`.
-            report: called with every problem; the faulty part is left out.
+            on_problem: called with every problem; the faulty part is left out.
             image_set: part of the pictures that is wanted, such as "train",
                 where the files are divided.
             masks: whether an instance needs an outline; without, as for tags,
@@ -441,7 +443,7 @@ class InstanceFormat(Format):
         path: str,
         images: str,
         data: Any,
-        report: Report,
+        on_problem: OnProblem,
         image_set: str,
         masks: bool = True,
     ) -> tuple[Annotations, Path]:
@@ -453,51 +455,51 @@ class InstanceFormat(Format):
         folder = Path(images or path)
         faulty: dict[str, int] = {}
         if data.skip_bad_annotations:
-            report = counting_report(FAULTY, faulty, report)
+            on_problem = counting(FAULTY, faulty, on_problem)
         file = self.read_annotations(
-            Path(path), folder, data, report, image_set, masks
+            Path(path), folder, data, on_problem, image_set, masks
         )
         file = file._replace(dropped={**file.dropped, **faulty})
         if data.crowds_as_instances:
             file = _without_crowds(file)
         return file, file.folder or folder
 
-    def read_source(self, data, split, report=raise_problem):
+    def read_source(self, data, split, on_problem=raise_problem):
         """See `source_records`."""
         file, images = self.annotations(
             data.source_annotations,
             data.source_images,
             data,
-            report,
+            on_problem,
             data.source_set,
         )
         return source_records(
             file,
             images,
             split,
-            report,
+            on_problem,
             exclude_images_with_target=data.exclude_images_with_target,
             min_pixels=data.min_pixels,
             skip_missing=data.skip_bad_images,
             negatives=data.source_negatives,
         )
 
-    def read_evaluation(self, data, split, report=raise_problem):
+    def read_evaluation(self, data, split, on_problem=raise_problem):
         """See `evaluation_records`."""
         # A faulty one left out would be scored as background.
         data = data.replace({"skip_bad_annotations": False})
         file, images = self.annotations(
-            data.eval_root, data.eval_images, data, report, data.eval_set
+            data.eval_root, data.eval_images, data, on_problem, data.eval_set
         )
-        return evaluation_records(file, images, split, report)
+        return evaluation_records(file, images, split, on_problem)
 
-    def read_target(self, data, split, report=raise_problem):
+    def read_target(self, data, split, on_problem=raise_problem):
         """See `tagged_records`."""
         file, images = self.annotations(
             data.target_tags,
             data.target_images,
             data,
-            report,
+            on_problem,
             _TAGGED,
             masks=False,
         )
@@ -505,7 +507,7 @@ class InstanceFormat(Format):
             file,
             images,
             split,
-            report,
+            on_problem,
             skip_missing=data.skip_bad_images,
             complete=data.tags_complete,
         )

@@ -17,8 +17,8 @@ from keras_wsss.data.images import decode_image
 from keras_wsss.data.json_text import read_json
 from keras_wsss.data.lookup import files_below, find_image
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     path_problem,
     problem_of,
 )
@@ -46,16 +46,18 @@ class _LabelMe(InstanceFormat):
         )
 
     def read_annotations(
-        self, path, images, data, report, image_set, masks=True
+        self, path, images, data, on_problem, image_set, masks=True
     ):
         """See `read_labelme`."""
-        return read_labelme(path, images, report, data.max_pixels, masks=masks)
+        return read_labelme(
+            path, images, on_problem, data.max_pixels, masks=masks
+        )
 
 
 def read_labelme(
     path: Path,
     images: Path,
-    report: Report,
+    on_problem: OnProblem,
     max_pixels: int,
     *,
     masks: bool = True,
@@ -67,7 +69,7 @@ def read_labelme(
     Args:
         path: the folder.
         images: folder of the pictures.
-        report: called with every problem; the faulty shape or file is left
+        on_problem: called with every problem; the faulty shape or file is left
             out.
         max_pixels: largest width times height of a picture.
         masks: whether outlines are kept.
@@ -84,7 +86,7 @@ def read_labelme(
             content = read_json(file, _WHAT)
             image = _image(content, file, path, images, max_pixels, drawn)
         except DataError as error:
-            report(problem_of(error, "unreadable file"))
+            on_problem(problem_of(error, "unreadable file"))
             continue
         for number, shape in enumerate(content["shapes"]):
             text = _add(drawn, image, shape)
@@ -92,7 +94,7 @@ def read_labelme(
                 named = shape.get("label") if isinstance(shape, dict) else None
                 drawn.add_fault(image, [named])
                 record = f"shapes[{number}]"
-                report(Problem("bad polygon", str(file), record, text))
+                on_problem(Problem("bad polygon", str(file), record, text))
     return drawn.annotations()
 
 

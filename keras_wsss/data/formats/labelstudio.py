@@ -17,8 +17,8 @@ from keras_wsss.data.images import upright_size
 from keras_wsss.data.json_text import read_json
 from keras_wsss.data.lookup import find_image, is_image_name
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     path_problem,
     problem_of,
 )
@@ -45,18 +45,18 @@ class _LabelStudio(InstanceFormat):
         return starts_with(path, "[")
 
     def read_annotations(
-        self, path, images, data, report, image_set, masks=True
+        self, path, images, data, on_problem, image_set, masks=True
     ):
         """See `read_labelstudio`."""
         return read_labelstudio(
-            path, images, report, data.max_pixels, masks=masks
+            path, images, on_problem, data.max_pixels, masks=masks
         )
 
 
 def read_labelstudio(
     path: Path,
     images: Path,
-    report: Report,
+    on_problem: OnProblem,
     max_pixels: int,
     *,
     masks: bool = True,
@@ -69,7 +69,7 @@ def read_labelstudio(
     Args:
         path: the export.
         images: folder of the pictures.
-        report: called with every problem; the faulty part is left out.
+        on_problem: called with every problem; the faulty part is left out.
         max_pixels: largest width times height of a picture.
         masks: whether outlines are kept; choices are tags without.
 
@@ -93,10 +93,10 @@ def read_labelstudio(
             name = _picture(task, annotation, images)
             size = _size(annotation, images, name, max_pixels)
         except _Wrong as wrong:
-            report(Problem("wrong entry", str(path), record, str(wrong)))
+            on_problem(Problem("wrong entry", str(path), record, str(wrong)))
             continue
         except DataError as error:
-            report(problem_of(error, "unreadable image"))
+            on_problem(problem_of(error, "unreadable image"))
             continue
         image = drawn.add_image(name, *size, record)
         for place, result in enumerate(annotation):
@@ -105,7 +105,7 @@ def read_labelstudio(
                 value = result["value"]
                 drawn.add_fault(image, _labels(value, str(result.get("type"))))
                 where = f"{record} result {place}"
-                report(Problem("bad polygon", str(path), where, text))
+                on_problem(Problem("bad polygon", str(path), where, text))
     return drawn.annotations()
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from keras_wsss.categories import Split
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     closest,
     raise_problem,
 )
@@ -59,7 +59,7 @@ def source_dataset(
     candidates: Iterable[Candidate],
     split: Split,
     listed: set[int],
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     exclude_images_with_target: bool = False,
     min_pixels: int = 1,
@@ -72,7 +72,7 @@ def source_dataset(
         candidates: the pictures, in the order of the records.
         split: categories to use.
         listed: ids that the files list, i.e. that annotators looked for.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         exclude_images_with_target: see `read_coco`.
         min_pixels: see `read_coco`.
         skip_missing: see `read_coco`.
@@ -82,7 +82,7 @@ def source_dataset(
         A data set without what only the format knows (`listed`, `unknown`).
 
     Raises:
-        DataError: with the default `report`, the first problem.
+        DataError: with the default `on_problem`, the first problem.
     """
     source, target = set(split.source_ids), set(split.target_ids)
     annotated = _annotated(split, listed, negatives)
@@ -101,7 +101,7 @@ def source_dataset(
         elif each.path is None:
             reason = MISSING
             if each.missing is not None and not skip_missing:
-                report(each.missing)
+                on_problem(each.missing)
         else:
             visible = _visible(each, min_pixels)
             reason = "" if visible else each.hidden_by(each)
@@ -136,7 +136,7 @@ def source_dataset(
 
 def require_source(
     split: Split,
-    found: Iterable[int | None],
+    ids: Iterable[int | None],
     path: Path,
     names: Iterable[str],
 ) -> None:
@@ -144,11 +144,11 @@ def require_source(
 
     Args:
         split: categories to use.
-        found: ids of what a file lists.
+        ids: ids of what a file lists.
         path: the file.
         names: what it lists.
     """
-    if set(found) & set(split.source_ids):
+    if set(ids) & set(split.source_ids):
         return
     if not split.source:
         raise DataError(

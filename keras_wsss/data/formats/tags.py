@@ -12,8 +12,8 @@ from keras_wsss.data.formats.tag_cells import CellReader, Tags, WrongCell
 from keras_wsss.data.formats.tag_table import TagTable, read_table
 from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     path_problem,
     raise_problem,
 )
@@ -40,7 +40,7 @@ def read_tags(
     path: str | Path,
     images: str | Path,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     skip_missing: bool = False,
     complete: bool = True,
@@ -64,7 +64,7 @@ def read_tags(
         path: the tags file.
         images: folder of the pictures.
         split: categories to use; tags may be its aliases.
-        report: called with every problem; the line is left out.
+        on_problem: called with every problem; the line is left out.
         skip_missing: count pictures without a file instead of raising.
         complete: whether a target category that is no tag of a picture is
             known to be absent; False if tags are positives only.
@@ -89,13 +89,13 @@ def read_tags(
             f"{images}: no such folder; give that of the tagged pictures."
         )
     reader = CellReader(table, split)
-    lines = _lines(table, rows, reader, report)
+    lines = _lines(table, rows, reader, on_problem)
     dropped: collections.Counter[str] = collections.Counter()
     if reader.unread:
         shown = ", ".join(reader.unread[:_SHOWN])
         more = ", ..." if len(reader.unread) > _SHOWN else ""
         dropped[f"{UNREAD}: {shown}{more}"] = len(reader.unread)
-    joined = _joined(table, lines, images, split, report, dropped)
+    joined = _joined(table, lines, images, split, on_problem, dropped)
     targets, all_targets = set(split.target_ids), split.target_ids
     annotated = all_targets if complete else ()
     root = len(str(images / "x")) - 1
@@ -111,7 +111,7 @@ def read_tags(
                 f"{near_image(images, line.image)}; add the picture or "
                 "remove the line"
             )
-            report(_problem("missing image", path, line.line, text))
+            on_problem(_problem("missing image", path, line.line, text))
         if image is None or not (labels or complete):
             reason = MISSING if image is None else NO_TARGET
             skipped.setdefault(reason, []).append(line.image)
@@ -122,7 +122,7 @@ def read_tags(
                 f"{image} and {named[name]} differ in their ending only; "
                 "outputs are named without it, so rename one of them"
             )
-            report(_problem("duplicate name", path, line.line, text))
+            on_problem(_problem("duplicate name", path, line.line, text))
             continue
         named[name] = image
         records.append(
@@ -150,7 +150,7 @@ def _lines(
     table: TagTable,
     rows: Iterator[tuple[int, list[str]]],
     reader: CellReader,
-    report: Report,
+    on_problem: OnProblem,
 ) -> list[_Line]:
     """The rows that can be used. Raises `DataError` if there is no row."""
     lines: list[_Line] = []
@@ -173,7 +173,7 @@ def _lines(
                 continue
             except WrongCell as wrong:
                 kind, text = "unknown category", str(wrong)
-        report(_problem(kind, table.path, number, text))
+        on_problem(_problem(kind, table.path, number, text))
     if number is None:
         raise DataError(
             f"{table.path}: it holds no picture; add lines image,labels."
@@ -186,7 +186,7 @@ def _joined(
     lines: Sequence[_Line],
     images: Path,
     split: Split,
-    report: Report,
+    on_problem: OnProblem,
     dropped: collections.Counter[str],
 ) -> list[tuple[Path | None, _Line]]:
     """Pictures with all tags that their rows give them.
@@ -196,7 +196,7 @@ def _joined(
         lines: the rows.
         images: folder of the pictures.
         split: names the ids.
-        report: called with rows that contradict one before.
+        on_problem: called with rows that contradict one before.
         dropped: rows that repeat others and ignored tags are counted here.
 
     Returns:
@@ -217,7 +217,7 @@ def _joined(
             files[key] = image
             continue
         if text := _contradiction(table, first, line, split):
-            report(_problem("duplicate image", table.path, line.line, text))
+            on_problem(_problem("duplicate image", table.path, line.line, text))
             continue
         labels = {*first.tags.labels, *line.tags.labels}
         unknown = {*first.tags.unknown, *line.tags.unknown}
@@ -264,13 +264,13 @@ class _Csv(Format):
         """Whether it is no folder; others that are none come before."""
         return part == "target" and not path.is_dir()
 
-    def read_target(self, data, split, report=raise_problem):
+    def read_target(self, data, split, on_problem=raise_problem):
         """See `read_tags`."""
         return read_tags(
             Path(data.target_tags),
             Path(data.target_images),
             split,
-            report,
+            on_problem,
             skip_missing=data.skip_bad_images,
             complete=data.tags_complete,
             image_column=data.tags_image_column,

@@ -18,8 +18,8 @@ from keras_wsss.data.lookup import (
     near_image,
 )
 from keras_wsss.data.problems import (
+    OnProblem,
     Problem,
-    Report,
     path_problem,
     raise_problem,
     read_text,
@@ -38,7 +38,7 @@ def read_voc(
     root: str | Path,
     image_set: str,
     split: Split,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     *,
     masks: str = "SegmentationClass",
     skip_missing: bool = False,
@@ -59,7 +59,7 @@ def read_voc(
         root: the folder, e.g. VOCdevkit/VOC2012.
         image_set: name of the list, e.g. "val".
         split: categories to use. A scored one must be known to the folder.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         masks: folder of the masks; "SegmentationClassAug" for SBD's.
         skip_missing: count pictures without a file instead of raising.
         max_pixels: largest width times height of picture and mask.
@@ -71,11 +71,11 @@ def read_voc(
     Raises:
         DataError: names file, record, value and remedy.
     """
-    folder = list_voc(Path(root), [image_set], masks, report)
+    folder = list_voc(Path(root), [image_set], masks, on_problem)
     return evaluation_records(
         folder,
         split,
-        report,
+        on_problem,
         max_pixels=max_pixels,
         skip_missing=skip_missing,
     )
@@ -85,7 +85,7 @@ def list_voc(
     root: Path,
     image_sets: Sequence[str],
     masks: str,
-    report: Report = raise_problem,
+    on_problem: OnProblem = raise_problem,
     images: Path | None = None,
 ) -> MaskFolder:
     """Pictures and masks of a folder in VOC layout.
@@ -95,7 +95,7 @@ def list_voc(
         image_sets: names of a list, of which the first that exists is taken;
             none of them is needed where there is but one list.
         masks: folder of the masks.
-        report: called with every problem; the picture is left out.
+        on_problem: called with every problem; the picture is left out.
         images: folder of the pictures, if not JPEGImages.
 
     Raises:
@@ -112,7 +112,7 @@ def list_voc(
             find_mask(root / masks, name),
             _missing_image(path, line, images, name),
         )
-        for line, name in read_image_set(path, report)
+        for line, name in read_image_set(path, on_problem)
     )
     names_path = root / CLASSES_FILE
     return MaskFolder(
@@ -171,7 +171,7 @@ def write_classes(root: Path, names: Iterable[str]) -> None:
 
 
 def read_image_set(
-    path: Path, report: Report = raise_problem
+    path: Path, on_problem: OnProblem = raise_problem
 ) -> Iterator[tuple[int, str]]:
     """Yields (line number, picture name) of a list of pictures.
 
@@ -180,7 +180,7 @@ def read_image_set(
 
     Args:
         path: the list.
-        report: called with every problem; the line is left out.
+        on_problem: called with every problem; the line is left out.
 
     Raises:
         DataError: the list is missing or empty.
@@ -195,7 +195,7 @@ def read_image_set(
             kind = "duplicate name"
             text = f"{name} stands in line {seen[name]} too; remove one"
         if text:
-            report(Problem(kind, str(path), f"line {number}", text))
+            on_problem(Problem(kind, str(path), f"line {number}", text))
             continue
         seen[name] = number
         yield number, name
@@ -267,14 +267,14 @@ class _Voc(IndexFormat):
         """Whether it is a folder; others that are one come before."""
         return part != "target" and path.is_dir()
 
-    def list_pictures(self, path, images, data, part, report):
+    def list_pictures(self, path, images, data, part, on_problem):
         """See `list_voc`."""
         chosen = data.eval_set if part == "evaluation" else data.source_set
         return list_voc(
             path,
             [chosen],
             data.eval_masks,
-            report,
+            on_problem,
             Path(images) if images else None,
         )
 

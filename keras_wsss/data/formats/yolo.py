@@ -12,7 +12,7 @@ from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.instances import InstanceFormat
 from keras_wsss.data.images import upright_size
 from keras_wsss.data.lookup import IMAGE_SUFFIXES, files_below, near_image
-from keras_wsss.data.problems import Problem, Report, problem_of, read_text
+from keras_wsss.data.problems import OnProblem, Problem, problem_of, read_text
 from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
 
@@ -45,12 +45,12 @@ class _Yolo(InstanceFormat):
         )
 
     def read_annotations(
-        self, path, images, data, report, image_set, masks=True
+        self, path, images, data, on_problem, image_set, masks=True
     ):
         """See `read_yolo`."""
         given = None if images == path else images
         return read_yolo(
-            path, given, image_set, report, data.max_pixels, masks=masks
+            path, given, image_set, on_problem, data.max_pixels, masks=masks
         )
 
 
@@ -58,7 +58,7 @@ def read_yolo(
     path: Path,
     images: Path | None,
     image_set: str,
-    report: Report,
+    on_problem: OnProblem,
     max_pixels: int,
     *,
     masks: bool = True,
@@ -69,7 +69,7 @@ def read_yolo(
         path: folder of the data set, its YAML, or a folder of labels.
         images: folder of the pictures; beside the labels if None.
         image_set: "train" or "val", where the data set has such folders.
-        report: called with every problem; the faulty line is left out.
+        on_problem: called with every problem; the faulty line is left out.
         max_pixels: largest width times height of a picture.
         masks: whether outlines are kept; boxes will do without.
 
@@ -106,15 +106,15 @@ def read_yolo(
         try:
             width, height = upright_size(picture, max_pixels)
         except DataError as error:
-            report(problem_of(error, "unreadable image"))
+            on_problem(problem_of(error, "unreadable image"))
             continue
         name = picture.relative_to(images).as_posix()
         image = drawn.add_image(name, width, height, f"{stem}.txt")
         if stem in texts:
-            _read_file(texts[stem], names, image, drawn, report)
+            _read_file(texts[stem], names, image, drawn, on_problem)
     for stem, file in texts.items():
         if stem not in seen and file.name not in _NAMES:
-            report(
+            on_problem(
                 Problem(
                     "missing image",
                     str(file),
@@ -262,12 +262,12 @@ def _read_file(
     names: tuple[str, ...],
     image: AnnotatedImage,
     drawn: Drawn,
-    report: Report,
+    on_problem: OnProblem,
 ) -> None:
     try:
         text = read_text(file)
     except DataError as error:
-        report(problem_of(error, "unreadable file"))
+        on_problem(problem_of(error, "unreadable file"))
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -275,7 +275,7 @@ def _read_file(
             if wrong:
                 kind, text = wrong
                 drawn.add_fault(image, _names_of(line.split(), names))
-                report(Problem(kind, str(file), f"line {number}", text))
+                on_problem(Problem(kind, str(file), f"line {number}", text))
 
 
 def _names_of(cells: list[str], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,11 +21,6 @@ _WRITERS: Registry[Writer] = Registry(
 )
 
 
-def writer_names() -> tuple[str, ...]:
-    """What `--format` may be."""
-    return _WRITERS.names()
-
-
 def get_writer(name: str) -> Writer:
     """The writer called `name`. Raises `ConfigError` if there is none."""
     return _WRITERS.get(name)

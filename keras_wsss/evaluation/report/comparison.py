@@ -17,7 +17,7 @@ from keras_wsss.files import write_text
 def write_comparison(
     path: str | Path,
     split: Split,
-    found: Mapping[str, Any],
+    comparison: Mapping[str, Any],
     note: str,
     columns: Mapping[str, str],
     results: Mapping[str, Mapping[str, Any]],
@@ -28,7 +28,7 @@ def write_comparison(
     Args:
         path: HTML file to write.
         split: categories that all runs score.
-        found: what `keras_wsss.evaluation.compare.compare` returned.
+        comparison: what `keras_wsss.evaluation.compare.compare` returned.
         note: what the columns of the table are.
         columns: of the table, heading -> key of its rows.
         results: run -> what `evaluate` returned.
@@ -37,23 +37,26 @@ def write_comparison(
     style = pages.read_part(PACKAGE, "report.css")
     style += pages.colour_rules(split.scored_ids)
     script = pages.read_part(PACKAGE, "report.js")
-    pictures = _pictures(found, albums)
+    pictures = _pictures(comparison, albums)
     classes, chart = _classes(results)
     text = (
         environment()
         .get_template("comparison.html")
         .render(
-            title=f"{len(found['rows'])} runs compared",
-            facts={"pictures": str(found["pictures"]), "split": split.name},
+            title=f"{len(comparison['rows'])} runs compared",
+            facts={
+                "pictures": str(comparison["pictures"]),
+                "split": split.name,
+            },
             warning="",
             style=style,
             script=script,
             policy=pages.policy(style, script),
             split=split,
-            found=found,
+            found=comparison,
             note=note,
-            table_of_runs=_table(found, columns),
-            figures=_figures(found),
+            table_of_runs=_table(comparison, columns),
+            figures=_figures(comparison),
             runs=list(results),
             chart=chart,
             classes=classes,
@@ -68,16 +71,16 @@ def write_comparison(
     write_text(path, text)
 
 
-def _figures(found: Mapping[str, Any]) -> dict[str, str]:
+def _figures(comparison: Mapping[str, Any]) -> dict[str, str]:
     """The difference first: it is what one compares for."""
     shown = {}
-    for row in found["rows"][1:]:
-        name = f"{row['run']} compared with {found['first']}, a picture"
+    for row in comparison["rows"][1:]:
+        name = f"{row['run']} compared with {comparison['first']}, a picture"
         text = f"{row['difference']:+.3f}"
         if row["standard_error"] is not None:
             text += f" ± {row['standard_error']:.3f}"
         shown[name] = text
-    for row in found["rows"]:
+    for row in comparison["rows"]:
         for key, name in (
             ("mean_iou", "mean IoU, predicted tags"),
             ("mean_average_precision", "mean average precision of the tagger"),
@@ -88,13 +91,13 @@ def _figures(found: Mapping[str, Any]) -> dict[str, str]:
     return shown
 
 
-def _table(found: Mapping[str, Any], columns: Mapping[str, str]) -> Table:
+def _table(comparison: Mapping[str, Any], columns: Mapping[str, str]) -> Table:
     rows = [
         [
             format_value(row[key]) if row.get(key) is not None else ""
             for key in columns.values()
         ]
-        for row in found["rows"]
+        for row in comparison["rows"]
     ]
     return Table("Runs; differences are to the first one", list(columns), rows)
 
@@ -126,7 +129,7 @@ def _classes(
 
 
 def _pictures(
-    found: Mapping[str, Any], albums: Mapping[str, Album]
+    comparison: Mapping[str, Any], albums: Mapping[str, Album]
 ) -> dict[str, Any]:
     """Pictures that all albums have kept, with the mask of each run."""
     shots = {
@@ -146,7 +149,7 @@ def _pictures(
     for each in scores:
         first, *others = each.values()
         each["difference"] = min(other - first for other in others)
-    first = found["first"]
+    first = comparison["first"]
     return {
         "shots": [each[first] for each in rows],
         "runs": rows,
@@ -157,7 +160,7 @@ def _pictures(
         "of_runs": scores,
         "switches": [("inference", "Order by", ["difference", *albums])],
         "ids": _ids([each[first] for each in rows]),
-        "left_out": found["pictures"] - len(rows),
+        "left_out": comparison["pictures"] - len(rows),
     }
 
 

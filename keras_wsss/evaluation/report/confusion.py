@@ -45,19 +45,19 @@ class Confusion:
     wide: bool
 
 
-def confusion_parts(found: Mapping[str, Any] | None) -> Confusion | None:
+def confusion_parts(confusion: Mapping[str, Any] | None) -> Confusion | None:
     """What the page shows of "confusion" of an evaluation's results.
 
     Args:
-        found: its value; None of results of earlier versions, and where no
+        confusion: its value; None of results of earlier versions, and where no
             mask is known.
 
     Returns:
         None where there is nothing to show.
     """
-    if not found:
+    if not confusion:
         return None
-    names, counts = found["classes"], np.asarray(found["pixels"], float)
+    names, counts = confusion["classes"], np.asarray(confusion["pixels"], float)
     pixels = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, pixels, np.zeros_like(counts), where=pixels > 0)
     rows = [
@@ -74,7 +74,7 @@ def confusion_parts(found: Mapping[str, Any] | None) -> Confusion | None:
         for r, c in places
         if wrong[r, c] >= 0.01
     ]
-    ways = f"{found['tags']} tags, {found['inference']}"
+    ways = f"{confusion['tags']} tags, {confusion['inference']}"
     return Confusion(ways, names, rows, pairs, len(names) > _OPEN)
 
 

@@ -13,12 +13,12 @@ from keras_wsss.data.oracle_tags import with_true_masks
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record
-from keras_wsss.systems.examples import preferred_ids, tagged_examples
-from keras_wsss.systems.prior.examples import PriorExamples
 from keras_wsss.systems.prior.network import Prior
+from keras_wsss.systems.prior.sheets import PriorSheets
 from keras_wsss.systems.prior.steps import PriorSteps
 from keras_wsss.systems.prior.update import PriorUpdate
 from keras_wsss.systems.prior.weights import start_from_classifier
+from keras_wsss.systems.sheets import preferred_ids, tagged_pairs
 from keras_wsss.systems.streams import make_stream
 from keras_wsss.systems.system import Job, Parts
 
@@ -56,8 +56,8 @@ def assemble(job: Job) -> Parts:
         tag_scorer=lambda records: _tag_scorer(
             job.net, data.split, records, config
         ),
-        examples=PriorExamples(
-            job.net, data.split, _examples(job), pictures, config
+        sheets=PriorSheets(
+            job.net, data.split, _sheet_pairs(job), pictures, config
         ),
     )
 
@@ -91,15 +91,15 @@ def _stream(job: Job, records: Sequence[Record], pictures) -> Stream | None:
     )
 
 
-def _examples(job: Job) -> dict:
+def _sheet_pairs(job: Job) -> dict:
     """Target pictures by their tags, of training and held out of it."""
     if not job.is_chief:
         return {}
     data, count = job.data, job.config.train.examples
     ids = preferred_ids(data.split)
     return {
-        "target": tagged_examples(data.target, ids, count),
-        "heldout": tagged_examples(data.heldout_tagged, ids, count),
+        "target": tagged_pairs(data.target, ids, count),
+        "heldout": tagged_pairs(data.heldout_tagged, ids, count),
     }
 
 

@@ -122,7 +122,7 @@ class HeldOut:
             [tf.cast(batch["features"], tf.float32), batch["labels"]],
             training=False,
         )
-        logits = self.net.masks(
+        logits = self.net.mask_logits(
             [
                 outputs["guide"],
                 batch["labels"],

@@ -49,37 +49,14 @@ class TransferNet(Network):
         num_categories: C, source and target categories together.
         encoder: a name that `get_encoder` knows, of one with levels.
         image_size: input side S in pixels, a multiple of the stride s.
-        attention: "dense" (published, fixed S) or "conv".
-        attention_units: width of the attention's embeddings (1024).
-        classifier_units: width of the classifier's hidden layer (512).
         absent_class: whether the classifier has one more output, "the label
             asked for is not in the picture" (an extension).
-        judge: what classifies the attended feature: "classifier", a head of
-            its own (published), or "tagger", the multi-label head, which
-            learns from plain tags (an extension; see docs/method.md).
-        attention_gain: constant factor on the features that the `conv`
-            attention reads, see `LabelAttention`.
-        classifier_gain: constant factor on the features that classifier and
-            tagger read. 1 is published; features near 0.01 need a larger one
-            to learn at a good pace.
-        normalization: of the densified attention, "none" or "max".
-        decoder_width: multiplier of the decoder's channels.
-        output_stride: 1, 2 or 4; side of the mask logits is S / stride.
-        initializer: of the decoder, "published" or "he".
-        shortcut: whether the decoder corrects the enlarged densified
-            attention (an extension, see `build_decoder`).
-        guide_maps: whether the decoder also sees the attention, how alike
-            every position is to the attended feature whatever its strength,
-            and the tagger's class map (an extension, see `GuideMaps`).
-        guide_features: features of every position, projected to this many,
-            that the decoder sees besides; 0 is published.
-        tagger_units: width of the tagger's hidden layer.
-        ignore_padding: whether attention and tagger leave out positions whose
-            features are all 0, as those of padding are then made (an
-            extension).
         compute_dtype: "float32", "bfloat16" or "float16": of convolutions and
             dense layers; weights, sums over positions and logits are float32.
         **kwargs: name of the model.
+
+    The other arguments are fields of `keras_wsss.config.ModelConfig`, which
+    says what each of them is; here they have the published values.
 
     Attributes:
         encoder: see `Encoder.build`. Frozen.
@@ -93,8 +70,8 @@ class TransferNet(Network):
             "class_logits" (any pictures and labels of them) to the guide.
         decoder: [guide [P, g, g, M], levels, the coarsest first [P, ...]] to
             mask logits [P, m, m, 2].
-        masks: [guide [B, K, g, g, M], labels, levels, the coarsest first] to
-            mask logits [B, K, m, m, 2]; repeats the levels per label.
+        mask_logits: [guide [B, K, g, g, M], labels, levels, the coarsest
+            first] to mask logits [B, K, m, m, 2]; repeats the levels per label.
         tagger: features to a dict of "tag_logits" [B, C] and "class_maps"
             [B, g, g, C].
         views: its input: size, stride and scale of pixels.
@@ -171,14 +148,14 @@ class TransferNet(Network):
                 initializer=initializer,
                 shortcut=shortcut,
             )
-            masks = _build_masks(decoder)
+            mask_logits = _build_mask_logits(decoder)
 
             # === The whole ===
             image = keras.Input(encode.input_shape[1:], name="image")
             labels = keras.Input((None,), dtype="int32", name="labels")
             features, *levels = encode(image, training=False)
             outputs = dict(attend([features, labels]))
-            outputs["mask_logits"] = masks(
+            outputs["mask_logits"] = mask_logits(
                 [
                     outputs.pop("guide"),
                     labels,
@@ -193,7 +170,7 @@ class TransferNet(Network):
         self.attention = attend
         self.guide = guide
         self.decoder = decoder
-        self.masks = masks
+        self.mask_logits = mask_logits
         self.tagger = tagger
         self.views = entry.views(image_size, blank_padding=ignore_padding)
         self.grid = image_size // entry.stride
@@ -313,7 +290,7 @@ def _classifier(
     )(hidden)
 
 
-def _build_masks(decoder: keras.Model) -> keras.Model:
+def _build_mask_logits(decoder: keras.Model) -> keras.Model:
     guide = keras.Input((None, *decoder.inputs[0].shape[1:]), name="guide")
     labels = keras.Input((None,), dtype="int32", name="labels")
     levels = [

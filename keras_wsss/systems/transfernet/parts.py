@@ -8,19 +8,19 @@ from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pipeline import Stream
 from keras_wsss.data.records import Record
 from keras_wsss.encoders import get_encoder
-from keras_wsss.systems.examples import (
-    masked_examples,
+from keras_wsss.systems.sheets import (
+    masked_pairs,
     preferred_ids,
-    tagged_examples,
+    tagged_pairs,
 )
 from keras_wsss.systems.streams import make_stream
 from keras_wsss.systems.system import Job, Parts, TrainingData
-from keras_wsss.systems.transfernet.examples import TransferExamples
 from keras_wsss.systems.transfernet.heldout import (
     HeldOut,
     encoding_of,
     tag_scorer,
 )
+from keras_wsss.systems.transfernet.sheets import TransferSheets
 from keras_wsss.systems.transfernet.update import Objective, Update
 
 # Held-out pictures with masks that are scored at most, the first ones.
@@ -82,7 +82,7 @@ def assemble(job: Job) -> Parts:
             _heldout_cache(job, pictures),
         ).scores,
         tag_scorer=scorer,
-        examples=_examples(job, pictures, encode),
+        sheets=_sheets(job, pictures, encode),
         embeddings=net.label_embeddings,
     )
 
@@ -163,16 +163,16 @@ def has_masks(records: Sequence[Record]) -> bool:
     return any(record.mask is not None for record in records)
 
 
-def _examples(job: Job, pictures: PictureStore, encode) -> TransferExamples:
+def _sheets(job: Job, pictures: PictureStore, encode) -> TransferSheets:
     """Held-out source pictures and tagged target pictures to look at."""
     config, data, pairs = job.config, job.data, {}
     if job.is_chief:
         count, size = config.train.examples, config.image.size
         ids = preferred_ids(data.split)
         pairs = {
-            "source": masked_examples(data.heldout, pictures, size, count),
-            "target": tagged_examples(data.target, ids, count),
+            "source": masked_pairs(data.heldout, pictures, size, count),
+            "target": tagged_pairs(data.target, ids, count),
         }
-    return TransferExamples(
+    return TransferSheets(
         job.net, data.split, pairs, pictures, config.inference, encode
     )

@@ -75,7 +75,7 @@ class TransferSteps(Steps):
         net = self.network(scale)
         labels = tf.cast(ids, tf.int32)[None]
         outputs = net.attention([features, labels], training=False)
-        logits = net.masks(
+        logits = net.mask_logits(
             [outputs["guide"], labels, *levels],
             training=False,
         )

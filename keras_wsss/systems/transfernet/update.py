@@ -130,7 +130,7 @@ class Update(ReplicatedUpdate):
             _join(list(maps))
             for maps in zip(*(encoded[name][1] for name in masked), strict=True)
         ]
-        logits = self.net.masks(
+        logits = self.net.mask_logits(
             [self._guide(seen, tf.shape(labels)[0]), labels, *levels],
             training=True,
         )

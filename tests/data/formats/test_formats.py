@@ -42,10 +42,10 @@ class Listed(Format):
 
     name = "listed"
 
-    def read_source(self, data, split, report=raise_problem):
+    def read_source(self, data, split, on_problem=raise_problem):
         return self.read(data.source_annotations, data, split, "source")
 
-    def read_target(self, data, split, report=raise_problem):
+    def read_target(self, data, split, on_problem=raise_problem):
         return self.read(data.target_tags, data, split, "target")
 
     def read(self, path, data, split, domain):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.pretrain_vgg_small import write_layer_weights
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.layer_weights import (
     read_layer_weights,
-    write_layer_weights,
 )
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems.prior.network import Prior

@@ -155,7 +155,9 @@ def gradients(net, stop):
         guide = net.attention([features, part["labels"]])["guide"]
         if stop:
             guide = tf.stop_gradient(guide)
-        logits = net.masks([guide, part["labels"], *net.select_levels(levels)])
+        logits = net.mask_logits(
+            [guide, part["labels"], *net.select_levels(levels)]
+        )
         loss, _ = mask_loss(
             logits, part["mask"], part["labels"], part["weights"]
         )

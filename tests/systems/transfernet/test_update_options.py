@@ -133,7 +133,7 @@ def test_bfloat16_learns_as_float32_does(plain):
     # Of 8 bits: a network of random weights is some percent off.
     for name in ("class_loss", "mask_loss", "tag_loss", "overlap_loss"):
         assert values[name] == pytest.approx(losses[name], rel=0.02)
-    outputs = (net.encoder, net.guide, net.masks, net.tagger)
+    outputs = (net.encoder, net.guide, net.mask_logits, net.tagger)
     kinds = {output.dtype for model in outputs for output in model.outputs}
     assert kinds == {"float32", "uint8"}  # of scores, and of switches
 

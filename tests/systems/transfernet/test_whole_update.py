@@ -57,7 +57,7 @@ def losses_by_hand(net, batch):
     class_loss = -tf.add_n(right) / rows
 
     first = len(source["labels"])
-    logits = net.masks(
+    logits = net.mask_logits(
         [
             outputs["guide"][:first],
             source["labels"],

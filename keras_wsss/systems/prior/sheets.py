@@ -10,13 +10,13 @@ from keras_wsss.data import preprocess
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
-from keras_wsss.systems.examples import Pair
 from keras_wsss.systems.prior.mask_maker import MaskMaker
 from keras_wsss.systems.prior.network import Prior
 from keras_wsss.systems.prior.problems import SEGMENT_STRIDE
+from keras_wsss.systems.sheets import Pair
 
 
-class PriorExamples:
+class PriorSheets:
     """Class map, foreground, mask before and after the CRF, prediction.
 
     Pictures are whole, with the size that training gives to stream S, and

@@ -19,7 +19,7 @@ def preferred_ids(split: Split) -> tuple[int, ...]:
     return (*scored, *(i for i in split.target_ids if i not in scored))
 
 
-def tagged_examples(
+def tagged_pairs(
     records: Sequence[Record], ids: Sequence[int], count: int
 ) -> list[Pair]:
     """One picture for each of several categories, chosen by tags alone.
@@ -39,7 +39,7 @@ def tagged_examples(
     return chosen
 
 
-def masked_examples(
+def masked_pairs(
     records: Sequence[Record], pictures: PictureStore, size: int, count: int
 ) -> list[Pair]:
     """One picture for each of several categories, its largest ones.

@@ -15,9 +15,9 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.encoders.layer_weights import assign_by_name
-from keras_wsss.systems.examples import masked_examples, tagged_examples
 from keras_wsss.systems.network import build_network
-from keras_wsss.systems.transfernet.examples import TransferExamples
+from keras_wsss.systems.sheets import masked_pairs, tagged_pairs
+from keras_wsss.systems.transfernet.sheets import TransferSheets
 from keras_wsss.training.inputs import read_training_data
 
 INFERENCE = Config.published().inference
@@ -34,14 +34,14 @@ def test_tags_choose_the_plainest_picture_of_each_category():
         tagged("c", 2),
         tagged("d", 5),
     ]
-    chosen = tagged_examples(records, (2, 9, 1, 5), 3)
+    chosen = tagged_pairs(records, (2, 9, 1, 5), 3)
     assert [(r.image_id, label) for r, label in chosen] == [
         ("b", 2),
         ("a", 1),
         ("d", 5),
     ]
-    assert len(tagged_examples(records, (2, 9, 1, 5), 1)) == 1
-    assert tagged_examples(records, (2,), 0) == []
+    assert len(tagged_pairs(records, (2, 9, 1, 5), 1)) == 1
+    assert tagged_pairs(records, (2,), 0) == []
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def data(shapes_dir):
 
 
 def test_masks_choose_the_largest_object_of_spread_categories(data):
-    chosen = masked_examples(data.heldout, PictureStore(), SIZE, 3)
+    chosen = masked_pairs(data.heldout, PictureStore(), SIZE, 3)
     labels = [label for _, label in chosen]
     having = sorted({i for record in data.heldout for i in record.labels})
     assert labels == sorted(set(labels))
@@ -73,7 +73,7 @@ def test_no_examples_are_asked_for(data):
         def image(self, *_):
             raise AssertionError("no picture is needed")
 
-    assert masked_examples(data.heldout, Unread(), SIZE, 0) == []
+    assert masked_pairs(data.heldout, Unread(), SIZE, 0) == []
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,10 @@ def net(shapes_dir):
 def test_rows_show_what_the_network_says(net, data, inference):
     pictures = PictureStore()
     pairs = {
-        "source": masked_examples(data.heldout, pictures, SIZE, 5),
-        "target": tagged_examples(data.target, data.split.scored_ids, 2),
+        "source": masked_pairs(data.heldout, pictures, SIZE, 5),
+        "target": tagged_pairs(data.target, data.split.scored_ids, 2),
     }
-    examples = TransferExamples(net, data.split, pairs, pictures, INFERENCE)
+    examples = TransferSheets(net, data.split, pairs, pictures, INFERENCE)
     sheets = examples()
     assert {name: len(rows) for name, rows in sheets.items()} == {
         "source": len(pairs["source"]),
@@ -141,10 +141,8 @@ def test_rows_show_what_the_network_says(net, data, inference):
 
 @pytest.mark.usefixtures("eager")
 def test_pictures_stay_the_same_while_the_network_learns(net, data, inference):
-    pairs = {"target": tagged_examples(data.target, data.split.scored_ids, 2)}
-    examples = TransferExamples(
-        net, data.split, pairs, PictureStore(), INFERENCE
-    )
+    pairs = {"target": tagged_pairs(data.target, data.split.scored_ids, 2)}
+    examples = TransferSheets(net, data.split, pairs, PictureStore(), INFERENCE)
     before = examples()["target"]
     embedding = net.attention.get_layer("att").att_w
     kernel = embedding.kernel.numpy()
@@ -158,7 +156,7 @@ def test_pictures_stay_the_same_while_the_network_learns(net, data, inference):
 
 @pytest.mark.usefixtures("eager")
 def test_no_pictures_give_no_sheets(net, data, inference):
-    nothing = TransferExamples(
+    nothing = TransferSheets(
         net,
         data.split,
         {"source": []},
@@ -170,7 +168,7 @@ def test_no_pictures_give_no_sheets(net, data, inference):
 
 def test_target_records_of_training_have_no_mask_to_show(data):
     """The truth column cannot appear by mistake."""
-    chosen = tagged_examples(data.target, data.split.target_ids, 6)
+    chosen = tagged_pairs(data.target, data.split.target_ids, 6)
     assert chosen
     assert all(record.mask is None for record, _ in chosen)
     with pytest.raises(dataclasses.FrozenInstanceError):

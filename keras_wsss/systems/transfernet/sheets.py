@@ -10,15 +10,15 @@ from keras_wsss.data import preprocess
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.drawing import Panel, Row
-from keras_wsss.systems.examples import Pair
 from keras_wsss.systems.merge import foreground_probability
+from keras_wsss.systems.sheets import Pair
 from keras_wsss.systems.transfernet.heldout import encoding_of
 from keras_wsss.systems.transfernet.network import TransferNet
 
 _BATCH = 4
 
 
-class TransferExamples:
+class TransferSheets:
     """Attention, densified attention and mask of the same pictures.
 
     The encoder's outputs are computed once and kept, as it is frozen. Masks
@@ -47,7 +47,7 @@ class TransferExamples:
         self._encode = encode or encoding_of(net)
         self.split = split
         self.inference = inference
-        self._examples = {
+        self._encoded_pairs = {
             domain: [self._encoded(*pair, pictures) for pair in chosen]
             for domain, chosen in pairs.items()
             if chosen
@@ -61,7 +61,7 @@ class TransferExamples:
                 for start in range(0, len(examples), _BATCH)
                 for row in self._rows(examples[start : start + _BATCH])
             ]
-            for domain, examples in self._examples.items()
+            for domain, examples in self._encoded_pairs.items()
         }
 
     def _encoded(self, record: Record, label: int, pictures: PictureStore):
@@ -100,7 +100,7 @@ class TransferExamples:
             for maps in zip(*(e["levels"] for e in examples), strict=True)
         ]
         densified = outputs["densified_attention"]
-        logits = self.net.masks(
+        logits = self.net.mask_logits(
             [outputs["guide"], labels, *levels], training=False
         )
         probabilities = foreground_probability(
@@ -117,13 +117,13 @@ class TransferExamples:
             for index, example in enumerate(examples)
         ]
 
-    def _row(self, example: dict, attention, densified, found) -> Row:
+    def _row(self, example: dict, attention, densified, foreground) -> Row:
         label, truth = example["label"], example["truth"]
         panels = [
             Panel("picture"),
             Panel("attention", maps=attention, ids=(label,)),
             Panel("densified", maps=densified, ids=(label,)),
-            Panel("mask", mask=np.where(found, label, 0).astype(np.uint8)),
+            Panel("mask", mask=np.where(foreground, label, 0).astype(np.uint8)),
         ]
         if truth is not None:
             panels.append(Panel("truth", mask=truth.astype(np.uint8)))
