@@ -10,7 +10,8 @@ from tiny import read_json, run_script
 
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.evaluation.evaluate import BASELINE_THRESHOLDS, evaluate
+from keras_wsss.evaluation.baselines import BASELINE_THRESHOLDS
+from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.table import summary
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import RAW, augmented_views
