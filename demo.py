@@ -323,7 +323,7 @@ def use_commands(out: Path) -> list[tuple[str, list[str]]]:
 def draw(out: Path) -> None:
     """Writes the gallery of evaluation pictures, one of them of both."""
     load_tensorflow()
-    from keras_wsss.data.formats.voc import read_voc
+    from keras_wsss.data import formats
     from keras_wsss.evaluation.gallery import (
         choose_rows,
         gallery_rows,
@@ -333,13 +333,7 @@ def draw(out: Path) -> None:
 
     predictor = Predictor.from_workdir(out / RUN)
     data = predictor.config.data
-    dataset = read_voc(
-        data.eval_root,
-        data.eval_set,
-        predictor.split,
-        masks=data.eval_masks,
-        max_pixels=data.max_pixels,
-    )
+    dataset = formats.read(data, predictor.split, "evaluation")
     chosen = choose_rows(dataset.records, predictor.split.scored_ids, ROWS)
     rows = gallery_rows(predictor, chosen, refine=True)
     rows += gallery_rows(Predictor.from_workdir(out / PRIOR), chosen[:1])

@@ -24,8 +24,8 @@ from pathlib import Path
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
 from keras_wsss.configs import shapes
+from keras_wsss.data import formats
 from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.files import write_json, write_text
@@ -212,7 +212,7 @@ def _per_class(
             predictor.config,
             rule=predictor.steps.rule,
         ),
-        read_voc(data.eval_root, data.eval_set, split).records,
+        formats.read(data, split, "evaluation").records,
         augment=False,
         refine=False,
         baselines=False,

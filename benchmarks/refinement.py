@@ -28,7 +28,8 @@ from absl import app, flags
 
 from keras_wsss.categories import SPLITS
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.data.formats.coco import read_coco
+from keras_wsss.config import DataConfig
+from keras_wsss.data import formats
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.metrics.boundary import boundary_region
@@ -148,9 +149,12 @@ def pictures() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return
     root = Path(_DATA.value)
     found = 0
-    dataset = read_coco(
-        root / "instances.json", root / "images", SPLITS["mini60"]
+    data = DataConfig(
+        source_annotations=str(root / "instances.json"),
+        source_images=str(root / "images"),
+        exclude_images_with_target=False,
     )
+    dataset = formats.read(data, SPLITS["mini60"], "source")
     for record in dataset.records:
         if found == _IMAGES.value:
             return

@@ -21,8 +21,7 @@ from benchmarks.counting import operations
 from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
 from keras_wsss.systems.network import build_network
-from keras_wsss.training.cache_entry import Layout
-from keras_wsss.training.feature_cache import layouts_of
+from keras_wsss.training.cache_entry import Layout, layouts_of
 
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")

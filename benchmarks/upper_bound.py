@@ -26,7 +26,8 @@ from keras_wsss.categories import Split
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
-from keras_wsss.data.formats.voc import read_voc, write_classes
+from keras_wsss.data import formats
+from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.pseudo_masks import MANIFEST, mask_path
 from keras_wsss.data.records import Record
@@ -57,9 +58,7 @@ def write_halves(config, out: Path, seed: int) -> tuple[int, int]:
         raise ConfigError(f"{out} exists already; give another --out.")
     split, data = split_of(config), config.data
     root = Path(data.eval_root)
-    records = read_voc(
-        root, data.eval_set, split, masks=data.eval_masks
-    ).records
+    records = formats.read(data, split, "evaluation").records
     order = np.random.default_rng(seed).permutation(len(records))
     halves = [records[i] for i in order]
     middle = len(records) // 2

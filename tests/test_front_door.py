@@ -9,7 +9,7 @@ import numpy as np
 from tiny import REPOSITORY
 
 import keras_wsss as kw
-from keras_wsss import config_files, layers
+from keras_wsss import config_files, encoders, layers, systems
 from keras_wsss.shapes import make
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -35,11 +35,11 @@ def test_the_face_is_lazy_and_lists_its_names():
 
 
 def test_every_name_is_there():
-    for module in (kw, layers):
-        assert module.__all__
+    for module in (kw, layers, encoders, systems):
+        assert dir(module) == sorted(module.__all__)
         for name in module.__all__:
             assert getattr(module, name).__doc__, name
-    assert not hasattr(kw, "something")
+        assert not hasattr(module, "something")
 
 
 def test_its_types_are_checked_strictly():

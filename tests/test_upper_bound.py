@@ -1,12 +1,12 @@
 """Halves of the evaluation set, one of which trains with true masks."""
 
 import numpy as np
+from readers import read_voc
 from tiny import tiny_config
 
 from benchmarks.upper_bound import write_halves
 from keras_wsss.config import split_of
 from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.pseudo_masks import with_pseudo_masks
 
 

@@ -3,21 +3,17 @@
 import keras
 import tensorflow as tf
 
+from keras_wsss import systems
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.encoders import get_encoder
-from keras_wsss.systems.network import Network, arguments_of
-from keras_wsss.systems.replicated_update import ReplicatedUpdate
-from keras_wsss.systems.steps import Steps
-from keras_wsss.systems.streams import make_stream
-from keras_wsss.systems.system import Parts, Phase, System
 from keras_wsss.systems.transfernet.losses import tag_loss
 
 
-class ToyNetwork(Network):
+class ToyNetwork(systems.Network):
     trained_parts = ("head",)
 
     def __init__(self, num_categories, encoder, image_size, **kwargs):
-        arguments, entry = arguments_of(locals()), get_encoder(encoder)
+        arguments, entry = systems.arguments_of(locals()), get_encoder(encoder)
         encode = entry.build(image_size)
         features = keras.Input(encode.outputs[0].shape[1:])
         maps = keras.layers.Dense(num_categories, name="scores")(features)
@@ -28,7 +24,7 @@ class ToyNetwork(Network):
         self.views = entry.views(image_size)
 
 
-class ToyUpdate(ReplicatedUpdate):
+class ToyUpdate(systems.ReplicatedUpdate):
     def terms(self, batch):
         part = batch["target"]
         logits = tf.reduce_mean(self.net(part["image"]), (1, 2))
@@ -38,7 +34,7 @@ class ToyUpdate(ReplicatedUpdate):
         return [(means["tag_loss"], self.net.head.trainable_variables)]
 
 
-class ToySteps(Steps):
+class ToySteps(systems.Steps):
     method = "Toy"
 
     def encode(self, image, scale, mirror):
@@ -56,9 +52,11 @@ class ToySteps(Steps):
         return {"class_maps": tf.gather(maps, ids - 1)}
 
 
-class ToySystem(System):
+class ToySystem(systems.System):
     name = "toy"
-    phases = (Phase("joint", "from tags", True, False, "train.tag_weight"),)
+    phases = (
+        systems.Phase("joint", "from tags", True, False, "train.tag_weight"),
+    )
 
     def build(self, config, split):
         encoder, size = config.model.encoder, config.image.size
@@ -69,9 +67,9 @@ class ToySystem(System):
 
     def assemble(self, job):
         pictures = PictureStore()
-        stream = make_stream(job, "target", job.data.target, pictures)
+        stream = systems.make_stream(job, "target", job.data.target, pictures)
         update = ToyUpdate(job.net, job.optimizer, job.strategy)
-        return Parts(update, {"target": stream})
+        return systems.Parts(update, {"target": stream})
 
     def make_steps(self, net, split, config, rule=None):
         return ToySteps(net, split, config, rule)

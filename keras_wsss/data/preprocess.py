@@ -5,6 +5,8 @@ only `square_mask` is NumPy. Sizes may be unknown when the graph is built.
 Resizing and means are those of TransferNet's release.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -194,6 +196,30 @@ def view_image(
     )
     image = to_encoder_input(image, pixels)
     return tf.ensure_shape(image, [image_size, image_size, 3])
+
+
+def view_function(views: ViewSpec) -> Callable[..., tf.Tensor]:
+    """`view_image` as one graph, on the CPU.
+
+    Op by op it would take longer than a small encoder.
+    """
+    scalar = tf.TensorSpec([], tf.int32)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([None, None, 3], tf.uint8),
+            *(scalar, scalar, scalar),
+            tf.TensorSpec([], tf.bool),
+        ],
+    )
+    def image_of(square, top, left, size, flag):
+        with tf.device("/CPU:0"):
+            return view_image(
+                square, top, left, size, flag, views.image_size, views.pixels
+            )
+
+    return image_of
 
 
 def view_mask(

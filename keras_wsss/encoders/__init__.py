@@ -6,10 +6,20 @@
 from typing import TYPE_CHECKING
 
 from keras_wsss.errors import ConfigError
+from keras_wsss.lazy import lazy_names
 from keras_wsss.registry import Registry
 
 if TYPE_CHECKING:
-    from keras_wsss.encoders.encoder import Encoder
+    from keras_wsss.encoders.encoder import Block as Block
+    from keras_wsss.encoders.encoder import Encoder as Encoder
+    from keras_wsss.encoders.encoder import Level as Level
+
+# A list of names need not wait for NumPy.
+__getattr__, _, _contract = lazy_names(
+    __name__, {f"{__name__}.encoder": ["Block", "Encoder", "Level"]}
+)
+__all__ = ["encoder_names", "get_encoder", "register_encoder"]
+__all__ += _contract
 
 _ENCODERS: "Registry[Encoder]" = Registry(
     "encoder",
@@ -64,3 +74,7 @@ def get_encoder(name: str) -> "Encoder":
 def register_encoder(encoder: "Encoder") -> "Encoder":
     """Makes an encoder known by its name; gives it back."""
     return _ENCODERS.register(encoder)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,30 +1,28 @@
 """Scores a predictor on pictures with masks, beside its baselines."""
 
-import contextlib
 import dataclasses
-import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_wsss.categories import Split
 from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.evaluation.metrics import all_metrics
+from keras_wsss.evaluation.baselines import Baselines
 from keras_wsss.evaluation.metrics.confusion import (
     ConfusionMatrix,
     scored_view,
 )
 from keras_wsss.evaluation.report.pictures import (
-    MAP_SIDE,
     MEAN_IOU,
     Album,
+    layers_of,
     picture_scores,
 )
+from keras_wsss.evaluation.scoring import Clock, Scores, Scoring, strongest
 from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
@@ -33,86 +31,9 @@ from keras_wsss.progress import progress
 from keras_wsss.systems.quality import RAW, Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
-# Thresholds of the baselines, as a share of a map's maximum.
-BASELINE_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
-BASELINES = {
-    "class_maps": "class activation maps",
-    "densified_attention": "thresholded densified attention",
-}
-# Maps that the report shows, of those that a predictor gives.
-MAPS = {
-    "attention": "attention",
-    "densified_attention": "densified attention",
-    "class_maps": "class activation map",
-    "foreground": "foreground",
-}
 DENSE_CRF = "raw + dense CRF"
 # Of a row whose masks nothing has taught, wherever it is copied to.
 UNTRAINED = "untrained decoder"
-
-
-class _Clock:
-    """Seconds spent per stage."""
-
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Adds the time of a `with` block to a stage."""
-        start = time.perf_counter()
-        yield
-        self.add(stage, time.perf_counter() - start)
-
-    def add(self, stage: str, seconds: float) -> None:
-        """Adds seconds to a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-
-class _Scores:
-    """What all metrics say of one way of predicting.
-
-    Args:
-        split: categories.
-        baseline: leaves out what is not counted of baselines.
-        **row: what the row says of itself.
-    """
-
-    def __init__(self, split: Split, *, baseline: bool = False, **row: Any):
-        self.split = split
-        self.row = row
-        self.metrics = [
-            metric(split.num_categories + 1)
-            for metric in all_metrics()
-            if metric.of_baselines or not baseline
-        ]
-        self.seconds: float | None = None
-
-    def add(
-        self,
-        truth: np.ndarray,
-        mask: np.ndarray,
-        name: str,
-        seconds: float | None = None,
-    ) -> None:
-        if seconds is not None:
-            self.seconds = (self.seconds or 0.0) + seconds
-        mask = scored_view(mask, self.split, name)
-        for metric in self.metrics:
-            metric.update(truth, mask, name)
-
-    def result(self, pictures: int) -> dict[str, Any]:
-        result = {**self.row}
-        per_class: dict[str, dict[str, Any]] = {}
-        for metric in self.metrics:
-            figures = metric.result(self.split)
-            for name, scores in figures.pop("per_class", {}).items():
-                per_class.setdefault(name, {}).update(scores)
-            result.update(figures)
-        result["per_class"] = per_class
-        if self.seconds is not None:
-            result["milliseconds"] = 1e3 * self.seconds / pictures
-        return result
 
 
 def evaluate(
@@ -228,20 +149,6 @@ class _Made(NamedTuple):
     guess: tuple[tuple[int, ...], np.ndarray] | None
 
 
-class _Scoring:
-    """What is to be counted of a picture, once nobody waits for it."""
-
-    def __init__(self) -> None:
-        self._steps: list[Callable[[], None]] = []
-
-    def add(self, step: Callable[..., None], *arguments: Any) -> None:
-        self._steps.append(functools.partial(step, *arguments))
-
-    def __call__(self) -> None:
-        for step in self._steps:
-            step()
-
-
 class _Evaluation:
     def __init__(self, predictor, ways, asked, dense_crf, baselines, album):
         self.predictor = predictor
@@ -261,31 +168,15 @@ class _Evaluation:
         self.tag_views = default if default in looks else RAW
         self.dense_crf = dense_crf
         self.album = album
-        self.clock = _Clock()
+        self.clock = Clock()
         self.pictures = 0
         self.empty = FalsePositives("evaluation pictures")
         self.per_picture: dict[str, dict[str, float]] = {}
         self.truths: list[np.ndarray] = []
         self.tag_scores: list[np.ndarray] = []
-        self.rows: dict[tuple, _Scores] = {}
-        self.baselines: dict[tuple, _Scores] = {}
-        self.mapped: list[str] = list(BASELINES)
-        self.taught: dict[str, _Scores] = {}
-        if baselines:
-            self.baselines = {
-                (key, threshold): _Scores(
-                    self.split,
-                    baseline=True,
-                    method=name,
-                    tags="oracle",
-                    threshold=threshold,
-                )
-                for key, name in BASELINES.items()
-                for threshold in BASELINE_THRESHOLDS
-            }
-            self.background = _Scores(self.split, method="all background")
-        else:
-            self.background = None
+        self.rows: dict[tuple, Scores] = {}
+        self.taught: dict[str, Scores] = {}
+        self.baselines = Baselines(self.split) if baselines else None
 
     def read(self, record: Record) -> _Read:
         """Picture and true mask of a record, which must fit."""
@@ -302,12 +193,12 @@ class _Evaluation:
             )
         return _Read(record, image, truth)
 
-    def add(self, read: _Read) -> _Scoring:
+    def add(self, read: _Read) -> Scoring:
         """Predicts one picture; what it gives back scores it."""
         record, image, truth = read
         self.pictures += 1
         predictor, name = self.predictor, str(record.image_path)
-        scoring = _Scoring()
+        scoring = Scoring()
         oracle = tuple(i for i in self.split.scored_ids if np.any(truth == i))
         picture = OnePicture(predictor, image)
         found = self._add_ways(picture, truth, oracle, name, scoring)
@@ -317,18 +208,18 @@ class _Evaluation:
         self.truths.append(np.isin(self.split.scored_ids, oracle))
         self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
         maps = {}
-        if oracle and (self.album is not None or self.baselines):
+        if oracle and (self.album is not None or self.baselines is not None):
             maps = picture.maps(oracle)
         layers = {}
         if self.album is not None:
-            layers = _layers(picture, maps, oracle)
+            layers = layers_of(picture, maps, oracle)
         scoring.add(
             self._note_picture, record.image_id, image, truth, found, layers
         )
         if self.dense_crf:
             self._add_dense_crf(picture, truth, oracle, name, scoring)
-        if self.baselines:
-            self._add_baselines(picture, maps, truth, oracle, name, scoring)
+        if self.baselines is not None:
+            self.baselines.add(picture, maps, truth, oracle, name, scoring)
             self._add_training_masks(
                 picture, truth, record.labels, name, scoring
             )
@@ -337,7 +228,7 @@ class _Evaluation:
         return scoring
 
     def _add_ways(
-        self, picture: OnePicture, truth, oracle, name, scoring: _Scoring
+        self, picture: OnePicture, truth, oracle, name, scoring: Scoring
     ) -> dict[str, _Made]:
         """Scores the picture in every quality, by either kind of tags.
 
@@ -379,12 +270,12 @@ class _Evaluation:
             }
             self.album.add(name, image, truth, masks, layers, guesses, scores)
 
-    def _row(self, tags: str, inference: str, default: bool = False) -> _Scores:
+    def _row(self, tags: str, inference: str, default: bool = False) -> Scores:
         if (tags, inference) not in self.rows:
             method = self.predictor.steps.method
             if self.predictor.mask_updates == 0:
                 method = f"{method} ({UNTRAINED})"
-            self.rows[tags, inference] = _Scores(
+            self.rows[tags, inference] = Scores(
                 self.split,
                 method=method,
                 tags=tags,
@@ -394,7 +285,7 @@ class _Evaluation:
         return self.rows[tags, inference]
 
     def _add_dense_crf(
-        self, picture: OnePicture, truth, oracle, name, scoring: _Scoring
+        self, picture: OnePicture, truth, oracle, name, scoring: Scoring
     ) -> None:
         """The published merge: fires by the CRF, ranks by what was before."""
         from keras_wsss.inference.dense_crf import dense_crf
@@ -411,43 +302,18 @@ class _Evaluation:
             after, spent = known[raw.tags]
             ranks = np.maximum(picture.probabilities(raw.tags), 1e-6)
             fired = np.where(after > 0.5, ranks, 0.0)
-            mask = _strongest(fired, raw.tags)[1]
+            mask = strongest(fired, raw.tags)[1]
             spent += picture.last_seconds
             row = self._row(kind, DENSE_CRF)
             scoring.add(row.add, truth, mask, name, spent)
 
-    def _add_baselines(
-        self, picture, maps, truth, oracle, name, scoring: _Scoring
-    ) -> None:
-        scoring.add(self.background.add, truth, np.zeros_like(truth), name)
-        for key in self._baselines_of(maps):
-            shares = np.zeros((0, *truth.shape), np.float32)
-            if oracle:
-                positive = np.maximum(maps[key], 0.0)
-                highest = positive.max(axis=(1, 2), keepdims=True)
-                shares = picture.enlarge(positive / np.maximum(highest, 1e-12))
-            scoring.add(self._score_baseline, key, shares, oracle, truth, name)
-
-    def _score_baseline(self, key: str, shares, oracle, truth, name) -> None:
-        # Whatever the threshold: the label that fires most strongly.
-        highest, best = _strongest(shares, oracle)
-        for threshold in BASELINE_THRESHOLDS:
-            mask = best * (highest > threshold)
-            self.baselines[key, threshold].add(truth, mask, name)
-
-    def _baselines_of(self, maps: dict) -> list[str]:
-        """Baselines that this predictor has maps for."""
-        if maps:
-            self.mapped = [key for key in BASELINES if key in maps]
-        return self.mapped
-
     def _add_training_masks(
-        self, picture, truth, labels, name, scoring: _Scoring
+        self, picture, truth, labels, name, scoring: Scoring
     ) -> None:
         """Masks made of the true tags, as they would teach, if any are."""
         for key, mask in picture.training_masks(labels).items():
             if key not in self.taught:
-                self.taught[key] = _Scores(
+                self.taught[key] = Scores(
                     self.split,
                     method=key,
                     tags="oracle",
@@ -459,16 +325,8 @@ class _Evaluation:
         rows = [scores.result(self.pictures) for scores in self.rows.values()]
         rows.sort(key=lambda row: row["tags"])
         rows += [s.result(self.pictures) for s in self.taught.values()]
-        for key in self.mapped if self.baselines else ():
-            candidates = [
-                self.baselines[key, threshold].result(self.pictures)
-                for threshold in BASELINE_THRESHOLDS
-            ]
-            best = max(candidates, key=lambda row: row["mean_iou"] or 0.0)
-            best["inference"] = f"best threshold here: {best['threshold']}"
-            rows.append(best)
-        if self.background is not None:
-            rows.append(self.background.result(self.pictures))
+        if self.baselines is not None:
+            rows += self.baselines.result(self.pictures)
         names = [self.split.name_of(i) for i in self.split.scored_ids]
         warning = self.predictor.warning
         return {
@@ -510,35 +368,6 @@ class _Evaluation:
         }
 
 
-def _layers(picture: OnePicture, maps, ids) -> dict:
-    """Maps of the picture for the report, small."""
-    shape = picture.image.shape[:2]
-    scale = min(1.0, MAP_SIDE / max(shape))
-    size = [max(1, round(scale * side)) for side in shape]
-    return {
-        heading: (ids, picture.enlarge(maps[key], *size))
-        for key, heading in MAPS.items()
-        if key in maps
-    }
-
-
 def _kinds(oracle: tuple[int, ...]) -> tuple[tuple[str, Any], ...]:
     """Kind of tags -> what `OnePicture.predict` is asked."""
     return ("oracle", oracle), ("predicted", None)
-
-
-def _strongest(
-    scores: np.ndarray, ids: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The largest of scores [K, H, W] at each pixel, and its id (uint8).
-
-    Of equal ones the first wins; where none is above 0, both are 0. Label by
-    label: `argmax` over the first axis takes many times as long.
-    """
-    highest = np.zeros(scores.shape[1:], scores.dtype)
-    best = np.zeros(scores.shape[1:], np.uint8)
-    for number, plane in zip(ids, scores, strict=True):
-        above = plane > highest
-        np.copyto(best, number, where=above, casting="unsafe")
-        np.copyto(highest, plane, where=above)
-    return highest, best

@@ -3,10 +3,45 @@
 `keras_wsss.systems.system.System` is what a system must say of itself.
 """
 
+from typing import TYPE_CHECKING
+
 from keras_wsss.config import register_start
 from keras_wsss.errors import ConfigError
+from keras_wsss.lazy import lazy_names
 from keras_wsss.registry import Registry
-from keras_wsss.systems.system import Phase, System
+from keras_wsss.systems.system import Job, Parts, Phase, System
+
+if TYPE_CHECKING:
+    from keras_wsss.systems.network import Network as Network
+    from keras_wsss.systems.network import arguments_of as arguments_of
+    from keras_wsss.systems.replicated_update import (
+        ReplicatedUpdate as ReplicatedUpdate,
+    )
+    from keras_wsss.systems.steps import Steps as Steps
+    from keras_wsss.systems.streams import make_stream as make_stream
+
+# What a system of one's own is made of needs TensorFlow, but for its contract.
+__getattr__, _, _made_of = lazy_names(
+    __name__,
+    {
+        f"{__name__}.network": ["Network", "arguments_of"],
+        f"{__name__}.replicated_update": ["ReplicatedUpdate"],
+        f"{__name__}.steps": ["Steps"],
+        f"{__name__}.streams": ["make_stream"],
+    },
+)
+__all__ = [
+    "Job",
+    "Parts",
+    "Phase",
+    "System",
+    "get_phase",
+    "get_system",
+    "phase_table",
+    "register_system",
+    "system_names",
+]
+__all__ += _made_of
 
 _SYSTEMS: Registry[System] = Registry(
     "config.system",
@@ -79,3 +114,7 @@ def get_phase(name: str, init_from: str | None, system: str) -> Phase:
             f"--init_from {init_from}."
         )
     return phase
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

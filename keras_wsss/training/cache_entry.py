@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_wsss.data.encodings import LevelSpec
@@ -58,6 +59,30 @@ class Layout:
     def file_size(self) -> int:
         """Bytes of an entry's file."""
         return HEADER_SIZE + self.payload_size
+
+
+def layouts_of(
+    encoder: keras.Model,
+    image_size: int,
+    kept: Sequence[tuple[int, ...]],
+) -> dict[tuple[int, ...], Layout]:
+    """The shapes of entries, by the levels that they hold, of an encoder."""
+    image = keras.KerasTensor((1, image_size, image_size, 3), "float32")
+    features, *maps = encoder.compute_output_spec(image)
+    # As `encoding_function` gives them.
+    specs = [
+        LevelSpec(
+            tuple(each.shape[1:]),
+            "float16" if "float" in each.dtype else each.dtype,
+        )
+        for each in maps
+    ]
+    return {
+        levels: Layout(
+            tuple(features.shape[1:]), tuple(specs[i - 1] for i in levels)
+        )
+        for levels in kept
+    }
 
 
 @dataclasses.dataclass(frozen=True)

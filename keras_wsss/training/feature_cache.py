@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_wsss.data import preprocess
 from keras_wsss.data.encodings import Encoding, LevelSpec
 from keras_wsss.data.pictures import PictureStore, Square
+from keras_wsss.data.preprocess import view_function
 from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders.encoder import encoder_digest
@@ -27,69 +27,17 @@ from keras_wsss.progress import Progress, progress
 from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
-    Layout,
+    layouts_of,
     read_entry,
     write_entry,
 )
 from keras_wsss.training.cache_index import CacheIndex
+from keras_wsss.training.cache_statistics import CacheStatistics
 
 LOG_SECONDS = 10.0  # between two lines of a build
 _PART = 64  # pictures that are looked at in one go
 _THREADS = 2  # that read pictures and write entries
 _Item = tuple[Record, int, Square]  # picture, number of the view, square
-
-
-class CacheStatistics:
-    """Counts what a cache does; threads may add at the same time."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._counts: dict[str, float] = dict.fromkeys(
-            (
-                "entries",
-                "hits",
-                "built",
-                "build_seconds",
-                "damaged",
-                "rebuilt",
-                "reads",
-                "read_seconds",
-            ),
-            0,
-        )
-
-    def add(self, **counts: float) -> None:
-        """Adds to counts by name. Raises `KeyError`."""
-        with self._lock:
-            for name, count in counts.items():
-                self._counts[name] += count
-
-    def results(self, entry_size: int) -> dict[str, float]:
-        """The figures for results.json.
-
-        Args:
-            entry_size: bytes of an entry.
-
-        Returns:
-            * entries: (picture, view) pairs wanted by this worker;
-            * hits: how many of them were there before the build;
-            * hit_rate: hits / entries (0 without entries);
-            * built, build_seconds, built_per_second: work of the build;
-            * bytes: size on disk of the entries;
-            * damaged: entries found to be damaged, all made again;
-            * rebuilt: entries made again while reading;
-            * reads, read_seconds: entries read, and the time summed over
-              threads.
-        """
-        with self._lock:
-            counts = dict(self._counts)
-        return {
-            **counts,
-            "hit_rate": counts["hits"] / max(counts["entries"], 1),
-            "built_per_second": counts["built"]
-            / max(counts["build_seconds"], 1e-9),
-            "bytes": counts["entries"] * entry_size,
-        }
 
 
 class FeatureCache:
@@ -152,7 +100,7 @@ class FeatureCache:
         self._index = CacheIndex(
             self.folder, views, crops, seed, encoder_digest(encoder), check
         )
-        self._view_image = _view_function(views)
+        self._view_image = view_function(views)
         self._rebuild_lock = threading.Lock()
 
     def _fitting_levels(self, every: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -448,51 +396,3 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
             batch = []
     if batch:
         yield batch
-
-
-def layouts_of(
-    encoder: keras.Model,
-    image_size: int,
-    kept: Sequence[tuple[int, ...]],
-) -> dict[tuple[int, ...], Layout]:
-    """The shapes of entries, by the levels that they hold, of an encoder."""
-    image = keras.KerasTensor((1, image_size, image_size, 3), "float32")
-    features, *maps = encoder.compute_output_spec(image)
-    # As `encoding_function` gives them.
-    specs = [
-        LevelSpec(
-            tuple(each.shape[1:]),
-            "float16" if "float" in each.dtype else each.dtype,
-        )
-        for each in maps
-    ]
-    return {
-        levels: Layout(
-            tuple(features.shape[1:]), tuple(specs[i - 1] for i in levels)
-        )
-        for levels in kept
-    }
-
-
-def _view_function(views: ViewSpec) -> Callable[..., tf.Tensor]:
-    """`preprocess.view_image` as one graph, on the CPU.
-
-    Op by op it would take longer than a small encoder.
-    """
-    scalar = tf.TensorSpec([], tf.int32)
-
-    @tf.function(
-        autograph=False,
-        input_signature=[
-            tf.TensorSpec([None, None, 3], tf.uint8),
-            *(scalar, scalar, scalar),
-            tf.TensorSpec([], tf.bool),
-        ],
-    )
-    def view_image(square, top, left, size, flag):
-        with tf.device("/CPU:0"):
-            return preprocess.view_image(
-                square, top, left, size, flag, views.image_size, views.pixels
-            )
-
-    return view_image

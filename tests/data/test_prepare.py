@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from readers import read_coco, read_voc
 from small_data import (
     COCO_IDS,
     SPLIT,
@@ -18,9 +19,7 @@ from small_data import (
 
 from keras_wsss.categories import SPLITS
 from keras_wsss.data import prepare_voc as voc_module
-from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.prepare_coco import prepare_coco
 from keras_wsss.data.prepare_voc import prepare_voc, sbd_mask, xml_tags

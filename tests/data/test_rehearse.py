@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from readers import read_voc
 from small_data import annotation, box, document, write_coco, write_tags
 from tiny import ENCODER_WEIGHTS, REPOSITORY, run_script, tiny_config
 
@@ -12,7 +13,6 @@ from keras_wsss.commands.data import main
 from keras_wsss.config import split_of
 from keras_wsss.config_files import load_config, load_run_config
 from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError, DataError
 
 PLAYED = SHAPES_SOURCE[:2]

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from readers import read_voc
 from tiny import tiny_config
 
 from benchmarks.pretrain_vgg_small import write_layer_weights
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.views import PixelScale
 from keras_wsss.encoders import get_encoder
 from keras_wsss.errors import ConfigError

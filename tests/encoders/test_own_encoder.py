@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from readers import read_voc
 from tiny import SIZE, tiny_config
 from tiny_prior import tiny_prior_config
 from toy_encoder import ToyEncoder
 
 from benchmarks.pretrain_vgg_small import write_layer_weights
 from keras_wsss.config import split_of
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.encoders import encoder_names, get_encoder, register_encoder
 from keras_wsss.encoders.encoder import Level
 from keras_wsss.errors import ConfigError

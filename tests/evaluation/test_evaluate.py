@@ -5,12 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from readers import read_voc
 from tiny import read_json, run_script
 
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import read_image
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.evaluation.evaluate import BASELINE_THRESHOLDS, evaluate
+from keras_wsss.evaluation.baselines import BASELINE_THRESHOLDS
+from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.table import summary
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import RAW, augmented_views

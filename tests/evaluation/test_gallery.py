@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from readers import read_voc
 
 from keras_wsss.categories import SPLITS
 from keras_wsss.config import Config
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.drawing import draw_sheet
 from keras_wsss.errors import ConfigError

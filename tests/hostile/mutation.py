@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from annotations import good_document, good_tags
 from pictures import chunk, colours, encode, with_chunks
+from readers import read_coco
 from small_data import SPLIT, write_picture
 
 from keras_wsss.config_files import load_config, load_run_config
-from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
 from keras_wsss.data.formats.voc import read_classes, read_image_set
 from keras_wsss.data.images import read_image

@@ -14,13 +14,12 @@ from annotations import (
     voc_cases,
 )
 from limits import run_limited
+from readers import read_coco, read_voc
 from small_data import SPLIT, Places, write_coco, write_tags
 
 from keras_wsss.commands.data import main
 from keras_wsss.config import DataConfig
-from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.verify import MAX_PROBLEMS, verify
 from keras_wsss.errors import DataError
 

@@ -10,11 +10,11 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from readers import read_voc
 from tiny import tiny_config
 from tiny_prior import tiny_prior_config
 
 from keras_wsss.config import split_of
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.pseudo_masks import mask_path

@@ -5,9 +5,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from readers import read_coco
 
 from keras_wsss.categories import SPLITS
-from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.images import read_image
 from keras_wsss.layers.refinement import ImageGuidedRefinement
 from keras_wsss.layers.refinement_steps import (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
+from readers import read_coco, read_voc
 
 from keras_wsss.categories import (
     SHAPES_SOURCE,
@@ -16,9 +17,7 @@ from keras_wsss.categories import (
     get_split,
     palette,
 )
-from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.tags import read_tags
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.shapes.make import ShapesSize, shapes_split, write_shapes
 

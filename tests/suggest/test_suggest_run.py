@@ -7,7 +7,7 @@ import pytest
 from tiny import read_json
 
 from keras_wsss.data import formats, masks
-from keras_wsss.data.formats import coco, index_masks
+from keras_wsss.data.formats import index_masks, instance_format
 from keras_wsss.errors import ConfigError
 from keras_wsss.inference.predictor import RAW
 from keras_wsss.suggest.run import suggest
@@ -23,7 +23,7 @@ def listed(transfer_run, tmp_path_factory):
         for module, name in (
             (masks, "read_palette_mask"),
             (index_masks, "read_palette_mask"),
-            (coco, "read_coco"),
+            (instance_format, "source_records"),
         ):
             patch.setattr(module, name, lambda *_, **__: pytest.fail("a mask"))
         entries = suggest(

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_system
+from readers import read_voc
 from tiny import tiny_config
 
 from keras_wsss import systems
 from keras_wsss.config import Config
 from keras_wsss.config_files import load_config
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.evaluation.gallery import gallery_rows

@@ -11,7 +11,8 @@ from keras_wsss.config_fields import range_problems
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems import get_phase, phase_table
 from keras_wsss.systems.problems import raise_problems
-from keras_wsss.training.loop import _Tally, learning_rate
+from keras_wsss.training.loop import learning_rate
+from keras_wsss.training.tally import Tally
 
 
 def settings(**changes):
@@ -103,7 +104,7 @@ def test_the_last_rate_is_that_of_its_step():
         writer=tf.summary.create_noop_writer(),
         log=lines.append,
     )
-    progress = _Tally(loop, 0)
+    progress = Tally(loop, 0)
     begin = progress._start
     batch = {"source": {"weights": np.ones((4, 2))}}
     for step in range(3):
@@ -121,7 +122,7 @@ def test_what_a_long_phase_costs_is_told_at_its_beginning():
         writer=tf.summary.create_noop_writer(),
         log=lines.append,
     )
-    progress = _Tally(loop, 0, scoring=30.0)
+    progress = Tally(loop, 0, scoring=30.0)
     begin = progress._start
     batch = {"source": {"weights": np.ones((4, 2))}}
     # The first step is traced, which takes long once; the last here is late.
@@ -135,7 +136,7 @@ def test_what_a_long_phase_costs_is_told_at_its_beginning():
     # A short one says nothing.
     loop.settings.steps = 20
     lines.clear()
-    progress = _Tally(loop, 0, scoring=1.0)
+    progress = Tally(loop, 0, scoring=1.0)
     for step in range(5):
         progress.add(step, {"loss": 1.0}, batch, 0.1, begin + step)
     assert lines == []

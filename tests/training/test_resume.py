@@ -5,11 +5,11 @@ import signal
 
 import numpy as np
 import pytest
+from readers import read_voc
 from tiny import CHECKPOINT_EVERY, STEPS, read_json, run_script
 
 from benchmarks.kill_anywhere.whole import without_times
 from keras_wsss.checkpoints import list_checkpoints, load_latest
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.files import sha256
 from keras_wsss.inference.predictor import Predictor

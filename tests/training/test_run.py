@@ -18,8 +18,8 @@ from keras_wsss.run_folder import (
     read_phase,
 )
 from keras_wsss.training.claim import binding_differences
-from keras_wsss.training.loop import NotFiniteError
 from keras_wsss.training.run import train
+from keras_wsss.training.tally import NotFiniteError
 
 
 def silent(line):

@@ -21,7 +21,7 @@ from keras_wsss.checkpoints import (
 from keras_wsss.drawing import Row
 from keras_wsss.errors import DataError
 from keras_wsss.run_folder import CHECKPOINTS
-from keras_wsss.training.loop import StopSignal
+from keras_wsss.training.stop_signal import StopSignal
 from keras_wsss.training.summaries import Watch, event_errors
 
 STEP = 6  # not one after which a checkpoint is due

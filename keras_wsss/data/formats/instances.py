@@ -19,7 +19,6 @@ from keras_wsss.data.annotations import (
     AnnotatedImage,
     Annotations,
 )
-from keras_wsss.data.formats.format import Format
 from keras_wsss.data.formats.source import (
     HIDDEN,
     IN_CROWDS,
@@ -42,7 +41,6 @@ from keras_wsss.data.problems import (
     OnProblem,
     Problem,
     closest,
-    counting,
     raise_problem,
 )
 from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
@@ -50,11 +48,9 @@ from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
-FAULTY = "annotations with a fault"
 UNPLACED = "a category to score is in the picture, nobody drew where"
 _PLAIN_NAME = re.compile(r"[\w-]+(/[\w-]+)*\.\w+", re.ASCII)
 _NEAR = 0.8  # from which on a name is a misspelling of another
-_TAGGED = "train"  # the part of divided files that tags are taken of
 
 
 def source_records(
@@ -68,17 +64,23 @@ def source_records(
     skip_missing: bool = False,
     negatives: str = "listed",
 ) -> Dataset:
-    """Makes source records of a validated file; arguments as `read_coco`.
+    """Makes source records of a validated file; see `source_dataset`.
+
+    Labels are the source categories with an instance that is no crowd and of
+    which enough pixels are visible in the painted mask. Labels and pixels of
+    target categories never reach a record (see `InstanceMask`): one that is
+    annotated in a picture is `uncertain` there.
 
     Args:
         file: what `read_coco_file` gave.
         images: folder of the pictures.
         split: categories to use.
         on_problem: called with every problem; the picture is left out.
-        exclude_images_with_target: see `read_coco`.
-        min_pixels: see `read_coco`.
-        skip_missing: see `read_coco`.
-        negatives: see `read_coco`.
+        exclude_images_with_target: see `source_dataset`, as the others.
+        min_pixels: 0 trusts the annotations and compares no outlines while
+            reading, which saves more than half of the time.
+        skip_missing: whether pictures without a file are counted.
+        negatives: which targets a picture is known to lack.
 
     Raises:
         DataError: the file has no source category of the split; and with
@@ -402,119 +404,3 @@ def _hidden_by(candidate: Candidate) -> str:
         if mask.roles.of(i.category, i.crowd) > 0
     )
     return HIDDEN if any(areas) else UNPAINTED
-
-
-class InstanceFormat(Format):
-    """A format of instances: outlines or run lengths, each with a category.
-
-    `read_annotations` is all that one adds; its pictures train, score and, by
-    the names of their instances, tag.
-    """
-
-    def read_annotations(
-        self,
-        path: Path,
-        images: Path,
-        data: Any,
-        on_problem: OnProblem,
-        image_set: str,
-        masks: bool = True,
-    ) -> Annotations:
-        """What the files say.
-
-        Args:
-            path: file or folder of the annotations.
-            images: folder of the pictures; `path` itself if none was given.
-            data: group `data` of a config: `max_pixels`.
-            on_problem: called with every problem; the faulty part is left out.
-            image_set: part of the pictures that is wanted, such as "train",
-                where the files are divided.
-            masks: whether an instance needs an outline; without, as for tags,
-                none is read.
-
-        Raises:
-            DataError: nothing of that format; with `raise_problem`, also the
-                first problem.
-        """
-        raise NotImplementedError
-
-    def annotations(
-        self,
-        path: str,
-        images: str,
-        data: Any,
-        on_problem: OnProblem,
-        image_set: str,
-        masks: bool = True,
-    ) -> tuple[Annotations, Path]:
-        """What the files say by the config's switches, and where pictures are.
-
-        Arguments as `read_annotations`; faulty annotations are left out and
-        counted where the config asks for it, and crowds become instances.
-        """
-        folder = Path(images or path)
-        faulty: dict[str, int] = {}
-        if data.skip_bad_annotations:
-            on_problem = counting(FAULTY, faulty, on_problem)
-        file = self.read_annotations(
-            Path(path), folder, data, on_problem, image_set, masks
-        )
-        file = file._replace(dropped={**file.dropped, **faulty})
-        if data.crowds_as_instances:
-            file = _without_crowds(file)
-        return file, file.folder or folder
-
-    def read_source(self, data, split, on_problem=raise_problem):
-        """See `source_records`."""
-        file, images = self.annotations(
-            data.source_annotations,
-            data.source_images,
-            data,
-            on_problem,
-            data.source_set,
-        )
-        return source_records(
-            file,
-            images,
-            split,
-            on_problem,
-            exclude_images_with_target=data.exclude_images_with_target,
-            min_pixels=data.min_pixels,
-            skip_missing=data.skip_bad_images,
-            negatives=data.source_negatives,
-        )
-
-    def read_evaluation(self, data, split, on_problem=raise_problem):
-        """See `evaluation_records`."""
-        # A faulty one left out would be scored as background.
-        data = data.replace({"skip_bad_annotations": False})
-        file, images = self.annotations(
-            data.eval_root, data.eval_images, data, on_problem, data.eval_set
-        )
-        return evaluation_records(file, images, split, on_problem)
-
-    def read_target(self, data, split, on_problem=raise_problem):
-        """See `tagged_records`."""
-        file, images = self.annotations(
-            data.target_tags,
-            data.target_images,
-            data,
-            on_problem,
-            _TAGGED,
-            masks=False,
-        )
-        return tagged_records(
-            file,
-            images,
-            split,
-            on_problem,
-            skip_missing=data.skip_bad_images,
-            complete=data.tags_complete,
-        )
-
-
-def _without_crowds(file: Annotations) -> Annotations:
-    ignored = frozenset(
-        key for key, name in file.categories.items() if name == IGNORED_REGION
-    )
-    return file._replace(instances=file.instances.without_crowds(ignored))

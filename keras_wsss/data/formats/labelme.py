@@ -12,7 +12,7 @@ import numpy as np
 from keras_wsss.data.annotations import AnnotatedImage, Annotations
 from keras_wsss.data.formats.coco_entries import is_name
 from keras_wsss.data.formats.drawn import Drawn
-from keras_wsss.data.formats.instances import InstanceFormat
+from keras_wsss.data.formats.instance_format import InstanceFormat
 from keras_wsss.data.images import decode_image
 from keras_wsss.data.json_text import read_json
 from keras_wsss.data.lookup import files_below, find_image

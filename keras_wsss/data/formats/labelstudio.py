@@ -12,7 +12,7 @@ from keras_wsss.data.brush_rle import decode_brush
 from keras_wsss.data.formats.coco_entries import is_name
 from keras_wsss.data.formats.drawn import Drawn
 from keras_wsss.data.formats.format import starts_with
-from keras_wsss.data.formats.instances import InstanceFormat
+from keras_wsss.data.formats.instance_format import InstanceFormat
 from keras_wsss.data.images import upright_size
 from keras_wsss.data.json_text import read_json
 from keras_wsss.data.lookup import find_image, is_image_name

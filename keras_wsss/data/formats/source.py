@@ -66,20 +66,28 @@ def source_dataset(
     skip_missing: bool = False,
     negatives: str = "listed",
 ) -> Dataset:
-    """Makes source records; switches as in `read_coco`.
+    """Makes source records, as a file of masks gives them.
 
     Args:
         candidates: the pictures, in the order of the records.
         split: categories to use.
         listed: ids that the files list, i.e. that annotators looked for.
         on_problem: called with every problem; the picture is left out.
-        exclude_images_with_target: see `read_coco`.
-        min_pixels: see `read_coco`.
-        skip_missing: see `read_coco`.
-        negatives: see `read_coco`.
+        exclude_images_with_target: leave out every picture with an instance
+            of a target category, as the paper does (docs/data.md), instead of
+            ignoring its pixels only.
+        min_pixels: smallest visible area of a label in pixels of the
+            original picture.
+        skip_missing: count pictures without a file instead of raising.
+        negatives: which target categories a picture is known to lack when
+            it has no annotation of them: "listed", those that the file lists
+            among its categories, as its annotators looked for them; "all";
+            or "none".
 
     Returns:
         A data set without what only the format knows (`listed`, `unknown`).
+        `skipped` counts pictures, `dropped` counts labels left out. Skipped
+        pictures that are known to lack every target are in `negatives` too.
 
     Raises:
         DataError: with the default `on_problem`, the first problem.

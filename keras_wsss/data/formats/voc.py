@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from keras_wsss.categories import MAX_CATEGORIES, VOC_CATEGORIES, Split
+from keras_wsss.categories import MAX_CATEGORIES, VOC_CATEGORIES
 from keras_wsss.data.formats.index_masks import (
     IndexFormat,
     MaskedPicture,
     MaskFolder,
-    evaluation_records,
 )
-from keras_wsss.data.images import DEFAULT_MAX_PIXELS
 from keras_wsss.data.lookup import (
     find_image,
     find_mask,
@@ -24,7 +22,6 @@ from keras_wsss.data.problems import (
     raise_problem,
     read_text,
 )
-from keras_wsss.data.records import Dataset
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_text
 
@@ -32,53 +29,6 @@ CLASSES_FILE = "classes.txt"
 # As class lists of annotation tools begin, in any case and with or without
 # underscores around; none of them takes an index of a category.
 _NO_CATEGORY = ("background", "bg", "ignore")
-
-
-def read_voc(
-    root: str | Path,
-    image_set: str,
-    split: Split,
-    on_problem: OnProblem = raise_problem,
-    *,
-    masks: str = "SegmentationClass",
-    skip_missing: bool = False,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-) -> Dataset:
-    """Reads evaluation records: target pictures with their true masks.
-
-    For scoring only; training reads target pictures by `read_tags`, whose
-    records hold no mask. Layout below `root`: `JPEGImages/<name>.jpg` (or
-    .png), `ImageSets/Segmentation/<image_set>.txt` with a name a line,
-    `<masks>/<name>.png`, and for categories other than VOC's `classes.txt`
-    with a name a line, index 1 first.
-
-    Labels are the target categories in the mask (oracle tags), so every mask
-    is read once here: about 3 ms each.
-
-    Args:
-        root: the folder, e.g. VOCdevkit/VOC2012.
-        image_set: name of the list, e.g. "val".
-        split: categories to use. A scored one must be known to the folder.
-        on_problem: called with every problem; the picture is left out.
-        masks: folder of the masks; "SegmentationClassAug" for SBD's.
-        skip_missing: count pictures without a file instead of raising.
-        max_pixels: largest width times height of picture and mask.
-
-    Returns:
-        Records in the order of the list, also those without a target
-        category: what is found there counts as wrong.
-
-    Raises:
-        DataError: names file, record, value and remedy.
-    """
-    folder = list_voc(Path(root), [image_set], masks, on_problem)
-    return evaluation_records(
-        folder,
-        split,
-        on_problem,
-        max_pixels=max_pixels,
-        skip_missing=skip_missing,
-    )
 
 
 def list_voc(

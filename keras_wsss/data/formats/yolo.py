@@ -9,7 +9,7 @@ import yaml
 from keras_wsss.data.annotations import AnnotatedImage, Annotations
 from keras_wsss.data.formats.coco_entries import is_name
 from keras_wsss.data.formats.drawn import Drawn
-from keras_wsss.data.formats.instances import InstanceFormat
+from keras_wsss.data.formats.instance_format import InstanceFormat
 from keras_wsss.data.images import upright_size
 from keras_wsss.data.lookup import IMAGE_SUFFIXES, files_below, near_image
 from keras_wsss.data.problems import OnProblem, Problem, problem_of, read_text

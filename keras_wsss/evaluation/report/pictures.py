@@ -3,6 +3,7 @@
 import bisect
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.drawing import glow_layer, shares
 from keras_wsss.evaluation.metrics.confusion import count_pairs
+from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.pages import mask_png, png, small_jpeg
 
 MAP_SIDE = 40  # of a map, which is smooth
@@ -17,6 +19,13 @@ MAP_SIDE = 40  # of a map, which is smooth
 BUDGET = 10_000_000
 # What the score of a picture may be.
 MEAN_IOU, TAGS_RIGHT = "mean IoU", "tags right"
+# Maps that the report shows, of those that a predictor gives.
+MAPS = {
+    "attention": "attention",
+    "densified_attention": "densified attention",
+    "class_maps": "class activation map",
+    "foreground": "foreground",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,3 +268,27 @@ def _place(down: float, across: float) -> str:
         if row + column == "middlecentre"
         else (f"at the {row} {column}")
     )
+
+
+def layers_of(
+    picture: OnePicture, maps: Mapping[str, Any], ids: Sequence[int]
+) -> dict[str, Any]:
+    """Maps of a picture for the report, small.
+
+    Args:
+        picture: the picture.
+        maps: of `OnePicture.maps`.
+        ids: of the categories that they are of.
+
+    Returns:
+        Heading -> the ids, and float [categories, h, w].
+    """
+
+    shape = picture.image.shape[:2]
+    scale = min(1.0, MAP_SIDE / max(shape))
+    size = [max(1, round(scale * side)) for side in shape]
+    return {
+        heading: (ids, picture.enlarge(maps[key], *size))
+        for key, heading in MAPS.items()
+        if key in maps
+    }

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from readers import read_coco
 from small_data import (
     BEAR,
     CAT,
@@ -22,7 +23,6 @@ from keras_wsss.categories import IGNORE, SPLITS
 from keras_wsss.config import Config
 from keras_wsss.data import formats, segmentation
 from keras_wsss.data.formats import source
-from keras_wsss.data.formats.coco import read_coco
 from keras_wsss.data.formats.coco_json import read_coco_file
 from keras_wsss.data.segmentation import (
     checked_runs,

@@ -5,11 +5,12 @@ import os
 
 import numpy as np
 import pytest
+from readers import read_coco
 from small_data import SPLIT, annotation, box, document, write_coco
 
 from keras_wsss.data import file_notes, json_stream, reading_index
 from keras_wsss.data.formats import coco_json
-from keras_wsss.data.formats.coco import COCO, read_coco
+from keras_wsss.data.formats.coco import COCO
 from keras_wsss.data.formats.coco_json import read_coco_file
 from keras_wsss.data.formats.filed_instances import FiledInstances
 from keras_wsss.data.instance_masks import InstanceMask

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from readers import read_voc
 from small_data import CAT, CUP, DOG, SPLIT, write_voc
 
 from keras_wsss.categories import (
@@ -12,7 +13,6 @@ from keras_wsss.categories import (
     get_split,
     palette,
 )
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.records import MISSING
 from keras_wsss.errors import DataError

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from readers import read_voc
 
-from keras_wsss.data.formats.voc import read_voc
 from keras_wsss.evaluation.evaluate import evaluate
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
