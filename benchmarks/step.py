@@ -26,7 +26,6 @@ from keras_wsss.encoders.graphs import encoding_function
 from keras_wsss.systems.network import build_network, named_variables
 from keras_wsss.systems.optimizer import LayerMultipliers, MultiplierAdam
 from keras_wsss.systems.transfernet.update import (
-    Objective,
     Update,
     make_optimizer,
 )
@@ -75,22 +74,9 @@ def make_step(
         optimizer = UnfusedAdam(multipliers=optimizer.multipliers)
     variables = named_variables(net, net.trained_parts).values()
     optimizer.build([v for v in variables if v.trainable])
-    train = config.train
-    objective = Objective(
-        train.mask_weight,
-        train.tag_weight,
-        train.labels_per_image,
-        train.overlap_weight,
-    )
+    train = config.train.replace({"xla": variant == "xla"})
     strategy = tf.distribute.get_strategy()
-    update = Update(
-        net,
-        optimizer,
-        objective,
-        strategy,
-        micro_batches=train.micro_batches,
-        xla=variant == "xla",
-    )
+    update = Update(net, optimizer, train, strategy)
     batch = {
         name: random_part(config, net, split, name, rows, cached)
         for name, rows in (

@@ -20,7 +20,7 @@ from keras_wsss.checkpoints import (
     read_meta,
     save_checkpoint,
 )
-from keras_wsss.config import PhaseConfig
+from keras_wsss.config import PhaseConfig, TrainConfig
 from keras_wsss.data.failures import iterate
 from keras_wsss.data.pipeline import make_batches
 from keras_wsss.errors import ConfigError, DataError, Terminated
@@ -84,10 +84,7 @@ class Loop:
         mask_updates: from a step to the updates so far that taught masks;
             kept in every checkpoint and in the results.
         log: called with progress lines.
-        log_every: steps between two progress lines.
-        checkpoint_every: steps between two checkpoints.
-        heldout_every: steps between two scores on held-out pictures.
-        keep_checkpoints: newest checkpoints to keep.
+        train: the config's group: how often the loop logs, saves and scores.
         best: where the checkpoint that is best on held-out source masks is
             kept, or None.
     """
@@ -104,10 +101,7 @@ class Loop:
     meta: Mapping
     mask_updates: Callable[[int], int]
     log: Callable[[str], None]
-    log_every: int
-    checkpoint_every: int
-    heldout_every: int
-    keep_checkpoints: int
+    train: TrainConfig
     best: Path | None = None
 
     def run(self) -> dict:
@@ -161,7 +155,7 @@ class Loop:
                 tally.add(*pending)
             pending = (step, values, batch, rate, time.perf_counter())
             done = step + 1
-            due = done % self.checkpoint_every == 0
+            due = done % self.train.checkpoint_every == 0
             if done == self.settings.steps:
                 self._take_averages()
             if due or done == self.settings.steps:
@@ -178,7 +172,10 @@ class Loop:
                 raise Terminated(
                     f"step {done} is saved; repeat the command to go on."
                 )
-            if done % self.heldout_every == 0 and done < self.settings.steps:
+            if (
+                done % self.train.heldout_every == 0
+                and done < self.settings.steps
+            ):
                 tally.heldout(done)
         scores = tally.heldout(self.settings.steps)
         saving.wait()
@@ -261,7 +258,7 @@ class Loop:
     def _save(self, step: int, saving: BackgroundWriter) -> None:
         if self.workers.is_chief:
             checkpoint = self._checkpoint(step, {})
-            saving.save(self.folder, checkpoint, self.keep_checkpoints)
+            saving.save(self.folder, checkpoint, self.train.keep_checkpoints)
 
     def keep_if_best(self, step: int, scores: Mapping[str, float]) -> bool:
         """Keeps the weights if no step before had a better mask IoU."""

@@ -379,10 +379,7 @@ def _loop(
             mask_updates + own_mask_updates(config, job.phase.name, step)
         ),
         log=log,
-        log_every=config.train.log_every,
-        checkpoint_every=config.train.checkpoint_every,
-        heldout_every=config.train.heldout_every,
-        keep_checkpoints=config.train.keep_checkpoints,
+        train=config.train,
         best=workdir / BEST if config.train.keep_best else None,
     )
 

@@ -64,7 +64,7 @@ class Tally:
             self._traced = moment
         elif self._done == self._first + 1 + _TIMED:
             self._foretell((moment - self._traced) / _TIMED)
-        every = self._loop.log_every
+        every = self._loop.train.log_every
         if self._done % every == 0 or self._done == self._loop.settings.steps:
             self._write(rate, moment)
 
@@ -72,7 +72,7 @@ class Tally:
         """Says at the beginning what a long phase will cost."""
         loop = self._loop
         left = loop.settings.steps - self._done
-        scores = math.ceil(left / loop.heldout_every)
+        scores = math.ceil(left / loop.train.heldout_every)
         total = left * seconds + scores * self._scoring
         if total < _LONG:
             return

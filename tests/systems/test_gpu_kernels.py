@@ -15,7 +15,7 @@ from keras_wsss.systems import get_system
 from keras_wsss.systems.network import build_network, named_variables
 from keras_wsss.systems.prior.update import PriorUpdate
 from keras_wsss.systems.quality import Quality, augmented_views
-from keras_wsss.systems.transfernet.update import Objective, Update
+from keras_wsss.systems.transfernet.update import Update
 
 pytestmark = pytest.mark.skipif(
     not any(
@@ -123,8 +123,9 @@ def test_a_step_and_inference_stay_on_the_gpu(name):
         update = PriorUpdate(net, split, optimizer, config, True, strategy)
         batch = {"target": part}
     else:
-        objective = Objective(1.0, 1.0, 1, 1.0)
-        update = Update(net, optimizer, objective, strategy)
+        weights = {"mask_weight": 1.0, "tag_weight": 1.0, "overlap_weight": 1.0}
+        train = config.train.replace(weights)
+        update = Update(net, optimizer, train, strategy)
         batch = {"source": part}
     rate = tf.constant(1e-3)
     graphs = [update._function.get_concrete_function(batch, rate).graph]

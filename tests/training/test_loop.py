@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wsss.config import PhaseConfig
+from keras_wsss.config import PhaseConfig, TrainConfig
 from keras_wsss.config_fields import range_problems
 from keras_wsss.errors import ConfigError
 from keras_wsss.systems import get_phase, phase_table
@@ -99,7 +99,7 @@ def test_the_last_rate_is_that_of_its_step():
     """The losses of the last two steps are looked at one after the other."""
     lines = []
     loop = types.SimpleNamespace(
-        log_every=1,
+        train=TrainConfig(log_every=1),
         settings=types.SimpleNamespace(steps=3),
         writer=tf.summary.create_noop_writer(),
         log=lines.append,
@@ -116,8 +116,7 @@ def test_the_last_rate_is_that_of_its_step():
 def test_what_a_long_phase_costs_is_told_at_its_beginning():
     lines = []
     loop = types.SimpleNamespace(
-        log_every=1000,
-        heldout_every=250,
+        train=TrainConfig(log_every=1000, heldout_every=250),
         settings=types.SimpleNamespace(steps=1004),
         writer=tf.summary.create_noop_writer(),
         log=lines.append,

@@ -59,10 +59,8 @@ def source_records(
     split: Split,
     on_problem: OnProblem = raise_problem,
     *,
-    exclude_images_with_target: bool = False,
     min_pixels: int = 1,
-    skip_missing: bool = False,
-    negatives: str = "listed",
+    **switches: Any,
 ) -> Dataset:
     """Makes source records of a validated file; see `source_dataset`.
 
@@ -76,11 +74,9 @@ def source_records(
         images: folder of the pictures.
         split: categories to use.
         on_problem: called with every problem; the picture is left out.
-        exclude_images_with_target: see `source_dataset`, as the others.
         min_pixels: 0 trusts the annotations and compares no outlines while
             reading, which saves more than half of the time.
-        skip_missing: whether pictures without a file are counted.
-        negatives: which targets a picture is known to lack.
+        **switches: the others of `source_dataset`.
 
     Raises:
         DataError: the file has no source category of the split; and with
@@ -125,10 +121,8 @@ def source_records(
         split,
         {i for i in ids.values() if i is not None},
         on_problem,
-        exclude_images_with_target=exclude_images_with_target,
         min_pixels=min_pixels,
-        skip_missing=skip_missing,
-        negatives=negatives,
+        **switches,
     )
     visible.save()
     dropped = {crowds_of(split.name_of(i)): crowds[i] for i in sorted(+crowds)}

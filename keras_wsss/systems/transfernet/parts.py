@@ -21,7 +21,7 @@ from keras_wsss.systems.transfernet.heldout import (
     tag_scorer,
 )
 from keras_wsss.systems.transfernet.sheets import TransferSheets
-from keras_wsss.systems.transfernet.update import Objective, Update
+from keras_wsss.systems.transfernet.update import Update
 
 # Held-out pictures with masks that are scored at most, the first ones.
 _HELD_OUT = 200
@@ -53,20 +53,8 @@ def assemble(job: Job) -> Parts:
         return tag_scorer(net, records, pictures, encode, cache)
 
     def update(mask_weight: float) -> Update:
-        objective = Objective(
-            mask_weight,
-            config.train.tag_weight,
-            config.train.labels_per_image,
-            config.train.overlap_weight,
-        )
-        return Update(
-            net,
-            job.optimizer,
-            objective,
-            job.strategy,
-            micro_batches=config.train.micro_batches,
-            xla=config.train.xla,
-        )
+        train = config.train.replace({"mask_weight": mask_weight})
+        return Update(net, job.optimizer, train, job.strategy)
 
     weight = config.train.mask_weight if job.phase.mask_weight else 0.0
     return Parts(

@@ -1,35 +1,16 @@
 """One update of the weights, the same on one device and on many."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from keras_wsss.config import TrainConfig
 from keras_wsss.data.preprocess import shown_only
 from keras_wsss.systems.optimizer import MultiplierAdam, shared_options
 from keras_wsss.systems.replicated_update import Batch, ReplicatedUpdate
 from keras_wsss.systems.transfernet import losses
 from keras_wsss.systems.transfernet.network import TransferNet
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """What an update minimises.
-
-    Attributes:
-        mask_weight: weight of the mask loss; 0 leaves the decoder out.
-        tag_weight: weight of the tagger's loss.
-        present_labels: queried labels of a picture that are present; the
-            columns after them are queries for absent ones.
-        overlap_weight: weight of the overlap loss, 0 for none; it needs
-            the mask loss.
-    """
-
-    mask_weight: float
-    tag_weight: float
-    present_labels: int
-    overlap_weight: float = 0.0
 
 
 def make_optimizer(config) -> MultiplierAdam:
@@ -56,25 +37,27 @@ class Update(ReplicatedUpdate):
     Args:
         net: the network, built under the strategy's scope.
         optimizer: built under the strategy's scope.
-        objective: weights of the losses.
+        train: the config's group, with the weights of the losses; a mask
+            weight of 0 leaves the decoder out. Of a picture's queries, the
+            first `labels_per_image` are present, the others absent.
         strategy: distribution strategy.
-        **options: see `ReplicatedUpdate`.
     """
 
     def __init__(
         self,
         net: TransferNet,
         optimizer: MultiplierAdam,
-        objective: Objective,
+        train: TrainConfig,
         strategy: tf.distribute.Strategy,
-        **options: Any,
     ):
-        super().__init__(net, optimizer, strategy, **options)
-        self.objective = objective
+        super().__init__(
+            net, optimizer, strategy, train.micro_batches, train.xla
+        )
+        self.train = train
         self._tagger_variables = list(net.tagger.trainable_variables)
         own = {id(variable) for variable in self._tagger_variables}
         parts = [*net.attention.trainable_variables]
-        if objective.mask_weight:
+        if train.mask_weight:
             parts += net.decoder.trainable_variables
         self._variables = [v for v in parts if id(v) not in own]
 
@@ -88,11 +71,11 @@ class Update(ReplicatedUpdate):
             (means[name] for name in means if name.startswith("class_")),
             tf.constant(0.0),
         )
-        if self.objective.mask_weight:
-            total += self.objective.mask_weight * means["mask_loss"]
+        if self.train.mask_weight:
+            total += self.train.mask_weight * means["mask_loss"]
         if "overlap_loss" in means:
-            total += self.objective.overlap_weight * means["overlap_loss"]
-        tag = self.objective.tag_weight * means["tag_loss"]
+            total += self.train.overlap_weight * means["overlap_loss"]
+        tag = self.train.tag_weight * means["tag_loss"]
         return [(total, self._variables), (tag, self._tagger_variables)]
 
     def terms(self, batch: Batch) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
@@ -114,7 +97,7 @@ class Update(ReplicatedUpdate):
         terms["tag_loss"] = losses.tag_loss(
             outputs["tag_logits"], joined["tags"], joined["known"]
         )
-        if self.objective.mask_weight:
+        if self.train.mask_weight:
             seen = {"features": features, "labels": joined["labels"], **outputs}
             terms |= self._mask_terms(batch, encoded, seen)
         return terms
@@ -123,7 +106,7 @@ class Update(ReplicatedUpdate):
         """The decoder's losses, on the domains that have masks."""
         # The target domain has them only as pseudo labels, and comes second.
         masked = [name for name in batch if "mask" in batch[name]]
-        columns = self.objective.present_labels
+        columns = self.train.labels_per_image
         masks = _join([batch[name]["mask"] for name in masked])
         labels = _join([batch[name]["labels"][:, :columns] for name in masked])
         levels = [
@@ -143,7 +126,7 @@ class Update(ReplicatedUpdate):
                 logits, masks, labels, weights
             ),
         }
-        if self.objective.overlap_weight:
+        if self.train.overlap_weight:
             terms["overlap_loss"] = losses.overlap_loss(
                 logits, masks, labels, weights
             )
@@ -155,7 +138,7 @@ class Update(ReplicatedUpdate):
         What `attention` made of all pictures is used by nobody then, so a
         graph leaves it out.
         """
-        columns = self.objective.present_labels
+        columns = self.train.labels_per_image
         inputs = {}
         for name in self.net.guide.input:
             values = seen[name][:rows]

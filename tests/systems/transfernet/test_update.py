@@ -15,7 +15,6 @@ from keras_wsss.systems.network import (
 )
 from keras_wsss.systems.transfernet.network import TransferNet
 from keras_wsss.systems.transfernet.update import (
-    Objective,
     Update,
     make_optimizer,
 )
@@ -50,9 +49,14 @@ def make_update(
                 if variable.trainable
             ]
         )
-    labels = config.train.labels_per_image
-    objective = Objective(mask_weight, tag_weight, labels, overlap_weight)
-    return net, Update(net, optimizer, objective, strategy)
+    train = config.train.replace(
+        {
+            "mask_weight": mask_weight,
+            "tag_weight": tag_weight,
+            "overlap_weight": overlap_weight,
+        }
+    )
+    return net, Update(net, optimizer, train, strategy)
 
 
 def make_batch(config, target=True, seed=0, rows=2, labels=1):

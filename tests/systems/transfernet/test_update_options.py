@@ -22,13 +22,8 @@ def updated(changes, steps=2, strategy=None, **options):
     """Losses and weights after some updates, and the update itself."""
     config = make_config().replace(changes)
     net, update = make_update(config, strategy=strategy, overlap_weight=1.0)
-    update = Update(
-        net,
-        update.optimizer,
-        update.objective,
-        update.strategy,
-        **options,
-    )
+    train = update.train.replace(options)
+    update = Update(net, update.optimizer, train, update.strategy)
     for seed in range(steps):
         batch = make_batch(config, rows=4, seed=seed)
         shared = share(strategy, batch) if strategy else batch
