@@ -24,7 +24,8 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelSettings,
     write_pseudo_labels,
 )
-from keras_wsss.inference.tiles import TiledPicture, lay_tiles
+from keras_wsss.inference.tile_layout import lay_tiles
+from keras_wsss.inference.tiles import TiledPicture
 from keras_wsss.systems.quality import Quality, Tiling, choose_quality
 
 
