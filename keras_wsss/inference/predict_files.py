@@ -35,6 +35,7 @@ from keras_wsss.inference.mask_notes import (
 from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.shards import Shard
+from keras_wsss.strips import count_values
 from keras_wsss.systems.quality import Quality, choose_quality
 
 __all__ = ["Outcome", "Picture", "find_pictures", "predict_files"]
@@ -245,11 +246,12 @@ class _Work:
             labelled, note = self.labelled(picture)
             entry = self._entry(picture, labelled.mask, note)
             return _Result(picture, False, entry)
-        with atomic_path(self._out / self.overlay_file(picture)) as temporary:
-            drawn = Image.fromarray(found.overlay(self._style))
-            drawn.save(temporary, format="JPEG", quality=90)
-        # Last: a mask that is there is complete with all that belongs to it.
         note = make_note(found, found.mask, job.note)
+        # Over the picture, which has served: a copy may be too much.
+        drawn = found.overlay(self._style, out=found.image)
+        with atomic_path(self._out / self.overlay_file(picture)) as temporary:
+            Image.fromarray(drawn).save(temporary, format="JPEG", quality=90)
+        # Last: a mask that is there is complete with all that belongs to it.
         write_palette_mask(
             self._out / self.mask_file(picture), found.mask, note.to_dict()
         )
@@ -289,7 +291,7 @@ class _Work:
     ) -> dict[str, Any]:
         """What `predictions.json` says of a picture."""
         split = self._predictor.split
-        counts = np.bincount(mask.ravel(), minlength=256)
+        counts = count_values(mask)
         return {
             "image": str(picture.path),
             "height": mask.shape[0],
