@@ -12,13 +12,16 @@ without tiles. `--memory SIDE` predicts one mosaic of SIDE x SIDE pixels by the
 command `predict` in a process of its own, and prints its largest memory.
 
 `--source` makes mosaics of source pictures that training held out instead, by
-which settings may be chosen.
+which settings may be chosen; the tagger then names source categories.
+"oracle" tags are those of each mosaic, "predicted" ones the tagger's: only the
+latter are as much help to a mosaic as to the pictures alone.
 """
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -41,6 +44,7 @@ from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import Quality, choose_quality
+from keras_wsss.training.inputs import read_training_data
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A run of train.py.", required=True
@@ -59,14 +63,27 @@ _AUGMENT = flags.DEFINE_bool("augment", None, "As `predict`.")
 Part = tuple[np.ndarray, np.ndarray]  # picture and mask
 
 
+def of_source(predictor: Predictor) -> Predictor:
+    """The same network, whose tagger names source categories."""
+    split = dataclasses.replace(
+        predictor.split,
+        source=predictor.split.target,
+        target=predictor.split.source,
+        scored=predictor.split.source,
+    )
+    rule = predictor.steps.rule
+    return Predictor(predictor.net, split, predictor.config, rule=rule)
+
+
 def read_parts(predictor: Predictor) -> list[Part]:
     """Pictures with masks, all of the side of a part."""
-    split = predictor.split
-    part = "source" if _SOURCE.value else "evaluation"
-    records = formats.read(predictor.config.data, split, part).records
+    config = predictor.config
     if _SOURCE.value:
-        # The last tenth by name, whatever the run held out.
-        records = sorted(records, key=lambda record: record.image_id)[-150:]
+        records = read_training_data(config, with_target=False).heldout
+    else:
+        records = formats.read(
+            config.data, predictor.split, "evaluation"
+        ).records
     return [_read_part(record, predictor) for record in records]
 
 
@@ -121,8 +138,10 @@ class Way:
     def __init__(self, name: str, predictor: Predictor):
         self.name, self.predictor = name, predictor
         categories = predictor.split.num_categories + 1
-        kinds = ("oracle",) if _SOURCE.value else ("oracle", "predicted")
-        self.confusions = {kind: ConfusionMatrix(categories) for kind in kinds}
+        self.confusions = {
+            kind: ConfusionMatrix(categories)
+            for kind in ("oracle", "predicted")
+        }
         self.seconds = 0.0
 
     def add(self, parts: Sequence[Part], quality: Quality) -> None:
@@ -138,8 +157,7 @@ class Way:
 
     def row(self) -> dict:
         """Its line of the table."""
-        split = self.predictor.split
-        ids = split.source_ids if _SOURCE.value else split.scored_ids
+        ids = self.predictor.split.scored_ids
         return {
             "way": self.name,
             **{
@@ -228,6 +246,8 @@ def main() -> None:
     """Prints scores or memory."""
     logging.set_verbosity(logging.WARNING)
     predictor = Predictor.from_workdir(_WORKDIR.value)
+    if _SOURCE.value:
+        predictor = of_source(predictor)
     if _MEMORY.value:
         measure_memory(predictor)
     else:

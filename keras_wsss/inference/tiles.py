@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from keras_wsss.inference.one_picture import OnePicture
     from keras_wsss.inference.predictor import Predictor
 
-# Weight of the whole picture beside the tiles, of categories that it shows.
-CONTEXT = 0.2
+# Weight of the whole picture beside the tiles, of categories that it shows,
+# and of those that it shows better than any tile: they are larger than one.
+# Chosen on held-out source pictures, see docs/predict.md.
+CONTEXT, DECIDING = 0.2, 0.9
 # Tiles that are larger than this together take turns, see `ManyPictures`.
 _PIXELS_AT_ONCE = 4_000_000
 
@@ -52,13 +54,16 @@ class _Shown:
     def add_to(
         self,
         planes: np.ndarray,
+        asked: np.ndarray,
         places: Sequence[int],
         block: tuple[slice, slice],
     ) -> None:
-        """Adds its share to float32 [2, labels, h, w] of a block.
+        """Adds its share to the planes of a block.
 
         Args:
-            planes: added to.
+            planes: float32 [2, labels, h, w], added to.
+            asked: float32 [labels, h, w], the weight of tiles that were
+                asked for a label; added to.
             places: of its labels there.
             block: rows and columns of the picture.
         """
@@ -72,6 +77,7 @@ class _Shown:
         for plane, place in enumerate(places):
             part = planes[:, place, there[0], there[1]]
             part += weights * self.planes[:, plane, own[0], own[1]]
+            asked[place, there[0], there[1]] += weights
 
     def below(self, row: int) -> "_Shown | None":
         """What is left of it from a row on; None if nothing is."""
@@ -135,8 +141,8 @@ class TiledPicture:
 
         The tags are those that the run's rule names in any tile or in the
         whole picture, and each is asked for those that it names itself. Of
-        given tags the rule chooses for each tile likewise, and the tile that
-        scores highest is asked for a tag in any case.
+        given tags the rule chooses for each tile likewise, and whoever scores
+        highest, a tile or the whole, is asked for a tag in any case.
         """
         predictor = self._predictor
         tile_scores = self._tile_scores(quality.views)
@@ -146,17 +152,21 @@ class TiledPicture:
             in_whole = predictor.choose_tags(whole_scores)
         else:
             in_whole = predictor.tag_ids(tags)
-            asked = self._given(tile_scores, in_whole)
+            asked = self._given(tile_scores, whole_scores, in_whole)
         found = np.flatnonzero(asked.any(axis=(0, 1))) + 1
         ids = tuple(sorted({*map(int, found), *in_whole}))
         height, width = self._image.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         foreground = np.zeros((height, width), np.float16)
         if ids:
+            columns = [i - 1 for i in in_whole]
+            own = whole_scores[columns]
             context = _Context(
                 in_whole,
                 self._planes(self._whole, in_whole, whole_scores, quality),
-                [CONTEXT * float(whole_scores[i - 1]) for i in in_whole],
+                own,
+                (own >= tile_scores.max(axis=(0, 1))[columns])
+                | ~asked.any(axis=(0, 1))[columns],
                 (height, width),
             )
             shown = self._look_at_tiles(asked, tile_scores, quality)
@@ -200,7 +210,9 @@ class TiledPicture:
             named[place][[i - 1 for i in chosen]] = True
         return named
 
-    def _given(self, scores: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    def _given(
+        self, scores: np.ndarray, whole: np.ndarray, ids: Sequence[int]
+    ) -> np.ndarray:
         """As `_named`, of tags that are known to be in the picture."""
         named = np.zeros(scores.shape, bool)
         if not ids:
@@ -208,7 +220,8 @@ class TiledPicture:
         columns = np.array(ids) - 1
         own = scores.reshape(-1, scores.shape[-1])[:, columns]
         chosen = self._predictor.steps.rule.choose(own)
-        chosen |= own == own.max(axis=0)  # each of them is somewhere
+        # Each of them is somewhere.
+        chosen |= (own == own.max(axis=0)) & (own > whole[columns])
         named[..., columns] = chosen.reshape(*self._shape, -1)
         return named
 
@@ -284,14 +297,15 @@ class TiledPicture:
             return None
         size = [part.stop - part.start for part in block]
         planes = np.zeros((2, len(ids), *size), np.float32)
+        asked = np.zeros((len(ids), *size), np.float32)
         for each in shown:
             places = [ids.index(number) for number in each.ids]
-            each.add_to(planes, places, block)
-        for number, weight, whole in zip(
-            context.ids, context.weights, context.of(block), strict=True
-        ):
-            plane = planes[:, ids.index(number)]
-            plane += weight * (whole - plane)
+            each.add_to(planes, asked, places, block)
+        # A tile that did not name a label may have seen a piece of it: that is
+        # less than a vote against it, though not nothing.
+        known = np.sqrt(asked)
+        planes /= np.maximum(known, 1e-3)
+        context.join(planes, known, ids, block)
         mask = self._predictor.compiled.merge_known(
             planes[0], planes[1], np.array(ids, np.int32)
         ).numpy()
@@ -307,7 +321,9 @@ class _Context:
     Args:
         ids: K labels.
         planes: [2, K, h, w], see `_Shown`.
-        weights: of each label beside the tiles, 0 to 1.
+        scores: [K], the tagger's, of the whole picture.
+        decides: bool [K]: whether it goes before the tiles, and says alone
+            where a label is in those that were not asked for it.
         shape: height and width of the picture.
     """
 
@@ -315,17 +331,43 @@ class _Context:
         self,
         ids: tuple[int, ...],
         planes: np.ndarray,
-        weights: Sequence[float],
+        scores: np.ndarray,
+        decides: np.ndarray,
         shape: tuple[int, int],
     ):
-        self.ids, self.weights = ids, weights
+        self.ids = ids
+        self._decides = decides
+        self._weights = np.where(decides, DECIDING, CONTEXT) * scores
         self._planes = planes.astype(np.float32)
         self._scale = [
             small / large
             for small, large in zip(planes.shape[2:], shape, strict=True)
         ]
 
-    def of(self, block: tuple[slice, slice]) -> np.ndarray:
+    def join(
+        self,
+        planes: np.ndarray,
+        known: np.ndarray,
+        ids: Sequence[int],
+        block: tuple[slice, slice],
+    ) -> None:
+        """Joins what it says into what the tiles say of a block.
+
+        Args:
+            planes: float32 [2, labels, h, w], changed.
+            known: float32 [labels, h, w], 0 to 1, how much the tiles say.
+            ids: the labels, its own among them.
+            block: rows and columns of the picture.
+        """
+        for number, weight, decides, whole in zip(
+            self.ids, self._weights, self._decides, self._of(block), strict=True
+        ):
+            place = ids.index(number)
+            share = weight + decides * (1 - weight) * (1 - known[place])
+            planes[:, place] *= 1 - weight
+            planes[:, place] += share * whole
+
+    def _of(self, block: tuple[slice, slice]) -> np.ndarray:
         """The planes at a block's own size, float32 [K, 2, h, w]."""
         rows, columns = (part.stop - part.start for part in block)
         # From pixel centres of the block to those of the small picture.

@@ -162,9 +162,9 @@ def test_no_plane_of_the_whole_picture_is_kept(predictor, monkeypatch):
             assert left.planes.base is None  # nothing else of it is alive
         return left
 
-    def watched_add(self, planes, places, block):
+    def watched_add(self, planes, asked, places, block):
         blocks.append(planes.shape)
-        return add_to(self, planes, places, block)
+        return add_to(self, planes, asked, places, block)
 
     monkeypatch.setattr(tiles._Shown, "below", watched_below)
     monkeypatch.setattr(tiles._Shown, "add_to", watched_add)
