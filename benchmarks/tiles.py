@@ -50,7 +50,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A run of train.py.", required=True
 )
 _TILES = flags.DEFINE_list("tiles", ["0"], "Sides of tiles, in pixels.")
-_OVERLAPS = flags.DEFINE_list("overlaps", ["0.375"], "Shares of the sides.")
+_OVERLAPS = flags.DEFINE_list("overlaps", ["0.5"], "Shares of the sides.")
 _MOSAIC = flags.DEFINE_integer("mosaic", 2000, "Least side of a mosaic.")
 _SIDE = flags.DEFINE_integer("side", 128, "Of each picture in it.")
 _COUNT = flags.DEFINE_integer("count", 1, "Mosaics.")

@@ -301,11 +301,7 @@ class TiledPicture:
         for each in shown:
             places = [ids.index(number) for number in each.ids]
             each.add_to(planes, asked, places, block)
-        # A tile that did not name a label may have seen a piece of it: that is
-        # less than a vote against it, though not nothing.
-        known = np.sqrt(asked)
-        planes /= np.maximum(known, 1e-3)
-        context.join(planes, known, ids, block)
+        context.join(planes, asked, ids, block)
         mask = self._predictor.compiled.merge_known(
             planes[0], planes[1], np.array(ids, np.int32)
         ).numpy()
@@ -347,7 +343,7 @@ class _Context:
     def join(
         self,
         planes: np.ndarray,
-        known: np.ndarray,
+        asked: np.ndarray,
         ids: Sequence[int],
         block: tuple[slice, slice],
     ) -> None:
@@ -355,7 +351,7 @@ class _Context:
 
         Args:
             planes: float32 [2, labels, h, w], changed.
-            known: float32 [labels, h, w], 0 to 1, how much the tiles say.
+            asked: float32 [labels, h, w], see `_Shown.add_to`.
             ids: the labels, its own among them.
             block: rows and columns of the picture.
         """
@@ -363,7 +359,7 @@ class _Context:
             self.ids, self._weights, self._decides, self._of(block), strict=True
         ):
             place = ids.index(number)
-            share = weight + decides * (1 - weight) * (1 - known[place])
+            share = weight + decides * (1 - weight) * (1 - asked[place])
             planes[:, place] *= 1 - weight
             planes[:, place] += share * whole
 
