@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image
 
 from keras_wsss.data.formats.voc import (
     CLASSES_FILE,
@@ -35,7 +35,7 @@ from keras_wsss.inference.mask_notes import (
 from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.shards import Shard
-from keras_wsss.strips import count_values
+from keras_wsss.strips import count_values, strips
 from keras_wsss.systems.quality import Quality, choose_quality
 
 __all__ = ["Outcome", "Picture", "find_pictures", "predict_files"]
@@ -249,8 +249,7 @@ class _Work:
         note = make_note(found, found.mask, job.note)
         # Over the picture, which has served: a copy may be too much.
         drawn = found.overlay(self._style, out=found.image)
-        with atomic_path(self._out / self.overlay_file(picture)) as temporary:
-            Image.fromarray(drawn).save(temporary, format="JPEG", quality=90)
+        _write_jpeg(self._out / self.overlay_file(picture), drawn)
         # Last: a mask that is there is complete with all that belongs to it.
         write_palette_mask(
             self._out / self.mask_file(picture), found.mask, note.to_dict()
@@ -318,6 +317,18 @@ class _Work:
         quality = self.quality.to_dict()
         picture = digest_of_bytes(data)
         return digest([self._made_by, quality, asked, picture, self._style])
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    """Writes uint8 [H, W, 3], RGB, which is BGR afterwards.
+
+    Pillow would hold a copy of 4 bytes a pixel.
+    """
+    for rows in strips(*image.shape[:2]):
+        image[rows] = image[rows, :, ::-1].copy()
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _asked(
