@@ -209,7 +209,7 @@ def _paint(
     pen = max(1, round(max(mask.shape) / 500))
     reach = _WIDEST_EDGE * pen
     reach += -reach % _HATCH  # or lines would begin elsewhere
-    for rows in strips(*mask.shape, _HATCH):
+    for rows in strips(*mask.shape, multiple=_HATCH):
         near = slice(max(0, rows.start - reach), rows.stop + reach)
         drawn = _PAINTERS[style](image[near], mask[near], pen)
         first = rows.start - near.start

@@ -328,7 +328,7 @@ def _write_jpeg(path: Path, image: np.ndarray) -> None:
         image[rows] = image[rows, :, ::-1].copy()
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(data.tobytes())
 
 
 def _asked(

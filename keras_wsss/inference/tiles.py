@@ -165,8 +165,8 @@ class TiledPicture:
                 in_whole,
                 self._planes(self._whole, in_whole, whole_scores, quality),
                 own,
-                (own >= tile_scores.max(axis=(0, 1))[columns])
-                | ~asked.any(axis=(0, 1))[columns],
+                (own >= tile_scores[..., columns].max(axis=(0, 1)))
+                | ~asked[..., columns].any(axis=(0, 1)),
                 (height, width),
             )
             shown = self._look_at_tiles(asked, tile_scores, quality)
@@ -332,8 +332,9 @@ class _Context:
         shape: tuple[int, int],
     ):
         self.ids = ids
-        self._decides = decides
-        self._weights = np.where(decides, DECIDING, CONTEXT) * scores
+        self._decides = decides.tolist()
+        weights = np.where(decides, DECIDING, CONTEXT) * scores
+        self._weights = weights.tolist()
         self._planes = planes.astype(np.float32)
         self._scale = [
             small / large

@@ -153,8 +153,10 @@ def predict_tiles(
             )
             scores = np.maximum(scores, answer["scores"])
     missing = [number for number in ids if number not in named]
-    large = Image.fromarray(whole["mask"]).resize(
-        picture.size, Image.Resampling.NEAREST
+    large = np.asarray(
+        Image.fromarray(whole["mask"]).resize(
+            picture.size, Image.Resampling.NEAREST
+        )
     )
     unseen = np.where(np.isin(large, missing), large, 0)
     mask = np.where(mask == 0, unseen, mask)
@@ -305,9 +307,11 @@ def _ask(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     if options.tile:
         with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
             if max(image.size) > options.tile:
-                image = ImageOps.exif_transpose(image)
                 return predict_tiles(
-                    options.url, image, options.tile, options.tags
+                    options.url,
+                    ImageOps.exif_transpose(image),
+                    options.tile,
+                    options.tags,
                 )
     return predict(options.url, [data], [options.tags])[0]
 
