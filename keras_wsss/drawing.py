@@ -206,10 +206,11 @@ def _paint(
     In strips, each with the rows around it that its outlines depend on.
     """
     # Twice as wide in a picture of 1000 pixels as in a small one, and so on.
-    pen = max(1, round(max(mask.shape) / 500))
+    height, width = mask.shape
+    pen = max(1, round(max(height, width) / 500))
     reach = _WIDEST_EDGE * pen
     reach += -reach % _HATCH  # or lines would begin elsewhere
-    for rows in strips(*mask.shape, multiple=_HATCH):
+    for rows in strips(height, width, _HATCH):
         near = slice(max(0, rows.start - reach), rows.stop + reach)
         drawn = _PAINTERS[style](image[near], mask[near], pen)
         first = rows.start - near.start
