@@ -2,7 +2,7 @@
 
     python -m benchmarks.tiles --workdir RUN
     python -m benchmarks.tiles --workdir RUN --tiles 128,160 --overlaps 0.25,0.5
-    python -m benchmarks.tiles --workdir RUN --side 500 --tiles 500
+    python -m benchmarks.tiles --workdir RUN --source --mosaic 1500 --cut 37
     python -m benchmarks.tiles --workdir RUN --memory 10000 --tiles 512
 
 Pictures of the run's evaluation set side by side make mosaics of 2,000 pixels
@@ -13,6 +13,7 @@ command `predict` in a process of its own, and prints its largest memory.
 
 `--source` makes mosaics of source pictures that training held out instead, by
 which settings may be chosen; the tagger then names source categories.
+`--cut` lets pictures and tiles not lie on one grid, as chance would have it.
 "oracle" tags are those of each mosaic, "predicted" ones the tagger's: only the
 latter are as much help to a mosaic as to the pictures alone.
 """
@@ -53,6 +54,7 @@ _TILES = flags.DEFINE_list("tiles", ["0"], "Sides of tiles, in pixels.")
 _OVERLAPS = flags.DEFINE_list("overlaps", ["0.5"], "Shares of the sides.")
 _MOSAIC = flags.DEFINE_integer("mosaic", 2000, "Least side of a mosaic.")
 _SIDE = flags.DEFINE_integer("side", 128, "Of each picture in it.")
+_CUT = flags.DEFINE_integer("cut", 0, "Pixels left out at the top and left.")
 _COUNT = flags.DEFINE_integer("count", 1, "Mosaics.")
 _SOURCE = flags.DEFINE_bool("source", False, "Of held-out source pictures.")
 _MEMORY = flags.DEFINE_integer("memory", 0, "Side of a mosaic to predict.")
@@ -172,7 +174,10 @@ def score(predictor: Predictor) -> None:
     """Prints the table."""
     mosaics = make_mosaics(read_parts(predictor), _COUNT.value, _MOSAIC.value)
     rows = math.isqrt(len(mosaics[0]))
-    joined = [join(parts, rows) for parts in mosaics]
+    joined = [
+        tuple(kind[_CUT.value :, _CUT.value :] for kind in join(parts, rows))
+        for parts in mosaics
+    ]
     side = len(joined[0][0])
     print(f"{len(joined)} mosaics of {side} x {side}, {rows**2} pictures each")
     flags_ = {"augment": _AUGMENT.value, "refine": _REFINE.value}
