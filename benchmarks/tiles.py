@@ -2,7 +2,7 @@
 
     python -m benchmarks.tiles --workdir RUN
     python -m benchmarks.tiles --workdir RUN --tiles 128,160 --overlaps 0.25,0.5
-    python -m benchmarks.tiles --workdir RUN --side 500 --tiles 500
+    python -m benchmarks.tiles --workdir RUN --source --mosaic 1500 --cut 37
     python -m benchmarks.tiles --workdir RUN --memory 10000 --tiles 512
 
 Pictures of the run's evaluation set side by side make mosaics of 2,000 pixels
@@ -12,13 +12,17 @@ without tiles. `--memory SIDE` predicts one mosaic of SIDE x SIDE pixels by the
 command `predict` in a process of its own, and prints its largest memory.
 
 `--source` makes mosaics of source pictures that training held out instead, by
-which settings may be chosen.
+which settings may be chosen; the tagger then names source categories.
+`--cut` lets pictures and tiles not lie on one grid, as chance would have it.
+"oracle" tags are those of each mosaic, "predicted" ones the tagger's: only the
+latter are as much help to a mosaic as to the pictures alone.
 """
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -41,14 +45,16 @@ from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix, scored_view
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.quality import Quality, choose_quality
+from keras_wsss.training.inputs import read_training_data
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A run of train.py.", required=True
 )
 _TILES = flags.DEFINE_list("tiles", ["0"], "Sides of tiles, in pixels.")
-_OVERLAPS = flags.DEFINE_list("overlaps", ["0.375"], "Shares of the sides.")
+_OVERLAPS = flags.DEFINE_list("overlaps", ["0.5"], "Shares of the sides.")
 _MOSAIC = flags.DEFINE_integer("mosaic", 2000, "Least side of a mosaic.")
 _SIDE = flags.DEFINE_integer("side", 128, "Of each picture in it.")
+_CUT = flags.DEFINE_integer("cut", 0, "Pixels left out at the top and left.")
 _COUNT = flags.DEFINE_integer("count", 1, "Mosaics.")
 _SOURCE = flags.DEFINE_bool("source", False, "Of held-out source pictures.")
 _MEMORY = flags.DEFINE_integer("memory", 0, "Side of a mosaic to predict.")
@@ -59,14 +65,27 @@ _AUGMENT = flags.DEFINE_bool("augment", None, "As `predict`.")
 Part = tuple[np.ndarray, np.ndarray]  # picture and mask
 
 
+def of_source(predictor: Predictor) -> Predictor:
+    """The same network, whose tagger names source categories."""
+    split = dataclasses.replace(
+        predictor.split,
+        source=predictor.split.target,
+        target=predictor.split.source,
+        scored=predictor.split.source,
+    )
+    rule = predictor.steps.rule
+    return Predictor(predictor.net, split, predictor.config, rule=rule)
+
+
 def read_parts(predictor: Predictor) -> list[Part]:
     """Pictures with masks, all of the side of a part."""
-    split = predictor.split
-    part = "source" if _SOURCE.value else "evaluation"
-    records = formats.read(predictor.config.data, split, part).records
+    config = predictor.config
     if _SOURCE.value:
-        # The last tenth by name, whatever the run held out.
-        records = sorted(records, key=lambda record: record.image_id)[-150:]
+        records = read_training_data(config, with_target=False).heldout
+    else:
+        records = formats.read(
+            config.data, predictor.split, "evaluation"
+        ).records
     return [_read_part(record, predictor) for record in records]
 
 
@@ -121,8 +140,10 @@ class Way:
     def __init__(self, name: str, predictor: Predictor):
         self.name, self.predictor = name, predictor
         categories = predictor.split.num_categories + 1
-        kinds = ("oracle",) if _SOURCE.value else ("oracle", "predicted")
-        self.confusions = {kind: ConfusionMatrix(categories) for kind in kinds}
+        self.confusions = {
+            kind: ConfusionMatrix(categories)
+            for kind in ("oracle", "predicted")
+        }
         self.seconds = 0.0
 
     def add(self, parts: Sequence[Part], quality: Quality) -> None:
@@ -138,8 +159,7 @@ class Way:
 
     def row(self) -> dict:
         """Its line of the table."""
-        split = self.predictor.split
-        ids = split.source_ids if _SOURCE.value else split.scored_ids
+        ids = self.predictor.split.scored_ids
         return {
             "way": self.name,
             **{
@@ -154,7 +174,10 @@ def score(predictor: Predictor) -> None:
     """Prints the table."""
     mosaics = make_mosaics(read_parts(predictor), _COUNT.value, _MOSAIC.value)
     rows = math.isqrt(len(mosaics[0]))
-    joined = [join(parts, rows) for parts in mosaics]
+    joined = [
+        tuple(kind[_CUT.value :, _CUT.value :] for kind in join(parts, rows))
+        for parts in mosaics
+    ]
     side = len(joined[0][0])
     print(f"{len(joined)} mosaics of {side} x {side}, {rows**2} pictures each")
     flags_ = {"augment": _AUGMENT.value, "refine": _REFINE.value}
@@ -228,6 +251,8 @@ def main() -> None:
     """Prints scores or memory."""
     logging.set_verbosity(logging.WARNING)
     predictor = Predictor.from_workdir(_WORKDIR.value)
+    if _SOURCE.value:
+        predictor = of_source(predictor)
     if _MEMORY.value:
         measure_memory(predictor)
     else:

@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
+from concurrent import futures
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -99,6 +100,46 @@ def save_checkpoint(
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
+
+
+class BackgroundWriter:
+    """Writes checkpoints beside the training, one after the other.
+
+    Those of large networks take many seconds. Entered, it has written the
+    last one when it is left.
+    """
+
+    def __init__(self):
+        self._pool = futures.ThreadPoolExecutor(1)
+        self._last: futures.Future[Path] | None = None
+
+    def __enter__(self) -> "BackgroundWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def save(self, folder: Path, checkpoint: Checkpoint, keep: int) -> None:
+        """As `save_checkpoint`, when the one before is written.
+
+        Args:
+            folder: where checkpoints lie.
+            checkpoint: what to save; its arrays must not change any more.
+            keep: newest files to keep, at least 1.
+
+        Raises:
+            DataError: the one before could not be written.
+        """
+        self.wait()
+        self._last = self._pool.submit(
+            save_checkpoint, folder, checkpoint, keep
+        )
+
+    def wait(self) -> None:
+        """Returns when all is written. Raises `DataError` if it was not."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -212,5 +253,5 @@ def _digest(arrays: Mapping[str, np.ndarray], meta: str) -> str:
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key])
         digest.update(f"{key}{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array.data)
     return digest.hexdigest()

@@ -5,7 +5,6 @@ same code: attention here, class maps or foreground maps there.
 """
 
 import dataclasses
-import functools
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,55 +14,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_wsss.categories import IGNORE
+from keras_wsss.colours import bright_palette
+from keras_wsss.strips import count_values, strips
 
 _GAP, _HEADING, _CAPTION, _LINE = 8, 30, 24, 20
 _PAPER, _INK = (255, 255, 255), (25, 25, 25)
 _IGNORED = (190, 190, 190)
 _WARNING = (170, 30, 30)
 _OPACITY = 0.55  # of masks over a picture in colour
+_WIDEST_EDGE = 3  # pens
 _HATCH = 8  # pixels between the lines over ignored pixels
-_OKABE_ITO = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-# What an eye makes of linear RGB: the usual one, and those without cones for
-# red, green or blue (Machado et al., IEEE TVCG 2009, severity 1).
-_EYES = (
-    np.eye(3),
-    np.array(
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ]
-    ),
-    np.array(
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ]
-    ),
-    np.array(
-        [
-            [1.255528, -0.076749, -0.178779],
-            [-0.078411, 0.930809, 0.147602],
-            [0.004733, 0.691367, 0.303900],
-        ]
-    ),
-)
-_TO_XYZ = np.array(
-    [
-        [0.4124, 0.3576, 0.1805],
-        [0.2126, 0.7152, 0.0722],
-        [0.0193, 0.1192, 0.9505],
-    ]
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +77,10 @@ def draw_panel(image: np.ndarray, panel: Panel) -> np.ndarray:
         ]
         return _glow(image, maps, panel.ids)
     if panel.mask is not None:
-        mask = cv2.resize(panel.mask, size, interpolation=cv2.INTER_NEAREST)
-        return _PAINTERS[panel.style](image, mask)
+        mask = panel.mask
+        if mask.shape != image.shape[:2]:
+            mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        return _paint(image, mask, panel.style, np.empty_like(image))
     return image
 
 
@@ -127,6 +89,7 @@ def draw_overlay(
     mask: np.ndarray,
     names: Mapping[int, str] | None = None,
     style: str = "colour",
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Lays a mask over its picture and writes the categories' names on it.
 
@@ -135,21 +98,19 @@ def draw_overlay(
         mask: uint8 [H, W]: 0 background, ids, 255 ignore.
         names: id -> what is written where its region is widest.
         style: one of `STYLES`.
+        out: what is drawn to, as `image`, which it may be; None is new.
 
     Returns:
         uint8 [H, W, 3], RGB.
     """
-    drawn = draw_panel(image, Panel("mask", mask=mask, style=style))
-    if not names:
-        return drawn
-    sheet = Image.fromarray(drawn)
-    draw = ImageDraw.Draw(sheet)
+    drawn = np.empty_like(image) if out is None else out
+    _paint(image, mask, style, drawn)
     font = _font(min(max(11, min(mask.shape) // 16), 48))
-    for number, name in names.items():
+    for number, name in (names or {}).items():
         place = _widest(mask, number)
         if place is not None:
-            _write_within(draw, sheet.size, place, name, font)
-    return np.asarray(sheet)
+            _write_within(drawn, place, name, font)
+    return drawn
 
 
 def draw_sheet(
@@ -207,32 +168,6 @@ def shares(maps: np.ndarray) -> np.ndarray:
     return positive / np.maximum(highest, 1e-12)
 
 
-@functools.cache
-def bright_palette() -> np.ndarray:
-    """Colours of categories on screens, float32 [256, 3], 0 to 255.
-
-    They stay apart for those who see less red or green (mask files keep the
-    VOC colours, as other tools expect). The first are those of Okabe and Ito,
-    "Color Universal Design" (2008); each of the others is as far as can be
-    from all before it, to the eye that sees the least of the difference.
-    """
-    levels = np.linspace(0, 255, 12)
-    grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
-    light = _lab(grid)
-    colourful = np.hypot(light[:, 1], light[:, 2]) > 35  # white is outline
-    grid = grid[colourful & (light[:, 0] > 45) & (light[:, 0] < 92)]
-    seen = _as_seen(grid)
-    chosen = np.array(_OKABE_ITO, float)
-    distance = np.min([_apart(seen, c) for c in _as_seen(chosen)], axis=0)
-    while len(chosen) < 255:
-        best = int(np.argmax(distance))
-        chosen = np.vstack([chosen, grid[best]])
-        distance = np.minimum(distance, _apart(seen, seen[best]))
-    bright = np.vstack([[51, 51, 51], chosen]).astype(np.float32)
-    bright.flags.writeable = False  # everybody gets this one
-    return bright
-
-
 def glow_layer(maps: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     """Maps as coloured light alone, to lay over a dark picture.
 
@@ -263,28 +198,24 @@ def _glow(image: np.ndarray, maps, ids: Sequence[int]) -> np.ndarray:
     return np.clip(_dark(image) + light, 0, 255).astype(np.uint8)
 
 
-def _as_seen(colours: np.ndarray) -> np.ndarray:
-    """sRGB [N, 3] in CIELAB, to usual and to other eyes: [N, 4, 3]."""
-    return np.stack([_lab(colours, eye) for eye in _EYES], axis=1)
+def _paint(
+    image: np.ndarray, mask: np.ndarray, style: str, out: np.ndarray
+) -> np.ndarray:
+    """Lays a mask [H, W] over a picture, to `out`, which may be the picture.
 
-
-def _apart(seen: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """Least distance to any eye: [N, 4, 3] and [4, 3] to [N]."""
-    return np.linalg.norm(seen - one, axis=2).min(axis=1)
-
-
-def _lab(colours: np.ndarray, eye: np.ndarray | None = None) -> np.ndarray:
-    """sRGB from 0 to 255, [N, 3], as CIELAB (white D65)."""
-    share = np.asarray(colours, float) / 255
-    linear = np.where(
-        share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92
-    )
-    if eye is not None:
-        linear = np.clip(linear @ eye.T, 0, 1)
-    xyz = linear @ _TO_XYZ.T / _TO_XYZ.sum(axis=1)
-    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    x, y, z = root.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+    In strips, each with the rows around it that its outlines depend on.
+    """
+    # Twice as wide in a picture of 1000 pixels as in a small one, and so on.
+    height, width = mask.shape
+    pen = max(1, round(max(height, width) / 500))
+    reach = _WIDEST_EDGE * pen
+    reach += -reach % _HATCH  # or lines would begin elsewhere
+    for rows in strips(height, width, _HATCH):
+        near = slice(max(0, rows.start - reach), rows.stop + reach)
+        drawn = _PAINTERS[style](image[near], mask[near], pen)
+        first = rows.start - near.start
+        out[rows] = drawn[first : first + rows.stop - rows.start]
+    return out
 
 
 def _dark(image: np.ndarray) -> np.ndarray:
@@ -294,7 +225,7 @@ def _dark(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.LUT(grey, dark), cv2.COLOR_GRAY2RGB)
 
 
-def _painted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _painted(image: np.ndarray, mask: np.ndarray, pen: int) -> np.ndarray:
     """The picture dark, with the pixels of categories in their colours."""
     result = _dark(image)
     _lay(result, image, mask, 0.85)
@@ -306,7 +237,7 @@ def _lay(
     result: np.ndarray, image: np.ndarray, mask: np.ndarray, opacity: float
 ) -> None:
     """Lays colours of that opacity over the pixels of categories."""
-    shown = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    shown = np.flatnonzero(count_values(mask))
     for number in shown[(shown > 0) & (shown != IGNORE)].tolist():
         # By tables: arithmetic on pixels would take as long as a network.
         colour = opacity * bright_palette()[number]
@@ -317,7 +248,7 @@ def _lay(
         )
 
 
-def _coloured(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _coloured(image: np.ndarray, mask: np.ndarray, pen: int) -> np.ndarray:
     """The picture in colour, categories half transparent within an outline."""
     result = image.copy()
     _lay(result, image, mask, _OPACITY)
@@ -326,25 +257,24 @@ def _coloured(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     )
     hatch = np.add.outer(rows, columns) % _HATCH < 2  # bytes: masks are large
     result[hatch & (mask == IGNORE)] = 255
-    result[_edges(mask, 1)] = 255
+    result[_edges(mask, pen)] = 255
     return result
 
 
-def _outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _outlined(image: np.ndarray, mask: np.ndarray, pen: int) -> np.ndarray:
     """The picture as it is, with an outline in the category's colour."""
     result = image.copy()
-    result[_edges(mask, 3)] = 255  # a white seam: colours show on any ground
-    inner = np.where(_edges(mask, 2), mask, 0)
+    result[_edges(mask, _WIDEST_EDGE * pen)] = (
+        255  # a white seam: colours show on any ground
+    )
+    inner = np.where(_edges(mask, 2 * pen), mask, 0)
     _lay(result, image, inner, 1.0)
     return result
 
 
 def _edges(mask: np.ndarray, width: int) -> np.ndarray:
-    """Pixels of categories near to another value, bool [H, W].
-
-    Twice as wide in a picture of 1000 pixels as in a small one, and so on.
-    """
-    side = 1 + 2 * width * max(1, round(max(mask.shape) / 500))
+    """Pixels of categories as near to another value, bool [H, W]."""
+    side = 1 + 2 * width
     kernel = np.ones((side, side), np.uint8)
     edge = cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
     return edge & (mask > 0) & (mask != IGNORE)
@@ -376,21 +306,34 @@ def _widest(mask: np.ndarray, number: int) -> tuple[float, float] | None:
 
 
 def _write_within(
-    draw: ImageDraw.ImageDraw,
-    size: tuple[int, int],
-    place: tuple[float, float],
-    text: str,
-    font: Any,
+    image: np.ndarray, place: tuple[float, float], text: str, font: Any
 ) -> None:
-    """Writes a text around a place, moved into the picture."""
-    left, top, right, bottom = draw.textbbox((0, 0), text, font, stroke_width=2)
-    x = min(max(place[0] - (left + right) / 2, -left), size[0] - right)
-    y = min(max(place[1] - (top + bottom) / 2, -top), size[1] - bottom)
+    """Writes a text around a place, moved into the picture [H, W, 3]."""
+    height, width = image.shape[:2]
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    left, top, right, bottom = measure.textbbox(
+        (0, 0), text, font, stroke_width=2
+    )
+    x = min(max(place[0] - (left + right) / 2, -left), width - right)
+    y = min(max(place[1] - (top + bottom) / 2, -top), height - bottom)
     # Of a text that is longer than the picture, the beginning.
     x, y = max(x, -left), max(y, -top)
-    draw.text(
-        (x, y), text, (255, 255, 255), font, stroke_width=2, stroke_fill=_INK
+    # Pillow gets what it writes on alone: it copies all that it is given.
+    first_x, first_y = int(x + left), int(y + top)
+    around = (
+        slice(first_y, int(y + bottom) + 2),
+        slice(first_x, int(x + right) + 2),
     )
+    patch = Image.fromarray(image[around])
+    ImageDraw.Draw(patch).text(
+        (x - first_x, y - first_y),
+        text,
+        (255, 255, 255),
+        font,
+        stroke_width=2,
+        stroke_fill=_INK,
+    )
+    image[around] = np.asarray(patch)
 
 
 def _tile(image: np.ndarray, side: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from keras_wsss.categories import IGNORE
-from keras_wsss.drawing import bright_palette
+from keras_wsss.colours import bright_palette
 
 SIDE = 320  # pixels, longest side of a picture in a page
 _QUALITY = 78  # of JPEG

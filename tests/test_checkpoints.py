@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_wsss.checkpoints import (
+    BackgroundWriter,
     Checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -119,3 +120,28 @@ def test_pickled_objects_are_refused(tmp_path):
     np.savez(path, **{"array/a": np.array([{}], object)}, allow_pickle=True)
     with pytest.raises(DataError, match="damaged checkpoint"):
         load_checkpoint(path)
+
+
+def test_written_beside_the_training(tmp_path):
+    with BackgroundWriter() as writer:
+        for step in (1, 2, 3):
+            writer.save(tmp_path, make(step), keep=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        f"step_{step:09d}.npz" for step in (2, 3)
+    ]
+    assert_equal(load_latest(tmp_path), make(3))
+
+
+def test_what_could_not_be_written_beside_the_training_is_told(tmp_path):
+    folder = tmp_path / "checkpoints"
+    with BackgroundWriter() as writer:
+        writer.save(folder, make(1), keep=2)
+        writer.wait()
+        kept = list_checkpoints(folder)[0].rename(tmp_path / "kept")
+        folder.rmdir()
+        folder.write_bytes(b"")  # no folder any more
+        writer.save(folder, make(2), keep=2)
+        with pytest.raises(DataError, match="could not be written"):
+            writer.save(folder, make(3), keep=2)
+        writer.wait()  # told once
+    assert_equal(load_checkpoint(kept), make(1))

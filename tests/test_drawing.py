@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from keras_wsss.categories import palette
+from keras_wsss.colours import bright_palette
 from keras_wsss.drawing import (
     STYLES,
     Panel,
     Row,
-    bright_palette,
     draw_overlay,
     draw_panel,
     draw_sheet,

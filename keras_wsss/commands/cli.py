@@ -215,7 +215,7 @@ def define_tiles() -> TileFlags:
             "tile_overlap",
             None,
             "Share of a tile's side that neighbours have in common, 0 to 0.5; "
-            "0.375 if not given.",
+            "0.5 if not given.",
         ),
     )
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import cv2
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from keras_wsss.categories import IGNORE, palette
 from keras_wsss.data.images import (
@@ -23,6 +23,7 @@ from keras_wsss.data.images import (
 from keras_wsss.data.problems import Problem, raise_problem
 from keras_wsss.errors import DataError
 from keras_wsss.files import atomic_path
+from keras_wsss.strips import count_values
 
 # What the colours of a mask stand for: RGB -> index.
 Colours = Mapping[tuple[int, int, int], int]
@@ -141,7 +142,7 @@ def _check_palette(
 
     Programs that turn colours into a palette number them as they come.
     """
-    used = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    used = np.flatnonzero(count_values(mask))
     own = np.zeros((256, 3), int)
     own[: len(colours) // 3] = np.reshape(colours, (-1, 3))
     shown = own[used]
@@ -166,13 +167,11 @@ def _check_palette(
 
 
 def _open(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
-    """A decoded PNG. Raises `DataError`."""
+    """A decoded PNG, whose size is known to be accepted. Raises `DataError`."""
     try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image = PngImageFile(io.BytesIO(data))  # `Image.open` has own limits
         image.load()
         return image
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {error}; cut the mask in parts.") from None
     except _DAMAGE:
         raise DataError(
             f"{path}: its PNG data are corrupt; replace the file."
@@ -216,9 +215,9 @@ def read_mask_note(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     The pixels are not decoded.
     """
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with PngImageFile(os.fspath(path)) as image:
             note = json.loads(image.info[_NOTE])
-    except (*_DAMAGE, KeyError, Image.DecompressionBombError):
+    except (*_DAMAGE, KeyError):
         return None
     return note if isinstance(note, dict) else None
 
@@ -245,7 +244,7 @@ def mask_value_problem(mask: np.ndarray, largest: int) -> ValueProblem | None:
     Returns:
         None when every value is at most `largest` or 255.
     """
-    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    values = np.flatnonzero(count_values(mask))
     wrong = values[(values > largest) & (values != IGNORE)]
     if not wrong.size:
         return None

@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_wsss.categories import IGNORE, Split
+from keras_wsss.colours import bright_palette
 from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS, read_image
 from keras_wsss.data.records import Record
-from keras_wsss.drawing import bright_palette, draw_overlay
+from keras_wsss.drawing import draw_overlay
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image
 
 from keras_wsss.data.formats.voc import (
     CLASSES_FILE,
@@ -35,6 +35,7 @@ from keras_wsss.inference.mask_notes import (
 from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.shards import Shard
+from keras_wsss.strips import count_values, strips
 from keras_wsss.systems.quality import Quality, choose_quality
 
 __all__ = ["Outcome", "Picture", "find_pictures", "predict_files"]
@@ -245,11 +246,11 @@ class _Work:
             labelled, note = self.labelled(picture)
             entry = self._entry(picture, labelled.mask, note)
             return _Result(picture, False, entry)
-        with atomic_path(self._out / self.overlay_file(picture)) as temporary:
-            drawn = Image.fromarray(prediction.overlay(self._style))
-            drawn.save(temporary, format="JPEG", quality=90)
-        # Last: a mask that is there is complete with all that belongs to it.
         note = make_note(prediction, prediction.mask, request.note)
+        # Over the picture, which has served: a copy may be too much.
+        drawn = prediction.overlay(self._style, out=prediction.image)
+        _write_jpeg(self._out / self.overlay_file(picture), drawn)
+        # Last: a mask that is there is complete with all that belongs to it.
         write_palette_mask(
             self._out / self.mask_file(picture), prediction.mask, note.to_dict()
         )
@@ -291,7 +292,7 @@ class _Work:
     ) -> dict[str, Any]:
         """What `predictions.json` says of a picture."""
         split = self._predictor.split
-        counts = np.bincount(mask.ravel(), minlength=256)
+        counts = count_values(mask)
         return {
             "image": str(picture.path),
             "height": mask.shape[0],
@@ -318,6 +319,18 @@ class _Work:
         quality = self.quality.to_dict()
         picture = digest_of_bytes(data)
         return digest([self._made_by, quality, asked, picture, self._style])
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    """Writes uint8 [H, W, 3], RGB, which is BGR afterwards.
+
+    Pillow would hold a copy of 4 bytes a pixel.
+    """
+    for rows in strips(*image.shape[:2]):
+        image[rows] = image[rows, :, ::-1].copy()
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _asked(

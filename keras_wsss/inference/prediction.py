@@ -16,6 +16,7 @@ from keras_wsss.data.writers.writer import LabelledPicture
 from keras_wsss.drawing import Panel, Row, draw_overlay, draw_sheet
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_path
+from keras_wsss.strips import strips
 
 Tags = Sequence[int | str] | int | str  # names or ids of categories
 _TILE = 320  # pixels of each of the two pictures in a notebook
@@ -78,15 +79,18 @@ class Prediction:
         assert self.probabilities is not None
         return self.probabilities.max(axis=0, initial=0.0)
 
-    def overlay(self, style: str = "colour") -> np.ndarray:
+    def overlay(
+        self, style: str = "colour", out: np.ndarray | None = None
+    ) -> np.ndarray:
         """The picture with the mask over it and names: uint8 [H, W, 3].
 
         Args:
             style: one of `keras_wsss.drawing.STYLES`: the picture in colour,
                 with outlines alone, or dark.
+            out: what is drawn to, perhaps `image`; None is a new array.
         """
         names = dict(zip(self.tags, self.tag_names, strict=True))
-        return draw_overlay(self.image, self.mask, names, style)
+        return draw_overlay(self.image, self.mask, names, style, out)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the mask as a palette PNG of ids, or an overlay as JPEG.
@@ -144,13 +148,17 @@ def region_scores(prediction: Prediction, mask: np.ndarray) -> dict[int, float]:
     """As `Prediction.region_scores`, of a mask [H, W] that keeps a part."""
     scores = {}
     for place, number in enumerate(prediction.tags):
-        region = mask == number
-        if region.any():
-            probability = prediction.foreground
-            if prediction.probabilities is not None:
-                probability = prediction.probabilities[place]
-            assert probability is not None
-            score = float(probability[region].mean(dtype=np.float64))
+        probability = prediction.foreground
+        if prediction.probabilities is not None:
+            probability = prediction.probabilities[place]
+        assert probability is not None
+        pixels, total = 0, 0.0
+        for rows in strips(*mask.shape):
+            region = mask[rows] == number
+            pixels += int(np.count_nonzero(region))
+            total += float(probability[rows][region].sum(dtype=np.float64))
+        if pixels:
+            score = total / pixels
             if prediction.by_tagger:
                 score *= float(prediction.tag_scores[number - 1])
             scores[number] = round(min(max(score, 0.0), 1.0), 5)

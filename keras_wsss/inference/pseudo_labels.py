@@ -34,6 +34,7 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.inference.shards import Shard
 from keras_wsss.progress import progress
 from keras_wsss.run_folder import CHECKPOINT_FOLDERS, weights_digest
+from keras_wsss.strips import count_values, strips
 from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.training.inputs import build_cache, read_target_records
 
@@ -226,6 +227,7 @@ def write_pseudo_labels(
             "The feature cache of a run with image.mirror=False holds no "
             "mirrored views; give --noaugment or --feature_cache=''."
         )
+    limit = predictor.config.data.max_pixels
     lists = out
     if shard is not None:
         records = [r for r in records if shard.has(r.image_id)]
@@ -242,7 +244,7 @@ def write_pseudo_labels(
     )
     write_formats(
         formats,
-        lambda: (_labelled(record, out) for record in records),
+        lambda: (_labelled(record, out, limit) for record in records),
         lists,
         names,
         options,
@@ -284,15 +286,15 @@ def _missing(records: Sequence[Record], out: Path) -> list[Record]:
     return missing
 
 
-def _labelled(record: Record, out: Path) -> LabelledPicture:
-    """A picture with the mask that is there."""
+def _labelled(record: Record, out: Path, limit: int) -> LabelledPicture:
+    """A picture with the mask that is there, of `limit` pixels at most."""
     path = mask_path(out, record.image_id)
     note = read_note(path)
     return LabelledPicture(
         record.image_id,
         _file_name(record),
         record.image_path,
-        read_palette_mask(path),
+        read_palette_mask(path, limit),
         record.labels,
         note.scores if note else {},
     )
@@ -369,10 +371,10 @@ class _Work:
             mask, note = request.note, MaskNote("", (), (), {})
         else:
             threshold = self._predictor.config.inference.mask_threshold
-            unsure = (
-                np.abs(prediction.highest() - threshold) < self._settings.margin
-            )
-            mask = np.where(unsure, IGNORE, prediction.mask).astype(np.uint8)
+            mask, highest = prediction.mask.copy(), prediction.highest()
+            for rows in strips(*mask.shape):
+                unsure = np.abs(highest[rows] - threshold)
+                mask[rows][unsure < self._settings.margin] = IGNORE
             note = make_note(prediction, mask, "")
         path = mask_path(self._out, record.image_id)
         write_palette_mask(path, mask, note.to_dict())
@@ -381,12 +383,12 @@ class _Work:
 def _counts(
     predictor: Predictor, records: Sequence[Record], out: Path
 ) -> dict[str, Any]:
+    limit = predictor.config.data.max_pixels
     pixels = np.zeros(256, np.int64)
     shown = np.zeros(256, np.int64)
     for record in records:
-        counts = np.bincount(
-            read_palette_mask(mask_path(out, record.image_id)).ravel(),
-            minlength=256,
+        counts = count_values(
+            read_palette_mask(mask_path(out, record.image_id), limit)
         )
         pixels += counts
         shown += counts > 0

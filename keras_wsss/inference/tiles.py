@@ -8,97 +8,27 @@ are done, so memory grows with a row of tiles and not with the picture.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from keras_wsss.inference.prediction import Prediction, Tags
 from keras_wsss.inference.side_by_side import default_threads, side_by_side
+from keras_wsss.inference.tile_layout import lay_tiles
 from keras_wsss.systems.quality import Quality, Tiling, View
 
 if TYPE_CHECKING:
     from keras_wsss.inference.one_picture import OnePicture
     from keras_wsss.inference.predictor import Predictor
 
-# Weight of the whole picture beside the tiles, of categories that it shows.
-CONTEXT = 0.2
+# Weight of the whole picture beside the tiles, of categories that it shows,
+# and of those that it shows better than any tile: they are larger than one.
+# Chosen on held-out source pictures, see docs/predict.md.
+CONTEXT, DECIDING = 0.2, 0.9
 # Tiles that are larger than this together take turns, see `ManyPictures`.
 _PIXELS_AT_ONCE = 4_000_000
-
-
-class Axis(NamedTuple):
-    """Tiles along one side of a picture.
-
-    Attributes:
-        starts: int [n], first pixel of each tile, ascending.
-        size: pixels of each.
-        edges: int [n + 1]; with tile i, edges[i] to edges[i + 1] has all
-            that it shows of tiles: it and the one before it.
-        weights: float32 [n, size], sum 1 over the tiles at every pixel, and
-            fall to 0 before the tile ends.
-    """
-
-    starts: np.ndarray
-    size: int
-    edges: np.ndarray
-    weights: np.ndarray
-
-    def span(self, number: int) -> slice:
-        """Pixels of a tile."""
-        start = int(self.starts[number])
-        return slice(start, start + self.size)
-
-
-def lay_tiles(length: int, tiling: Tiling) -> Axis:
-    """Tiles of one size, evenly over a side of `length` pixels.
-
-    Neighbours go over into each other through all of their overlap: a tile
-    counts least where it sees least around a pixel.
-    """
-    size = min(tiling.side, length)
-    overlap = round(size * tiling.overlap)
-    count = 1
-    if length > size:
-        count = math.ceil((length - overlap) / (size - overlap))
-    starts = np.round(np.linspace(0, length - size, count)).astype(int)
-    ends = starts[:-1] + size
-    borders = (starts[1:] + ends) / 2  # between neighbours
-    ramp = 0.0
-    if count > 1:
-        ramp = float((ends - starts[1:]).min())
-    if count > 2:
-        ramp = min(ramp, float(np.diff(borders).min()) - 2)
-    pixels = np.arange(length) + 0.5
-    # How far each pixel has gone over to tile i from the one before.
-    over = np.stack(
-        [
-            np.ones(length),
-            *(
-                _smooth((pixels - border) / max(ramp, 1e-6))
-                for border in borders
-            ),
-            np.zeros(length),
-        ]
-    )  # (n + 1, length)
-    weights = over[:-1] - over[1:]
-    edges = [0, *((over[i] > 0).argmax() for i in range(1, count)), length]
-    return Axis(
-        starts,
-        size,
-        np.array(edges),
-        np.stack(
-            [w[s : s + size] for w, s in zip(weights, starts, strict=True)]
-        ).astype(np.float32),
-    )
-
-
-def _smooth(places: np.ndarray) -> np.ndarray:
-    """From 0 at -0.5 to 1 at 0.5 without a corner."""
-    share = np.clip(places + 0.5, 0.0, 1.0)
-    return share * share * (3.0 - 2.0 * share)
 
 
 @dataclasses.dataclass
@@ -124,13 +54,16 @@ class _Shown:
     def add_to(
         self,
         planes: np.ndarray,
+        asked: np.ndarray,
         places: Sequence[int],
         block: tuple[slice, slice],
     ) -> None:
-        """Adds its share to float32 [2, labels, h, w] of a block.
+        """Adds its share to the planes of a block.
 
         Args:
-            planes: added to.
+            planes: float32 [2, labels, h, w], added to.
+            asked: float32 [labels, h, w], the weight of tiles that were
+                asked for a label; added to.
             places: of its labels there.
             block: rows and columns of the picture.
         """
@@ -144,6 +77,7 @@ class _Shown:
         for plane, place in enumerate(places):
             part = planes[:, place, there[0], there[1]]
             part += weights * self.planes[:, plane, own[0], own[1]]
+            asked[place, there[0], there[1]] += weights
 
     def below(self, row: int) -> "_Shown | None":
         """What is left of it from a row on; None if nothing is."""
@@ -207,8 +141,8 @@ class TiledPicture:
 
         The tags are those that the run's rule names in any tile or in the
         whole picture, and each is asked for those that it names itself. Of
-        given tags the rule chooses for each tile likewise, and the tile that
-        scores highest is asked for a tag in any case.
+        given tags the rule chooses for each tile likewise, and whoever scores
+        highest, a tile or the whole, is asked for a tag in any case.
         """
         predictor = self._predictor
         tile_scores = self._tile_scores(quality.views)
@@ -218,17 +152,21 @@ class TiledPicture:
             in_whole = predictor.choose_tags(whole_scores)
         else:
             in_whole = predictor.tag_ids(tags)
-            asked = self._given(tile_scores, in_whole)
+            asked = self._given(tile_scores, whole_scores, in_whole)
         found = np.flatnonzero(asked.any(axis=(0, 1))) + 1
         ids = tuple(sorted({*map(int, found), *in_whole}))
         height, width = self._image.shape[:2]
         mask = np.zeros((height, width), np.uint8)
         foreground = np.zeros((height, width), np.float16)
         if ids:
+            columns = [i - 1 for i in in_whole]
+            own = whole_scores[columns]
             context = _Context(
                 in_whole,
                 self._planes(self._whole, in_whole, whole_scores, quality),
-                [CONTEXT * float(whole_scores[i - 1]) for i in in_whole],
+                own,
+                (own >= tile_scores[..., columns].max(axis=(0, 1)))
+                | ~asked[..., columns].any(axis=(0, 1)),
                 (height, width),
             )
             shown = self._look_at_tiles(asked, tile_scores, quality)
@@ -272,7 +210,9 @@ class TiledPicture:
             named[place][[i - 1 for i in chosen]] = True
         return named
 
-    def _given(self, scores: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    def _given(
+        self, scores: np.ndarray, whole: np.ndarray, ids: Sequence[int]
+    ) -> np.ndarray:
         """As `_named`, of tags that are known to be in the picture."""
         named = np.zeros(scores.shape, bool)
         if not ids:
@@ -280,7 +220,8 @@ class TiledPicture:
         columns = np.array(ids) - 1
         own = scores.reshape(-1, scores.shape[-1])[:, columns]
         chosen = self._predictor.steps.rule.choose(own)
-        chosen |= own == own.max(axis=0)  # each of them is somewhere
+        # Each of them is somewhere.
+        chosen |= (own == own.max(axis=0)) & (own > whole[columns])
         named[..., columns] = chosen.reshape(*self._shape, -1)
         return named
 
@@ -331,14 +272,14 @@ class TiledPicture:
         """Rectangles that make up the picture, with what is said of each."""
         above: list[_Shown | None] = [None] * self._shape[1]
         for row in range(self._shape[0]):
-            rows = _block(self._rows, row)
+            rows = self._rows.block(row)
             left: _Shown | None = None
             above_left: _Shown | None = None
             for column in range(self._shape[1]):
                 tile = next(shown)
                 near = (above_left, above[column], left, tile)
                 yield (
-                    (rows, _block(self._columns, column)),
+                    (rows, self._columns.block(column)),
                     [s for s in near if s is not None and s.ids],
                 )
                 above_left, left = above[column], tile
@@ -356,14 +297,11 @@ class TiledPicture:
             return None
         size = [part.stop - part.start for part in block]
         planes = np.zeros((2, len(ids), *size), np.float32)
+        asked = np.zeros((len(ids), *size), np.float32)
         for each in shown:
             places = [ids.index(number) for number in each.ids]
-            each.add_to(planes, places, block)
-        for number, weight, whole in zip(
-            context.ids, context.weights, context.of(block), strict=True
-        ):
-            plane = planes[:, ids.index(number)]
-            plane += weight * (whole - plane)
+            each.add_to(planes, asked, places, block)
+        context.join(planes, asked, ids, block)
         mask = self._predictor.compiled.merge_known(
             planes[0], planes[1], np.array(ids, np.int32)
         ).numpy()
@@ -373,17 +311,15 @@ class TiledPicture:
         return mask, foreground
 
 
-def _block(axis: Axis, number: int) -> slice:
-    return slice(*map(int, axis.edges[number : number + 2]))
-
-
 class _Context:
     """What the whole picture says, small, of each part of it.
 
     Args:
         ids: K labels.
         planes: [2, K, h, w], see `_Shown`.
-        weights: of each label beside the tiles, 0 to 1.
+        scores: [K], the tagger's, of the whole picture.
+        decides: bool [K]: whether it goes before the tiles, and says alone
+            where a label is in those that were not asked for it.
         shape: height and width of the picture.
     """
 
@@ -391,17 +327,44 @@ class _Context:
         self,
         ids: tuple[int, ...],
         planes: np.ndarray,
-        weights: Sequence[float],
+        scores: np.ndarray,
+        decides: np.ndarray,
         shape: tuple[int, int],
     ):
-        self.ids, self.weights = ids, weights
+        self.ids = ids
+        self._decides = decides.tolist()
+        weights = np.where(decides, DECIDING, CONTEXT) * scores
+        self._weights = weights.tolist()
         self._planes = planes.astype(np.float32)
         self._scale = [
             small / large
             for small, large in zip(planes.shape[2:], shape, strict=True)
         ]
 
-    def of(self, block: tuple[slice, slice]) -> np.ndarray:
+    def join(
+        self,
+        planes: np.ndarray,
+        asked: np.ndarray,
+        ids: Sequence[int],
+        block: tuple[slice, slice],
+    ) -> None:
+        """Joins what it says into what the tiles say of a block.
+
+        Args:
+            planes: float32 [2, labels, h, w], changed.
+            asked: float32 [labels, h, w], see `_Shown.add_to`.
+            ids: the labels, its own among them.
+            block: rows and columns of the picture.
+        """
+        for number, weight, decides, whole in zip(
+            self.ids, self._weights, self._decides, self._of(block), strict=True
+        ):
+            place = ids.index(number)
+            share = weight + decides * (1 - weight) * (1 - asked[place])
+            planes[:, place] *= 1 - weight
+            planes[:, place] += share * whole
+
+    def _of(self, block: tuple[slice, slice]) -> np.ndarray:
         """The planes at a block's own size, float32 [K, 2, h, w]."""
         rows, columns = (part.stop - part.start for part in block)
         # From pixel centres of the block to those of the small picture.

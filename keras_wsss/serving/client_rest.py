@@ -2,6 +2,7 @@
 
     python -m keras_wsss.serving.client_rest --out masks cat.jpg dog.png
     python -m keras_wsss.serving.client_rest --tags cat,dog --out masks cat.jpg
+    python -m keras_wsss.serving.client_rest --tile 512 --out masks drone.jpg
 
 Needs NumPy and Pillow. It takes masks as PNG files (signature
 `png`), because a mask in JSON numbers is many times larger.
@@ -11,6 +12,7 @@ import argparse
 import base64
 import http.client
 import io
+import itertools
 import json
 import os
 import struct
@@ -19,12 +21,12 @@ import unicodedata
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 DEFAULT_URL = "http://localhost:8501/v1/models/segmentation"
 _SECONDS = 120
@@ -103,6 +105,93 @@ def predict(
             url, f"{len(answers)} predictions of {len(pictures)}", answers
         )
     return [_read(url, answer) for answer in answers]
+
+
+def predict_tiles(
+    url: str, picture: Image.Image, side: int, tags: str = ""
+) -> dict[str, Any]:
+    """Sends a large picture in tiles that overlap by half, one by one.
+
+    A pixel is what the tile says in whose middle it lies. A tile gets the
+    tags that the tagger finds in it, of those given if any are: nobody said
+    where they are. What no tile finds is looked for in a small copy of the
+    whole, as it may be larger than a tile.
+
+    Args:
+        url: of the model.
+        picture: of any size, upright.
+        side: of a tile, in pixels.
+        tags: names separated by commas; "" is all that the model scores.
+
+    Returns:
+        As `predict`; "scores" are the highest of any tile and the whole.
+
+    Raises:
+        RuntimeError: as `predict`.
+        OSError: there is no answer.
+    """
+    whole = _predict_one(url, ImageOps.contain(picture, (side, side)), tags)
+    ids = dict(zip(whole["tag_ids"], whole["tags"], strict=True))
+    named: dict[int, str] = {}
+    scores = np.array(whole["scores"])
+    mask = np.zeros((picture.height, picture.width), np.uint8)
+    for top, rows, bottom in _tiles(picture.height, side):
+        for left, columns, right in _tiles(picture.width, side):
+            part = picture.crop((left, top, right, bottom))
+            answer = _predict_one(url, part)
+            for number, name in zip(
+                answer["tag_ids"], answer["tags"], strict=True
+            ):
+                if not tags or number in ids:
+                    named[number] = name
+            middle = answer["mask"][
+                rows.start - top : rows.stop - top,
+                columns.start - left : columns.stop - left,
+            ]
+            mask[rows, columns] = np.where(
+                np.isin(middle, list(named)), middle, 0
+            )
+            scores = np.maximum(scores, answer["scores"])
+    missing = [number for number in ids if number not in named]
+    large = np.asarray(
+        Image.fromarray(whole["mask"]).resize(
+            picture.size, Image.Resampling.NEAREST
+        )
+    )
+    unseen = np.where(np.isin(large, missing), large, 0)
+    mask = np.where(mask == 0, unseen, mask)
+    ids |= named
+    found = sorted(ids)
+    return {
+        "mask": mask,
+        "tags": [ids[number] for number in found],
+        "tag_ids": found,
+        "scores": scores.tolist(),
+    }
+
+
+def _predict_one(
+    url: str, picture: Image.Image, tags: str = ""
+) -> dict[str, Any]:
+    data = io.BytesIO()
+    picture.convert("RGB").save(data, "PNG", compress_level=1)
+    return predict(url, [data.getvalue()], [tags])[0]
+
+
+def _tiles(length: int, side: int) -> Iterator[tuple[int, slice, int]]:
+    """Start, middle and end of tiles along a side of the picture.
+
+    The middles are the whole side, each pixel once.
+    """
+    side = min(side, length)
+    count = -(-2 * length // side) - 1  # which overlap by half at least
+    starts = [
+        round(i * (length - side) / max(1, count - 1)) for i in range(count)
+    ]
+    borders = [(a + b + side) // 2 for a, b in itertools.pairwise(starts)]
+    edges = itertools.pairwise([0, *borders, length])
+    for start, (first, last) in zip(starts, edges, strict=True):
+        yield start, slice(first, last), start + side
 
 
 def _wrong(url: str, what: str, answer: Any) -> RuntimeError:
@@ -194,18 +283,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--url", default=DEFAULT_URL)
     parser.add_argument("--tags", default="", help="e.g. cat,dog")
     parser.add_argument("--out", type=Path, default=Path("masks"))
+    parser.add_argument(
+        "--tile",
+        type=int,
+        help="side of the tiles that larger pictures are cut into, pixels",
+    )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     names = output_names(options.pictures, options.out)
     for path, name in zip(options.pictures, names, strict=True):
         try:
-            answer = predict(options.url, [path.read_bytes()], [options.tags])
+            answer = _ask(path, options)
         except (OSError, RuntimeError) as error:
             print(f"error: {path}: {error}", file=sys.stderr)
             return 1
-        save_mask(options.out / f"{name}.png", answer[0]["mask"])
-        print(f"{path}: {', '.join(answer[0]['tags'])}")
+        save_mask(options.out / f"{name}.png", answer["mask"])
+        print(f"{path}: {', '.join(answer['tags'])}")
     return 0
+
+
+def _ask(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    data = path.read_bytes()
+    if options.tile:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            if max(image.size) > options.tile:
+                return predict_tiles(
+                    options.url,
+                    ImageOps.exif_transpose(image),
+                    options.tile,
+                    options.tags,
+                )
+    return predict(options.url, [data], [options.tags])[0]
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Tiling:
     """
 
     side: int
-    overlap: float = 0.375
+    overlap: float = 0.5
 
     def __post_init__(self) -> None:
         if self.side < SMALLEST_TILE:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wsss.checkpoints import (
+    BackgroundWriter,
     Checkpoint,
     list_checkpoints,
     load_latest,
@@ -114,10 +115,10 @@ class Loop:
             ConfigError: the newest checkpoint is of another configuration.
             Terminated: SIGTERM came; the last step done is saved.
         """
-        with StopSignal() as stop:
-            return self._train(stop)
+        with StopSignal() as stop, BackgroundWriter() as saving:
+            return self._train(stop, saving)
 
-    def _train(self, stop: StopSignal) -> dict:
+    def _train(self, stop: StopSignal, saving: BackgroundWriter) -> dict:
         first = self._resume()
         start = time.perf_counter()
         if first == 0 and self.workers.is_chief:
@@ -160,11 +161,12 @@ class Loop:
             if due or done == self.settings.steps:
                 tally.add(*pending)
                 pending = None
-                self._save(done)
+                self._save(done, saving)
             if self.workers.any_asked(stop.requested):
                 if pending is not None:
                     tally.add(*pending)
-                    self._save(done)
+                    self._save(done, saving)
+                saving.wait()
                 # The chief may still be saving: who leaves is taken for lost.
                 self.workers.meet()
                 raise Terminated(
@@ -176,6 +178,7 @@ class Loop:
             ):
                 tally.heldout(done)
         scores = tally.heldout(self.settings.steps)
+        saving.wait()
         return {**tally.results(), **scores}
 
     def score(self, step: int) -> tuple[dict[str, float], dict[str, Any]]:
@@ -235,7 +238,7 @@ class Loop:
     def _digest(self) -> str:
         digest = hashlib.sha256()
         for array in read_arrays(self._variables()).values():
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def _restore(self, checkpoint: Checkpoint) -> int:
@@ -252,9 +255,10 @@ class Loop:
         self.log(f"Resuming after step {checkpoint.step}.")
         return checkpoint.step
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, saving: BackgroundWriter) -> None:
         if self.workers.is_chief:
-            self._write(step, self.folder, self.train.keep_checkpoints, {})
+            checkpoint = self._checkpoint(step, {})
+            saving.save(self.folder, checkpoint, self.train.keep_checkpoints)
 
     def keep_if_best(self, step: int, scores: Mapping[str, float]) -> bool:
         """Keeps the weights if no step before had a better mask IoU."""
@@ -265,8 +269,8 @@ class Loop:
         reached = [read_meta(path)["heldout"]["mask_iou"] for path in kept]
         if scores["mask_iou"] <= max(reached, default=-1.0):
             return False
-        meta = {"heldout": dict(scores)}
-        written = self._write(step, self.best, len(kept) + 1, meta)
+        best = self._checkpoint(step, {"heldout": dict(scores)})
+        written = save_checkpoint(self.best, best, len(kept) + 1)
         # Not before the new one is there, whose step may be an earlier one,
         # or the same where a run was killed and goes on.
         for path in kept:
@@ -274,7 +278,7 @@ class Loop:
                 path.unlink()
         return True
 
-    def _write(self, step: int, folder: Path, keep: int, meta: dict) -> Path:
+    def _checkpoint(self, step: int, meta: dict) -> Checkpoint:
         arrays = read_arrays(self._variables())
         # The losses of this step were those before its update.
         for name, array in arrays.items():
@@ -283,19 +287,8 @@ class Loop:
                     f"{name} is not finite after step {step}. Lower the "
                     "learning rate; the last checkpoint is sound."
                 )
-        return save_checkpoint(
-            folder,
-            Checkpoint(
-                step,
-                arrays,
-                {
-                    **self.meta,
-                    MASK_UPDATES: self.mask_updates(step),
-                    **meta,
-                },
-            ),
-            keep,
-        )
+        about = {**self.meta, MASK_UPDATES: self.mask_updates(step), **meta}
+        return Checkpoint(step, arrays, about)
 
     def _restart_optimizer(self) -> None:
         """Moments and step count begin anew, as in published step 2."""

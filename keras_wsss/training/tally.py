@@ -48,7 +48,9 @@ class Tally:
 
     def add(self, step: int, values, batch, rate: float, moment: float) -> None:
         """Takes what an update returned, at a moment (the next one began)."""
-        numbers = {name: float(value) for name, value in values.items()}
+        # Stacked, they are one transfer from a GPU.
+        read = tf.stack([*values.values()]).numpy().tolist()
+        numbers = dict(zip(values, read, strict=True))
         bad = [n for n, v in numbers.items() if not np.isfinite(v)]
         if bad:
             raise NotFiniteError(self._not_finite(step, bad[0], batch))

@@ -10,6 +10,7 @@ from PIL import Image
 from keras_wsss.categories import palette
 from keras_wsss.data.masks import (
     mask_value_problem,
+    read_mask_note,
     read_palette_mask,
     write_palette_mask,
 )
@@ -101,3 +102,12 @@ def test_values_are_explained(tmp_path):
     grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     problem = mask_value_problem(grey, 20)
     assert problem.kind == "palette read as grey"
+
+
+def test_own_limits_of_pillow_do_not_count(tmp_path, monkeypatch):
+    """`max_pixels` decides; a warning would be an error here."""
+    mask = np.full((20, 30), 3, np.uint8)
+    write_palette_mask(tmp_path / "a.png", mask, {"note": 1})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    np.testing.assert_array_equal(read_palette_mask(tmp_path / "a.png"), mask)
+    assert read_mask_note(tmp_path / "a.png") == {"note": 1}

@@ -16,8 +16,9 @@ from small_data import (
     write_voc,
 )
 
+from keras_wsss.colours import bright_palette
 from keras_wsss.data.show import TILE, write_contact_sheet
-from keras_wsss.drawing import bright_palette, draw_overlay
+from keras_wsss.drawing import draw_overlay
 from keras_wsss.errors import ConfigError, DataError
 
 

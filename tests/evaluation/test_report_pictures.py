@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from small_data import CAT, DOG, SPLIT
 
-from keras_wsss.drawing import bright_palette
+from keras_wsss.colours import bright_palette
 from keras_wsss.evaluation.report.pictures import (
     MAP_SIDE,
     Album,

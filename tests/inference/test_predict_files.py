@@ -15,6 +15,7 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.masks import read_palette_mask
 from keras_wsss.data.writers.writer import WriterOptions
 from keras_wsss.errors import ConfigError, DataError
+from keras_wsss.inference import predict_files as predict_files_module
 from keras_wsss.inference.find_pictures import own_path
 from keras_wsss.inference.picture_tags import read_picture_tags
 from keras_wsss.inference.predict_files import (
@@ -117,6 +118,13 @@ def test_no_picture_is_an_error(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=name):
         find_pictures([tmp_path / name], tmp_path / "out")
+
+
+def test_overlays_keep_their_colours(tmp_path):
+    image = np.full((30, 40, 3), (200, 30, 90), np.uint8)
+    predict_files_module._write_jpeg(tmp_path / "a.jpg", image.copy())
+    found = read_image(tmp_path / "a.jpg").astype(int)
+    assert np.abs(found - image).max() < 8
 
 
 def test_masks_are_those_of_the_predictor(predictor, tmp_path):

@@ -24,7 +24,8 @@ from keras_wsss.inference.pseudo_labels import (
     PseudoLabelOptions,
     write_pseudo_labels,
 )
-from keras_wsss.inference.tiles import TiledPicture, lay_tiles
+from keras_wsss.inference.tile_layout import lay_tiles
+from keras_wsss.inference.tiles import TiledPicture
 from keras_wsss.systems.quality import Quality, Tiling, choose_quality
 
 
@@ -148,6 +149,64 @@ def test_a_given_tag_is_looked_for_where_it_scores_highest(predictor):
     assert not found.mask[:, :200].any()
 
 
+@pytest.fixture
+def large():
+    """An object of 160 pixels beside 96 of nothing, uint8 [256, 256, 3]."""
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[:, :160] = 200
+    return image
+
+
+def of_bright(number, score_of_whole, score_of_edge=0.0, others=0.0):
+    """Says where it is bright; scores of what shows whole, edge or less."""
+
+    def say(part):
+        bright = part[..., 0] > 100
+        share = bright.mean()
+        score = others
+        if share == 0.625:  # as in the picture as a whole
+            score = score_of_whole
+        elif 0 < share < 1:
+            score = score_of_edge
+        return {number: (score, np.where(bright, 0.9, 0.0))}
+
+    return say
+
+
+def assert_all_of_it(found, number):
+    assert found.tags == (number,)
+    assert (found.mask[:, :150] == number).all()
+    assert not found.mask[:, 170:].any()
+
+
+def test_an_object_larger_than_a_tile(predictor, large):
+    """What no tile knows, and what tiles know at its edge alone."""
+    number = predictor.split.scored_ids[0]
+    for edge in (0.0, 0.6):
+        say = of_bright(number, 0.95, edge)
+        found = tiled(predictor, large, say).predict(None, Quality())
+        assert_all_of_it(found, number)
+        assert (found.foreground[:, :150] > 0.8).all()
+
+
+def test_a_given_tag_that_no_tile_names(predictor, large):
+    number = predictor.split.scored_ids[0]
+    say = of_bright(number, 0.1, 0.05, 0.02)
+    assert not tiled(predictor, large, say).predict(None, Quality()).tags
+    found = tiled(predictor, large, say).predict([number], Quality())
+    assert_all_of_it(found, number)
+
+
+def test_the_whole_does_not_overrule_tiles_that_know_better(predictor, large):
+    number = predictor.split.scored_ids[0]
+    say = of_bright(number, 0.9, 0.95)
+    for tags in (None, [number]):
+        found = tiled(predictor, large, say).predict(tags, Quality())
+        assert (found.mask[:, 150:158] == number).all()
+        # Tiles that named nothing there are believed.
+        assert not found.mask[:, :60].any()
+
+
 def test_no_plane_of_the_whole_picture_is_kept(predictor, monkeypatch):
     """Blocks and what waits below them are as large as a row of tiles."""
     ids = predictor.split.scored_ids
@@ -161,9 +220,9 @@ def test_no_plane_of_the_whole_picture_is_kept(predictor, monkeypatch):
             assert left.planes.base is None  # nothing else of it is alive
         return left
 
-    def watched_add(self, planes, places, block):
+    def watched_add(self, planes, asked, places, block):
         blocks.append(planes.shape)
-        return add_to(self, planes, places, block)
+        return add_to(self, planes, asked, places, block)
 
     monkeypatch.setattr(tiles._Shown, "below", watched_below)
     monkeypatch.setattr(tiles._Shown, "add_to", watched_add)
@@ -327,7 +386,7 @@ def test_evaluate_scores_the_mask_of_the_predictor(predictor, record):
 def test_pseudo_labels_leave_open_what_is_unsure(predictor, record, tmp_path):
     quality = choose_quality(predictor.steps, tile=64)
     settings = PseudoLabelOptions(quality, margin=0.1)
-    assert settings.to_dict()["tiling"] == {"side": 64, "overlap": 0.375}
+    assert settings.to_dict()["tiling"] == {"side": 64, "overlap": 0.5}
     write_pseudo_labels(predictor, [record], tmp_path / "out", settings, {})
     found = read_palette_mask(mask_path(tmp_path / "out", "mosaic"))
     expected = predictor(record.image_path, record.labels, tile=64)

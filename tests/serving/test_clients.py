@@ -32,6 +32,19 @@ def good(**changes):
     return entry
 
 
+def bright_is_fish(url, pictures, tags=None):
+    """Stands in for a model: fish are bright; a star is the dark, if asked."""
+    with Image.open(io.BytesIO(pictures[0])) as image:
+        bright = np.asarray(image)[..., 0] > 100
+    ids = [1] if bright.any() else []
+    mask = bright.astype(np.uint8)
+    if tags and tags[0]:
+        ids, mask = [2], np.where(bright, 0, 2).astype(np.uint8)
+    names = [("fish", "star")[i - 1] for i in ids]
+    scores = [float(bright.mean()), 0.0]
+    return [{"mask": mask, "tags": names, "tag_ids": ids, "scores": scores}]
+
+
 class _Answers(BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -148,3 +161,31 @@ def test_a_picture_in_the_folder_of_outputs_stays(server, tmp_path):
     assert client_rest.main(flags) == 0
     assert path.read_bytes() == b"picture"
     assert (tmp_path / "a_2.png").exists()
+
+
+@pytest.mark.parametrize("size", [(150, 300), (64, 65), (500, 20)])
+def test_tiles_make_up_the_picture(monkeypatch, size):
+    pixels = np.random.default_rng(0).integers(0, 200, (*size, 3), np.uint8)
+    pixels[:, -30:] = 200
+    picture = Image.fromarray(pixels)
+    monkeypatch.setattr(client_rest, "predict", bright_is_fish)
+    found = client_rest.predict_tiles("", picture, 64)
+    np.testing.assert_array_equal(found["mask"], pixels[..., 0] > 100)
+    assert (found["tags"], found["tag_ids"]) == (["fish"], [1])
+    assert found["scores"][0] == pytest.approx(1, abs=0.5)
+
+
+def test_what_no_tile_names_is_taken_from_the_whole(monkeypatch, tmp_path):
+    """A tag that was given: no other one is drawn."""
+    pixels = np.zeros((128, 256, 3), np.uint8)
+    pixels[:, 128:] = 200
+    path = tmp_path / "large.png"
+    Image.fromarray(pixels).save(path)
+    monkeypatch.setattr(client_rest, "predict", bright_is_fish)
+    flags = [str(path), f"--out={tmp_path}/out", "--tile=64", "--tags=star"]
+    assert client_rest.main(flags) == 0
+    with Image.open(tmp_path / "out" / "large.png") as image:
+        mask = np.asarray(image)
+    assert mask.shape == (128, 256)
+    assert (mask[:, :120] == 2).all()
+    assert not mask[:, 136:].any()

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from tiny import tiny_config
 
+from keras_wsss.systems.network import read_arrays
 from keras_wsss.systems.optimizer import MultiplierAdam, MultiplierSgd
 from keras_wsss.systems.transfernet.update import make_optimizer
 
@@ -57,6 +58,24 @@ def test_factor_scales_the_update_not_the_gradient():
     steps = [1 - v.numpy() for v in variables]
     np.testing.assert_allclose(steps[0], 0.1, rtol=1e-5)
     np.testing.assert_allclose(steps[1], 0.2, rtol=1e-5)
+
+
+def test_a_snapshot_keeps_its_values_while_training_goes_on():
+    """Checkpoints are written beside the next updates."""
+    variables = variables_named("kernel", "bias")
+    optimizer = MultiplierAdam(0.1)
+    update = tf.function(
+        lambda: optimizer.apply([tf.ones(3), tf.ones(3)], variables)
+    )
+    update()
+    named = {v.path: v for v in (*variables, *optimizer.variables)}
+    arrays = read_arrays(named)
+    kept = {name: array.copy() for name, array in arrays.items()}
+    for _ in range(3):
+        update()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, kept[name])
+    assert not np.allclose(read_arrays(named)["kernel"], kept["kernel"])
 
 
 def test_factors_of_all_matching_patterns_are_multiplied():

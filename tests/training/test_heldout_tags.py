@@ -11,7 +11,6 @@ from keras_wsss.checkpoints import (
     Checkpoint,
     list_checkpoints,
     load_checkpoint,
-    save_checkpoint,
 )
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
@@ -124,11 +123,10 @@ def test_the_best_checkpoint_is_kept_beside_the_last(shapes_dir, tmp_path):
 
 
 def test_a_better_step_replaces_the_one_that_was_best(tmp_path):
-    def write(step, folder, keep, meta):
-        return save_checkpoint(folder, Checkpoint(step, {}, meta), keep)
-
     loop = SimpleNamespace(
-        settings=SimpleNamespace(warmup_steps=2), best=tmp_path, _write=write
+        settings=SimpleNamespace(warmup_steps=2),
+        best=tmp_path,
+        _checkpoint=lambda step, meta: Checkpoint(step, {}, meta),
     )
 
     def kept_after(step, score):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE
+from keras_wsss.strips import count_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class LabelledPicture:
 
     def regions(self) -> list[tuple[int, np.ndarray, float]]:
         """(id, bool [H, W], score) of every category with a pixel."""
-        counts = np.bincount(self.mask.ravel(), minlength=IGNORE + 1)
+        counts = count_values(self.mask)
         return [
             (number, self.mask == number, self.scores.get(number, 1.0))
             for number in np.flatnonzero(counts[:IGNORE]).tolist()

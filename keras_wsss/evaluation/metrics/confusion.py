@@ -10,6 +10,7 @@ from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.errors import DataError
 from keras_wsss.evaluation.metrics.metric import Metric
 from keras_wsss.files import number_or_none
+from keras_wsss.strips import strips
 
 
 class ConfusionMatrix(Metric):
@@ -196,10 +197,14 @@ def count_pairs(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     Returns:
         int64 [256, 256]; row = truth, column = prediction.
     """
-    pairs = truth.ravel().astype(np.uint16)
-    pairs <<= 8
-    pairs |= prediction.ravel()
-    return np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+    truth, prediction = truth.ravel(), prediction.ravel()
+    counts = np.zeros(1 << 16, np.int64)
+    for part in strips(truth.size, 1):
+        pairs = truth[part].astype(np.uint16)
+        pairs <<= 8
+        pairs |= prediction[part]
+        counts += np.bincount(pairs, minlength=len(counts))
+    return counts.reshape(256, 256)
 
 
 def scored_view(mask: np.ndarray, split: Split, name: str = "") -> np.ndarray:
