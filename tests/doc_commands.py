@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -21,6 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
+
+from keras_wsss.commands.data import _parser
+from keras_wsss.commands.data_flags import parse
+from keras_wsss.commands.main import COMMANDS
+from keras_wsss.config_files import parse_override
+from keras_wsss.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # What these are called in a checkout, beside `keras-wsss COMMAND`.
@@ -102,8 +109,6 @@ def problem_of(words: list[str], whole: bool = True) -> str | None:
     if first == "pip":
         return _of_extra(rest)
     if first in ("keras-wsss", "keras_wsss"):
-        from keras_wsss.commands.main import COMMANDS
-
         if not rest or rest[0] in ("--help", "--version", "COMMAND"):
             return None
         if rest[0] not in COMMANDS:
@@ -152,6 +157,18 @@ def _of_command(command: str, words: list[str], whole: bool) -> str | None:
         return None
     finally:
         flags.FLAGS.unparse_flags()
+    return _of_fields(words)
+
+
+def _of_fields(words: list[str]) -> str | None:
+    """What is wrong with the values of `--config.FIELD=VALUE`."""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--config.") and equals:
+            try:
+                parse_override(name.removeprefix("--config."), value)
+            except ConfigError as error:
+                return str(error)
     return None
 
 
@@ -179,25 +196,16 @@ def _flags_of(command: str) -> flags.FlagValues:
 
 
 def _of_data(words: list[str], whole: bool) -> str | None:
-    from keras_wsss.commands.data import _parser
-    from keras_wsss.commands.data_flags import parse
-    from keras_wsss.config_files import parse_override
-    from keras_wsss.errors import ConfigError
-
     if not whole and len(words) < 2:
         words = [*words[:1], "--help"]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            given = parse(_parser("data"), words)
-        for field in getattr(given, "overrides", []):
-            parse_override(*field)
-    except ConfigError as error:
-        return str(error)
+            parse(_parser("data"), words)
     except SystemExit as error:
         required = "are required" in said.getvalue() and not whole
         return said.getvalue()[-300:] if error.code and not required else None
-    return None
+    return _of_fields(words)
 
 
 def _of_file(name: str, words: list[str]) -> str | None:
@@ -210,21 +218,13 @@ def _of_file(name: str, words: list[str]) -> str | None:
     if not path.exists():
         return f"there is no {name}"
     known = _defined(path)
-    from keras_wsss.config_files import parse_override
-    from keras_wsss.errors import ConfigError
-
     for word in words:
-        flag, _, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--"):
+        flag = word.removeprefix("--").partition("=")[0]
+        if flag == word or (flag.startswith("config.") and "config" in known):
             continue
-        if flag.startswith("config.") and "config" in known:
-            try:
-                parse_override(flag.removeprefix("config."), value)
-            except ConfigError as error:
-                return str(error)
-        elif flag not in known and flag.removeprefix("no") not in known:
+        if flag not in known and flag.removeprefix("no") not in known:
             return f"{name} has no flag --{flag}"
-    return None
+    return _of_fields(words)
 
 
 def _defined(path: Path) -> set[str]:
@@ -272,6 +272,7 @@ def check(commands: list[tuple[str, bool]]) -> list[str | None]:
         [sys.executable, __file__],
         input=json.dumps(commands),
         cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=True,
@@ -285,7 +286,6 @@ _BEFORE = frozenset(flags.FLAGS)
 
 def main() -> None:
     """From stdin to stdout, see above."""
-    sys.path.insert(0, str(REPOSITORY))
     # What --help is without, this is without.
     sys.modules.update(tensorflow=None, keras=None)
     found: dict[int, str | None] = {}

@@ -74,7 +74,8 @@ MISSPELT = {
     "keras-wsss trian --phase decoder --workdir x": "trian",
     "python train.py --phase decode --workdir x": "decode",
     "python train.py --workdir x": "phase",
-    "python train.py --phase joint --workdir x --config.train.sed=1": "'sed'",
+    "python train.py --phase joint --workdir x --config.train.sed=1": ".sed",
+    "python train.py --phase joint --workdir x --config.train.seed=a": "seed=a",
     "python predict.py --workdir x a.jpg --batch many": "many",
     "nice python -m keras_wsss.data verify --confg x": "--confg",
     "python -m keras_wsss.data verfy --config x": "verfy",
@@ -88,7 +89,9 @@ MISSPELT = {
 
 
 def test_what_is_misspelt_is_found():
-    text = "".join(f"    X=x \\\n    {line}  # as always\n" for line in MISSPELT)
+    text = "".join(
+        f"    X=x \\\n    {line}  # as always\n" for line in MISSPELT
+    )
     lines = list(doc_commands.commands_in(text))
     problems = doc_commands.check([(line, True) for line in lines])
     for problem, named in zip(problems, MISSPELT.values(), strict=True):
@@ -156,7 +159,5 @@ def test_every_page_is_reached_from_the_readme():
             waiting += [file for file, _ in links(path)]
     assert set(REPOSITORY.glob("docs/*.md")) <= reached
     pictures = {file for path in reached for file, _ in links(path)}
-    others = set(REPOSITORY.glob("docs/*")) | set(
-        REPOSITORY.glob("examples/*")
-    )
+    others = set(REPOSITORY.glob("docs/*")) | set(REPOSITORY.glob("examples/*"))
     assert {path for path in others if path.suffix != ".md"} <= pictures

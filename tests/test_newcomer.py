@@ -53,6 +53,19 @@ def commands() -> list[list[str]]:
     return [words for line in lines if (words := doc_commands.words_of(line))]
 
 
+def run(folder, *words):
+    """`keras-wsss` in a folder, with what it printed."""
+    return subprocess.run(
+        [sys.executable, "-m", "keras_wsss", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
     """Folder of a newcomer, the pictures' sizes, and what commands printed."""
@@ -72,15 +85,7 @@ def day(tmp_path_factory):
     for program, *words in commands():
         if program == "pip":
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", "keras_wsss", *words],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
+        done = run(folder, *words)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         printed.append(done.stdout)
     return folder, sizes, printed
@@ -144,16 +149,7 @@ def test_what_goes_wrong_on_the_way_is_said(day):
         assert right in text
         path = folder / "wrong.yaml"
         path.write_text(text.replace(right, wrong), "utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", "keras_wsss", "data", "verify"]
-            + ["--config", "wrong.yaml"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
+        done = run(folder, "data", "verify", "--config", "wrong.yaml")
         assert done.returncode in (1, 2), done.stdout
         said = done.stdout + done.stderr
         assert re.search(expected, said), said
