@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_wsss"
 # Floors from the ground; rooms of one floor may know each other.
 FLOORS = (
-    ("errors", "files", "versions", "lazy", "progress"),
+    ("errors", "files", "versions", "lazy", "progress", "lettering"),
     ("quiet_start", "keras_settings"),
     ("registry", "devices", "precision", "drawing", "categories", "pages"),
     ("config_fields", "config", "config_docs", "config_files", "configs"),
