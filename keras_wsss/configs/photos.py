@@ -5,7 +5,6 @@ What it leaves to the file are the categories and where the data lie
 
     base: photos
     split:
-      name: forklifts
       source: [truck, car, bus, person]
       target: [forklift, pallet jack]
     data:
@@ -14,9 +13,9 @@ What it leaves to the file are the categories and where the data lie
       target_tags: tags.csv
       target_images: photos
 
-    keras-wsss train --phase attention --config forklifts.yaml \
+    keras-wsss train --phase attention --config mine.yaml \
         --workdir runs/attention
-    keras-wsss train --phase transfer --config forklifts.yaml \
+    keras-wsss train --phase transfer --config mine.yaml \
         --workdir runs/transfer --init_from runs/attention
 
 The network is the recommended one. Pictures are encoded once, and there are
@@ -33,6 +32,7 @@ def get_config() -> Config:
     return Config().replace(
         {
             "name": "photos",
+            "split.name": "photos",  # so that the file need not name it
             # There are too few to throw away those with a target category.
             "data.exclude_images_with_target": False,
             "cache.folder": "runs/cache",
