@@ -11,10 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.colours import bright_palette
+from keras_wsss.lettering import font_of, writable
 from keras_wsss.strips import count_values, strips
 
 _GAP, _HEADING, _CAPTION, _LINE = 8, 30, 24, 20
@@ -105,11 +106,11 @@ def draw_overlay(
     """
     drawn = np.empty_like(image) if out is None else out
     _paint(image, mask, style, drawn)
-    font = _font(min(max(11, min(mask.shape) // 16), 48))
+    font = font_of(min(max(11, min(mask.shape) // 16), 48))
     for number, name in (names or {}).items():
         place = _widest(mask, number)
         if place is not None:
-            _write_within(drawn, place, name, font)
+            _write_within(drawn, place, writable(name), font)
     return drawn
 
 
@@ -134,12 +135,12 @@ def draw_sheet(
     height = len(rows) * (tile + _CAPTION + _GAP)
     height += sum(map(bool, headings)) * _HEADING
     # As a pixel font of this size is at most that wide, nothing is cut off.
-    lines = textwrap.wrap(note, max(10, width // 8))
+    lines = textwrap.wrap(writable(note), max(10, width // 8))
     height += len(lines) * _LINE
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for index, line in enumerate(lines):
-        draw.text((_GAP, 3 + index * _LINE), line, _WARNING, _font(14))
+        draw.text((_GAP, 3 + index * _LINE), line, _WARNING, font_of(14))
     top = len(lines) * _LINE
     for row, texts in zip(rows, headings, strict=True):
         if texts:
@@ -368,7 +369,7 @@ def _draw_headings(
     """Writes a text above the middle of each column."""
     for column, text in enumerate(texts):
         centre = _GAP + column * (tile + _GAP) + tile // 2
-        draw.text((centre, top), text, _INK, _font(16), anchor="ma")
+        draw.text((centre, top), writable(text), _INK, font_of(16), anchor="ma")
 
 
 def _draw_names(
@@ -378,13 +379,10 @@ def _draw_names(
     names: Sequence[tuple[str, int]],
 ) -> None:
     """Writes names, each behind a chip of its colour."""
-    for name, number in names:
+    for given, number in names:
+        name = writable(given)
         colour = tuple(int(v) for v in bright_palette()[number])
         box = (left, top + 3, left + 10, top + 13)
         draw.rectangle(box, fill=colour, outline=_INK)
-        draw.text((left + 15, top), name, _INK, _font(13))
-        left += 15 + draw.textlength(name, _font(13)) + 14
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+        draw.text((left + 15, top), name, _INK, font_of(13))
+        left += 15 + draw.textlength(name, font_of(13)) + 14

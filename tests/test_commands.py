@@ -149,6 +149,8 @@ def test_evaluation_changes_what_is_of_inference_alone(decoder_run, tmp_path):
 def test_a_run_says_what_computes_and_what_it_wrote(decoder_run):
     workdir, done = decoder_run
     assert done.stdout.startswith("Computing on ")
+    # That the encoder runs at every update is not to be found out by waiting.
+    assert "No feature cache: " in done.stdout
     assert done.stdout.splitlines()[-1].startswith(
         f"Done: {workdir}/results.json, "
     )

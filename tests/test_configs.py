@@ -24,6 +24,16 @@ from keras_wsss.systems import phase_table
 from keras_wsss.systems.problems import validate
 
 NAMES = built_in_configs()
+# The base of files that have the data, and what such a file adds.
+BASES = {
+    "photos": {
+        "split": {"source": ("cup",), "target": ("cat",)},
+        "data.source_annotations": "masks.json",
+        "data.source_images": "pictures",
+        "data.target_tags": "tags.csv",
+        "data.target_images": "photos",
+    }
+}
 # What the configs were in the version that wrote them by ml_collections, with
 # its names: files of that version are read by this one, too.
 EARLIER = json.loads(
@@ -42,12 +52,13 @@ def test_config_is_whole_and_says_how_it_is_run(name, tmp_path):
     config = load_config(name)
     assert config == load_config(f"configs/{name}.py")
     assert config.name == name
-    assert split_of(config).scored
+    assert split_of(config.replace(BASES.get(name, {}))).scored
     save_config(tmp_path / "config.json", config)
     assert load_run_config(tmp_path) == config
     # The docstring's commands name the config itself and phases that exist.
     text = importlib.import_module(f"keras_wsss.configs.{name}").__doc__
-    assert f"--config {name} " in text
+    assert f"--config {name} " in text or f"base: {name}\n" in text
+    assert (f"base: {name}\n" in text) == (name in BASES)
     words = text.split()
     phases = [
         word
@@ -58,12 +69,12 @@ def test_config_is_whole_and_says_how_it_is_run(name, tmp_path):
     assert set(phases) <= {phase.name for _, phase in phase_table()}
     assert "--workdir" in text
     for phase in phases:
-        validate(config, phase)
+        validate(config.replace(BASES.get(name, {})), phase)
 
 
 # Configs that were called otherwise, and those that there were not.
 EARLIER_NAMES = {"mini60_vgg": "mini60", "mini75_vgg": "mini75"}
-NEW = {"mini60", "mini75", "transfernet_voc12_modern"}
+NEW = {"mini60", "mini75", "transfernet_voc12_modern", *BASES}
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - NEW))
@@ -77,7 +88,7 @@ def test_figures_are_those_of_the_same_values(name):
 
 def test_there_is_a_config_for_every_protocol():
     earlier = {EARLIER_NAMES.get(name, name) for name in NAMES}
-    earlier -= {"transfernet_voc12_modern"}
+    earlier -= {"transfernet_voc12_modern", *BASES}
     assert earlier == EARLIER.keys() - {"default_config"}
     assert {
         "mini60",

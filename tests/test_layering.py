@@ -8,7 +8,15 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_wsss"
 # Floors from the ground; rooms of one floor may know each other.
 FLOORS = (
-    ("errors", "files", "versions", "lazy", "progress", "strips"),
+    (
+        "errors",
+        "files",
+        "versions",
+        "lazy",
+        "progress",
+        "strips",
+        "lettering",
+    ),
     ("quiet_start", "keras_settings"),
     ("registry", "devices", "precision", "categories"),
     ("colours", "drawing", "pages"),

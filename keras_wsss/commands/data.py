@@ -299,10 +299,10 @@ def _rehearse(flags: argparse.Namespace) -> int:
     written = flags.out / CONFIG_FILE
     print(
         f"Written: {flags.out}. Train and score with\n"
-        f"  keras-wsss train --phase decoder --config {written} \\\n"
-        "    --workdir DECODER\n"
+        f"  keras-wsss train --phase attention --config {written} \\\n"
+        "    --workdir ATTENTION\n"
         f"  keras-wsss train --phase transfer --config {written} \\\n"
-        "    --init_from DECODER --workdir RUN\n"
+        "    --init_from ATTENTION --workdir RUN\n"
         "  keras-wsss evaluate --workdir RUN"
     )
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.colours import bright_palette
@@ -17,11 +17,11 @@ from keras_wsss.data.records import Record
 from keras_wsss.drawing import draw_overlay
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path
+from keras_wsss.lettering import Font, font_of, writable
 
 TILE = 240  # pixels, longest side of a picture on the sheet
 _GAP, _LINE, _LINES, _HEADING = 12, 18, 3, 34
 _PAPER, _INK, _PALE = (255, 255, 255), (25, 25, 25), (120, 120, 120)
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def contact_sheet(
     """
     cell_height = TILE + (1 + _LINES) * _LINE + _GAP
     rows = [-(-len(part.records) // columns) for part in parts]
-    headings = [_font(20).getlength(part.heading) for part in parts]
+    headings = [font_of(20).getlength(part.heading) for part in parts]
     width = max(columns * (TILE + _GAP) - _GAP, *map(round, headings), TILE)
     width += 2 * _GAP
     height = sum(_HEADING + count * cell_height for count in rows) + _GAP
@@ -97,7 +97,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     top = _GAP
     for part, count in zip(parts, rows, strict=True):
-        draw.text((_GAP, top), part.heading, _INK, _font(20))
+        draw.text((_GAP, top), part.heading, _INK, font_of(20))
         top += _HEADING
         for index, record in enumerate(part.records):
             row, column = divmod(index, columns)
@@ -168,10 +168,12 @@ def _draw_record(
     place = (left + (TILE - size[0]) // 2, top + TILE - size[1])
     sheet.paste(Image.fromarray(image), place)
     top += TILE + 4
-    small = _font(12)
-    name = _fitting(draw, record.image_id, TILE, small)
+    small = font_of(12)
+    name = _fitting(draw, writable(record.image_id), TILE, small)
     draw.text((left, top), name, _PALE, small)
-    names = [(split.name_of(int(label)), int(label)) for label in labels]
+    names = [
+        (writable(split.name_of(int(label))), int(label)) for label in labels
+    ]
     _draw_names(draw, (left, top + _LINE), names)
 
 
@@ -181,7 +183,7 @@ def _draw_names(
     names: Sequence[tuple[str, int]],
 ) -> None:
     """Writes names with a chip of their colour, broken into lines."""
-    font, colours, chip = _font(13), bright_palette().astype(int), 10
+    font, colours, chip = font_of(13), bright_palette().astype(int), 10
     left, top = corner
     x, line = left, 0
     for index, (name, label) in enumerate(names):
@@ -205,7 +207,7 @@ def _draw_names(
 
 
 def _fitting(
-    draw: ImageDraw.ImageDraw, text: str, width: int, font: _Font
+    draw: ImageDraw.ImageDraw, text: str, width: int, font: Font
 ) -> str:
     """The end of a text that fits, marked when it was cut."""
     shown = text
@@ -213,7 +215,3 @@ def _fitting(
         text = text[1:]
         shown = "…" + text
     return shown
-
-
-def _font(size: int) -> _Font:
-    return ImageFont.load_default(size)

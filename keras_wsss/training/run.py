@@ -225,6 +225,13 @@ def _prepare(
     if not workers.is_chief:
         _load_first_weights(config, system, net, data, workdir, init_from, log)
 
+    if net.frozen_parts and not config.cache.folder:
+        log(
+            "No feature cache: the encoder computes its pictures anew in every "
+            "update. --feature_cache FOLDER keeps what it gives for the whole "
+            "pictures, on disk."
+        )
+
     def encodings(
         records: Sequence[Record],
         levels: Sequence[int],

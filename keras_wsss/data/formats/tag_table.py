@@ -24,6 +24,7 @@ _LABELS = (
     "category",
 )  # fmt: skip
 _SEPARATORS = ",;\t"
+_FIELDS = "let config.data.tags_image_column and tags_label_column"
 
 
 class TagTable(NamedTuple):
@@ -94,7 +95,9 @@ def read_table(
         raise DataError(
             f"{path}: line 1: the header is {separator.join(header)!r}; "
             + ("put a line above the first picture: " if pictures else "write ")
-            + f"'{','.join(HEADER)}', or '{','.join(HEADER)},{UNKNOWN}'."
+            + f"'{','.join(HEADER)}', or '{','.join(HEADER)},{UNKNOWN}'"
+            + ("" if pictures else f", or {_FIELDS} name its columns")
+            + "."
         )
     unknown = free.index(UNKNOWN) if UNKNOWN in free else None
     table = TagTable(path, separator, header, image, labels, unknown)
