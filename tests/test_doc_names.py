@@ -33,7 +33,8 @@ def defined(name):
     path = REPOSITORY.joinpath(*name.split("."))
     if path.is_dir() or path.with_suffix(".py").exists():
         return True
-    module = path.parent.with_suffix(".py")
+    package = path.parent / "__init__.py"
+    module = package if package.exists() else path.parent.with_suffix(".py")
     lines = module.read_text(encoding="utf-8") if module.exists() else ""
     return re.search(rf"(?m)^(def |class )?{path.name}\b", lines) is not None
 

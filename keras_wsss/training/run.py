@@ -15,6 +15,7 @@ from keras_wsss.checkpoints import (
     list_checkpoints,
 )
 from keras_wsss.config import Config, PhaseConfig, to_json
+from keras_wsss.config_files import load_run_config
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.records import Record
 from keras_wsss.devices import announce_devices, computing_devices
@@ -430,6 +431,12 @@ def _load_first_weights(
         load_run_encoder(net, Path(init_from))
     elif kept:
         load_run_encoder(net, workdir)
+        weights = config.model.encoder_weights
+        if weights != load_run_config(workdir).model.encoder_weights:
+            log(
+                f"{workdir} keeps its encoder; {weights or 'another'} is not "
+                "read."
+            )
     elif net.frozen_parts or not find_latest(
         workdir / CHECKPOINTS, lambda line: None
     ):

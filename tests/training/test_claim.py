@@ -101,7 +101,11 @@ def test_what_a_run_has_read_may_be_elsewhere(
     config = tiny_config(shapes_dir).replace(
         {**places, "train.deterministic": True}
     )
-    assert train(config, "decoder", run, log=silent)["steps"] == STEPS
+    lines = []
+    assert train(config, "decoder", run, log=lines.append)["steps"] == STEPS
+    assert f"{run} keeps its encoder; {tmp_path / 'gone.h5'} is not read." in (
+        lines
+    )
     noted = load_run_config(run)
     assert noted.data.eval_images == places["data.eval_images"]
     assert noted.model.encoder_weights == places["model.encoder_weights"]
