@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
+from keras_wsss.data.annotations import IGNORED_REGION
 from keras_wsss.data.formats.coco_json import read_coco_file
 from keras_wsss.data.formats.instances import source_records
 from keras_wsss.data.prepare_voc import link
@@ -68,12 +69,16 @@ def prepare_coco(
         path = coco / "annotations" / f"instances_{name}.json"
         problems: list[Problem] = []
         file = read_coco_file(path, problems.append)
-        if categories and categories != file.categories:
+        # Faulty annotations may have brought one for what is not known.
+        named = {
+            k: v for k, v in file.categories.items() if v != IGNORED_REGION
+        }
+        if categories and categories != named:
             raise DataError(
                 f"{path}: its categories differ from those of {sets[0]}; "
                 "prepare the sets into separate folders."
             )
-        categories = file.categories
+        categories = named
         dataset = source_records(
             file,
             coco / name,
@@ -90,7 +95,9 @@ def prepare_coco(
             lines.append(f"{path}: {len(problems) - 5} more such problems.")
         kept = {str(record.image_path) for record in dataset.records}
         valid = {
-            image.id: len(file.instances.get(image.id, ()))
+            image.id: sum(
+                placed for *_, placed in file.instances.marks(image.id)
+            )
             for image in file.images
             if str(coco / name / image.file_name) in kept
         }
