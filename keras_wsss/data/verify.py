@@ -266,6 +266,12 @@ def _note(part: str, counts: Counts, dataset: Dataset, split: Split) -> None:
             f"{empty} of them without any target category: they teach the "
             "tagger what is absent"
         )
+    unsure = sum(len(record.uncertain) for record in dataset.records)
+    if part == "target" and unsure:
+        counts.notes.append(
+            f"{unsure} tags are marked as unsure: taught neither as present "
+            "nor as absent"
+        )
     if part != "evaluation":
         names = split.source if part == "source" else split.target
         _note_unseen(counts, names, dataset.unknown)

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.data.formats.format import Format
+from keras_wsss.data.formats.names import check_spelling
 from keras_wsss.data.formats.source import (
     HIDDEN,
     Candidate,
@@ -254,6 +255,8 @@ def evaluation_records(
             `on_problem`, the first problem.
     """
     ids = scored_ids(folder, split)
+    if folder.names_path is not None:
+        check_spelling(folder.names_path, folder.names, split, on_problem)
     skipped: list[str] = []
     there: list[MaskedPicture] = []
     for each in folder.pictures:
