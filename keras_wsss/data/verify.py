@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ from keras_wsss.data.problems import (
     problem_of,
 )
 from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.target_masks import with_target_masks
 from keras_wsss.data.twins import problems_across
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
@@ -87,15 +89,28 @@ def _unusable(
         absent = [n for n in split.scored if not counts.pixels.get(n)]
         if len(absent) == len(split.scored):
             text = "no scored category has a pixel"
-            if not set(counts.pixels) - {"background", "ignore"}:
+            if sum(map(counts.dropped.get, map(crowds_of, absent), repeat(0))):
+                text += (
+                    " but in crowds (iscrowd 1); if they are objects, set "
+                    "config.data.crowds_as_instances=True"
+                )
+            elif counts.pixels.keys() >= {"background", "ignore"} and not set(
+                counts.pixels
+            ) - {"background", "ignore"}:
                 text += ": all is 0 or 255; is this a 0/255 mask?"
             text += "; save masks whose values are the categories' indices"
             yield Problem("nothing to score", str(place), "", text)
         else:
             for name in absent:
-                text = (
-                    f"the scored category {name!r} has no pixel; correct the "
-                    "masks, or leave it out of config.split.scored"
+                text = f"the scored category {name!r} has no pixel"
+                if crowds := counts.dropped.get(crowds_of(name)):
+                    text += (
+                        f", but {crowds} crowds (iscrowd 1); if they are "
+                        "objects, set config.data.crowds_as_instances=True"
+                    )
+                text += (
+                    "; correct the masks, or leave it out of "
+                    "config.split.scored"
                 )
                 yield Problem("category without a pixel", str(place), "", text)
     elif not counts.pairs:
@@ -124,12 +139,13 @@ class _Checked(NamedTuple):
     Attributes:
         pixels: of each of the 256 values of its mask.
         problems: what is wrong; if anything is, the record is not counted.
-        orientation: of the picture by EXIF, 1 if upright or without a mask.
+        turned: whether EXIF turns a picture with a mask, and its size does
+            not show it.
     """
 
     pixels: np.ndarray
     problems: tuple[Problem, ...] = ()
-    orientation: int = 1
+    turned: bool = False
 
 
 def _verify(
@@ -144,6 +160,8 @@ def _verify(
     reading = data.replace({"skip_bad_images": False})
     dataset = formats.read(reading, split, part, on_problem)
     counts.format = formats.format_of(data, part).name
+    if part == "target" and data.target_masks:
+        dataset = with_target_masks(dataset, data, split).dataset
     used = dataset.records
     others = (*dataset.negatives, *dataset.left_out)
     checked = _in_threads(
@@ -155,7 +173,7 @@ def _verify(
     for record, found in zip((*used, *others), checked, strict=True):
         for problem in found.problems:
             on_problem(problem)
-        turned += 1 < found.orientation < SIDEWAYS
+        turned += found.turned
         if not found.problems:
             good.append(record)
             if len(good) <= len(used):
@@ -171,8 +189,8 @@ def _verify(
     _note(part, counts, dataset, split)
     if turned:
         counts.notes.append(
-            f"{turned} pictures with masks are turned upside down or mirrored "
-            "by their EXIF orientation, and of the same size either way; "
+            f"{turned} pictures with masks are turned or mirrored by their "
+            "EXIF orientation, and of the same size either way; "
             "`data show` shows whether their masks fit"
         )
     if part == "source":
@@ -204,7 +222,8 @@ def _check_record(record: Record, data: DataConfig) -> _Checked:
     if isinstance(record.mask, InstanceMask):
         problems += geometry_problems(record.mask)
     pixels = np.bincount(mask.ravel(), minlength=IGNORE + 1)
-    return _Checked(pixels, tuple(problems), orientation)
+    hidden = orientation < SIDEWAYS or size[0] == size[1]
+    return _Checked(pixels, tuple(problems), orientation > 1 and hidden)
 
 
 def _size_problem(

@@ -311,12 +311,47 @@ def test_swapped_sizes_are_told_from_turned_pictures(locations):
     assert "stored on its side (EXIF orientation 6)" in problem.text
 
 
-def test_pictures_upside_down_are_noted(locations):
+def test_pictures_turned_unseen_are_noted(locations):
+    """Upside down, or square."""
     turned(locations.source_images / "3.png", 3)
+    turned(locations.source_images / "2.png", 6, (8, 8))
     findings = verify(locations.data(), SPLIT)
     assert findings.problems == []
     notes = "\n".join(findings.counts["source"].notes)
-    assert "1 pictures with masks are turned upside down" in notes
+    assert "2 pictures with masks are turned or mirrored" in notes
+
+
+def test_masks_of_target_pictures_are_looked_at(locations, tmp_path):
+    own = tmp_path / "own"
+    write_voc(own, {"a": np.ones((10, 12), np.uint8)})
+    (own / "classes.txt").write_text("cat\n")
+    data = locations.data(target_masks=f"person:{own}")
+    assert verify(data, SPLIT).problems == []
+    write_voc(own, {"a": np.ones((9, 12), np.uint8)})
+    (problem,) = verify(data, SPLIT).problems
+    assert problem.kind == "size mismatch"
+    (own / "classes.txt").write_text("kat\n")
+    (problem,) = verify(data, SPLIT).problems
+    assert "'kat' is none of split" in problem.text
+
+
+def test_crowds_of_scored_categories_are_counted(tmp_path):
+    content = document(
+        {1: (8, 8)},
+        [
+            annotation(1, 1, "cat", [box(0, 0, 4, 4)]),
+            annotation(2, 1, 9, [box(0, 4, 4, 8)], crowd=1),
+        ],
+    )
+    content["categories"].append({"id": 9, "name": "dog"})
+    path, images = write_coco(tmp_path, content)
+    data = Places(eval_root=path).data(eval_images=images)
+    findings = verify(data, SPLIT)
+    dropped = findings.counts["evaluation"].dropped
+    assert dropped == {"crowds of dog, ignored in masks": 1}
+    (problem,) = findings.problems
+    assert "'dog' has no pixel, but 1 crowds" in problem.text
+    assert "crowds_as_instances" in problem.text
 
 
 def test_a_kind_is_shown_with_five_examples_and_listed_whole(locations):

@@ -197,6 +197,7 @@ def evaluation_records(
     targets = set(split.target_ids)
     records = []
     skipped: list[str] = []
+    crowds: collections.Counter[int | None] = collections.Counter()
     for image, record_id, path in _located(file, images, on_problem):
         if path is None:
             on_problem(missing_image(file, images, image))
@@ -205,6 +206,7 @@ def evaluation_records(
         unplaced = {ids[c] for c, _, placed in marks if not placed}
         unplaced &= set(split.scored_ids)
         painted = {roles.of(c, crowd) for c, crowd, _ in marks}
+        crowds.update(ids[c] for c, crowd, at in marks if crowd and at)
         mask = InstanceMask(file.path, image, file.instances, roles)
         labels = visible.of(mask, tuple(sorted(i for i in painted if i > 0)))
         if not unplaced.issubset(labels):
@@ -216,7 +218,14 @@ def evaluation_records(
     return Dataset(
         tuple(records),
         {UNPLACED: tuple(skipped)} if skipped else {},
-        file.dropped,
+        {
+            **file.dropped,
+            **{
+                crowds_of(split.name_of(i)): crowds[i]
+                for i in split.ids(split.categories)
+                if crowds[i]
+            },
+        },
         **_listed(file, split),
     )
 

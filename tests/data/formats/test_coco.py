@@ -19,7 +19,7 @@ from small_data import (
 )
 
 from keras_wsss.categories import IGNORE, SPLITS
-from keras_wsss.config import Config
+from keras_wsss.config import Config, DataConfig
 from keras_wsss.data import formats, segmentation
 from keras_wsss.data.formats import source
 from keras_wsss.data.formats.coco import read_coco
@@ -77,6 +77,35 @@ def test_of_equal_areas_the_higher_id_lies_on_top(tmp_path, order):
     )
     mask = read(tmp_path, content).records[0].mask.read()
     assert mask[0].tolist() == [CUP, CUP, BEAR, BEAR, BEAR, BEAR, 0, 0]
+
+
+def test_background_teaches_background_and_void_is_not_judged(tmp_path):
+    content = document(
+        {1: (20, 6)},
+        [
+            annotation(1, 1, "cup", [box(2, 0, 8, 3)]),
+            annotation(2, 1, 0, [box(0, 0, 20, 6)]),
+            annotation(3, 1, 9, [box(10, 0, 12, 6)]),
+        ],
+    )
+    content["categories"] += [
+        {"id": 0, "name": "_background_"},
+        {"id": 9, "name": "void"},
+        {"id": 10, "name": "dog"},
+    ]
+    record = read(tmp_path, content).records[0]
+    expected = np.zeros((6, 20), np.uint8)
+    expected[:3, 2:8] = CUP
+    expected[:, 10:12] = IGNORE
+    np.testing.assert_array_equal(record.mask.read(), expected)
+    data = DataConfig().replace(
+        {
+            "eval_root": tmp_path / "instances.json",
+            "eval_images": tmp_path / "images",
+        }
+    )
+    (scored,) = formats.read(data, SPLIT, "evaluation").records
+    np.testing.assert_array_equal(scored.mask.read(), expected)
 
 
 def test_crowds_targets_and_unknown_categories_are_ignored(tmp_path):
