@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,9 @@ from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.formats.instances import crowds_of
 from keras_wsss.data.geometry import geometry_problems
-from keras_wsss.data.images import SIDEWAYS, exif_orientation, read_image
+from keras_wsss.data.images import read_image
 from keras_wsss.data.instance_masks import InstanceMask
+from keras_wsss.data.orientation import SIDEWAYS, exif_orientation
 from keras_wsss.data.problems import (
     Counts,
     Findings,
@@ -33,7 +35,7 @@ from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
 FAULTY = "image with a problem listed here"
-MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
+MAX_PROBLEMS = 100_000  # listed of each part; checking it ends there
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -55,6 +57,7 @@ def verify(data: DataConfig, split: Split) -> Findings:
     """
     findings = Findings(split.name)
     good: dict[str, list[Record]] = {}
+    digests: dict[int, bytes] = {}
     for part, (_, place, _) in formats.FIELDS.items():
         given = getattr(data, place)
         if not given:
@@ -62,7 +65,9 @@ def verify(data: DataConfig, split: Split) -> Findings:
         counts = findings.counts[part] = Counts()
         found: list[Problem] = []
         try:
-            good[part] = _verify(part, data, split, counts, _limited(found))
+            good[part] = _verify(
+                part, data, split, counts, digests, _limited(found)
+            )
         except DataError as error:
             # The whole file is unusable; the other parts are still checked.
             found.append(problem_of(error, "unreadable file"))
@@ -74,7 +79,7 @@ def verify(data: DataConfig, split: Split) -> Findings:
         finally:
             findings.problems.extend(found)
         findings.problems.extend(_unusable(part, given, counts, split))
-    findings.problems.extend(problems_across(good))
+    findings.problems.extend(problems_across(good, digests))
     return findings
 
 
@@ -141,11 +146,13 @@ class _Checked(NamedTuple):
         problems: what is wrong; if anything is, the record is not counted.
         turned: whether EXIF turns a picture with a mask, and its size does
             not show it.
+        digest: of the picture's pixels.
     """
 
     pixels: np.ndarray
     problems: tuple[Problem, ...] = ()
     turned: bool = False
+    digest: bytes = b""
 
 
 def _verify(
@@ -153,9 +160,13 @@ def _verify(
     data: DataConfig,
     split: Split,
     counts: Counts,
+    digests: dict[int, bytes],
     on_problem: OnProblem,
 ) -> list[Record]:
-    """Checks a part picture by picture; the records without a problem."""
+    """Checks a part picture by picture; the records without a problem.
+
+    Digests of their pixels are added to `digests`, by their `id`.
+    """
     # What is missing is a problem here, whatever training does.
     reading = data.replace({"skip_bad_images": False})
     dataset = formats.read(reading, split, part, on_problem)
@@ -176,6 +187,7 @@ def _verify(
         turned += found.turned
         if not found.problems:
             good.append(record)
+            digests[id(record)] = found.digest
             if len(good) <= len(used):
                 pixels += found.pixels
     names = {record.image_id for record in good}
@@ -205,9 +217,12 @@ def _check_record(record: Record, data: DataConfig) -> _Checked:
     pixels = _no_pixels()
     path, what = record.image_path, "unreadable image"
     try:
-        size = read_image(path, data.max_pixels).shape[1::-1]
+        image = read_image(path, data.max_pixels)
+        size = image.shape[1::-1]
+        digest = hashlib.blake2b(image, digest_size=16)
+        digest.update(repr(size).encode())
         if record.mask is None:
-            return _Checked(pixels)
+            return _Checked(pixels, digest=digest.digest())
         orientation = exif_orientation(path)
         what = "unreadable mask"
         mask = record.read_mask()
@@ -223,7 +238,8 @@ def _check_record(record: Record, data: DataConfig) -> _Checked:
         problems += geometry_problems(record.mask)
     pixels = np.bincount(mask.ravel(), minlength=IGNORE + 1)
     hidden = orientation < SIDEWAYS or size[0] == size[1]
-    return _Checked(pixels, tuple(problems), orientation > 1 and hidden)
+    hidden &= orientation > 1
+    return _Checked(pixels, tuple(problems), hidden, digest.digest())
 
 
 def _size_problem(

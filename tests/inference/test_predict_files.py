@@ -75,6 +75,15 @@ def test_a_file_that_is_met_twice_is_taken_once(folder):
     assert len(pictures) == 4
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    save(tmp_path / "far" / "b.png", 9, 7)
+    save(tmp_path / "in" / "a.png", 9, 7)
+    (tmp_path / "in" / "sub").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "up").symlink_to(tmp_path / "in")
+    found, _ = find_pictures([tmp_path / "in"], tmp_path / "out")
+    assert [picture.file_name for picture in found] == ["a.png", "sub/b.png"]
+
+
 def test_links_are_pictures_of_their_own(tmp_path):
     save(tmp_path / "in" / "a.png")
     for name in ("b.png", "sub/a.png", "sub/\u00e9.png", "sub/e\u0301.png"):
@@ -299,6 +308,31 @@ def test_tags_of_pictures_come_from_a_file(predictor, pair, tmp_path):
     # Files that are named themselves are found below their folder.
     files = [picture.path for picture in pair]
     assert read_picture_tags(path, pair, files, split) == found
+
+
+def test_the_tagger_is_asked_where_no_tag_is_sure(predictor, pair, tmp_path):
+    split, folder = predictor.split, tmp_path / "in"
+    path = tmp_path / "tags.csv"
+    path.write_text("image,labels\none,?fish\ntwo,\n")
+    found = read_picture_tags(path, pair, [folder], split)
+    assert found.ids == {own_path(pair[1].path): ()}
+    assert found.unsure == ("one.png",)
+    # So where a file knows other categories alone.
+    names = [picture.file_name for picture in pair]
+    images = [
+        {"id": i, "file_name": name, "width": 33, "height": 21}
+        for i, name in enumerate(names)
+    ]
+    content = {
+        "images": images,
+        "categories": [{"id": 1, "name": "fish"}, {"id": 2, "name": "lorry"}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 2}],
+    }
+    path = tmp_path / "tags.json"
+    path.write_text(json.dumps(content))
+    found = read_picture_tags(path, pair, [folder], split)
+    assert found.ids == {own_path(pair[1].path): ()}
+    assert found.unsure == ("one.png",)
 
 
 @pytest.mark.parametrize(

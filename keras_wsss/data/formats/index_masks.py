@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.data.formats.format import Format
+from keras_wsss.data.formats.mask_set import MaskSet
 from keras_wsss.data.formats.names import check_spelling
 from keras_wsss.data.formats.source import (
     HIDDEN,
@@ -342,72 +343,24 @@ def _counted(
         except DataError as error:
             return error
 
-    shown = _ShownColours()
-    total, with_first, number = np.zeros(256, np.int64), 0, 0
+    whole = MaskSet()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for each, mask, counts in zip(
+        for each, mask, found in zip(
             folder.pictures,
             masks,
             progress(pool.map(count, masks), "reading masks", len(masks)),
             strict=True,
         ):
-            if isinstance(counts, DataError):
-                on_problem(problem_of(counts, "unreadable mask"))
+            if isinstance(found, DataError):
+                on_problem(problem_of(found, "unreadable mask"))
                 continue
-            counts, own = counts
-            if problem := shown.contradiction(mask.path, counts, own):
+            counts, own = found
+            if problem := whole.add(mask.path, counts, own):
                 on_problem(problem)
                 continue
-            total += counts
-            with_first += counts[1] > 0
-            number += 1
             yield each, mask, counts
-    # Where the background is 1, it is in nearly all of them.
-    everywhere = number > 1 and with_first == number
-    if folder.colours is None and everywhere and not total[BACKGROUND]:
-        text = (
-            f"none of its {number} masks has a 0, the background, and all "
-            "have a 1: the indices seem to be shifted by one; save masks with "
-            "0 for the background"
-        )
+    if folder.colours is None and (text := whole.shifted()):
         on_problem(Problem("no background", str(folder.path), "", text))
-
-
-class _ShownColours:
-    """Which colours the masks of a folder show their indices in.
-
-    Programs that turn colours into a palette number them as they come, and
-    in each file anew.
-    """
-
-    def __init__(self):
-        self._seen: dict[int, tuple[tuple[int, ...], Path]] = {}
-
-    def contradiction(
-        self, path: Path, counts: np.ndarray, own: np.ndarray | None
-    ) -> Problem | None:
-        """What is wrong with a mask beside those before, if anything.
-
-        Args:
-            path: of the mask.
-            counts: pixels of each of the 256 indices.
-            own: its colours, uint8 [256, 3]; None if they say nothing.
-        """
-        if own is None:
-            return None
-        for index in np.flatnonzero(counts[:IGNORE]).tolist():
-            colour = tuple(own[index].tolist())
-            other, first = self._seen.setdefault(index, (colour, path))
-            if other != colour:
-                return Problem(
-                    "palette contradicts indices",
-                    str(path),
-                    "",
-                    f"index {index} has the colour {colour}, and in {first} "
-                    f"{other}: a program numbered the colours of each file "
-                    "anew; save the original indices, or one palette for all",
-                )
-        return None
 
 
 def _missing_mask(path: Path) -> Problem:

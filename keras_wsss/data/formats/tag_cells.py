@@ -73,8 +73,8 @@ class CellReader:
         else:
             ids = {i: split.find(table.header[i]) for i in table.others}
             self._doubled = {i: id_ for i, id_ in ids.items() if id_}
-        known = (table.labels, table.unknown, table.value)
-        known = (*known, *self._marked, *self._doubled)
+        columns = (table.labels, table.unknown, table.value)
+        known = (*columns, *self._marked, *self._doubled)
         read = [i for i in known if i is not None]
         self._cells = itemgetter(*read)
         self.unread = {

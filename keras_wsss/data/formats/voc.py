@@ -27,7 +27,7 @@ from keras_wsss.data.problems import (
 )
 from keras_wsss.data.records import Dataset
 from keras_wsss.errors import DataError
-from keras_wsss.files import write_text
+from keras_wsss.files import normal_name, write_text
 
 CLASSES_FILE = "classes.txt"
 _LABELME = ("__ignore__", "_ignore_", "ignore")  # of index -1, before all
@@ -189,6 +189,12 @@ def read_image_set(
         if not name:
             continue
         kind, text = "path leaving the root", path_problem(name)
+        if not text and (other := _other_mask(line.strip(), name)):
+            kind = "mask of another name"
+            text = (
+                f"{name} has the mask {other} there; masks are found by the "
+                "names of their pictures: rename it, or the picture"
+            )
         if not text and name in seen:
             kind = "duplicate name"
             text = f"{name} stands in line {seen[name]} too; remove one"
@@ -215,6 +221,16 @@ def _listed_name(line: str) -> str:
         _, found, rest = line.partition("JPEGImages/")
         line = rest if found else line
     return line
+
+
+def _other_mask(line: str, name: str) -> str | None:
+    """The mask that a line names, if its name is not that of the picture."""
+    parts = line.split()
+    if len(parts) != 2 or not all(map(is_image_name, parts)):
+        return None
+    stem = parts[1].replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    same = normal_name(stem) == normal_name(name.rpartition("/")[2])
+    return None if same else parts[1]
 
 
 def _image_set(root: Path, names: Sequence[str]) -> Path:

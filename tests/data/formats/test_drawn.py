@@ -558,6 +558,14 @@ def test_results_called_labels_are_read_by_what_they_hold(tmp_path):
     np.testing.assert_array_equal(mask, masks(IGNORE, target_is=IGNORE)[0])
 
 
+def test_results_are_no_tasks(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text('[{"image_id": 1, "category_id": 1, "score": 0.5}]')
+    found = ("labelstudio", path, tmp_path)
+    with pytest.raises(DataError, match=r"a list of results.* instances JSON"):
+        formats.read(config(found, "source"), SPLIT, "source")
+
+
 def test_hidden_files_are_no_data(tmp_path):
     found = ("labelme", *labelme(tmp_path))
     for name in ("._a.json", ".ipynb_checkpoints/a.json"):

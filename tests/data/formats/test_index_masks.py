@@ -31,8 +31,8 @@ def voc(folder):
 
 
 def png(folder):
-    for name, mask in MASKS.items():
-        write_picture(folder / "photos" / f"{name}.png", 3, 2)
+    for seed, (name, mask) in enumerate(MASKS.items()):
+        write_picture(folder / "photos" / f"{name}.png", 3, 2, seed)
         (folder / "masks").mkdir(exist_ok=True)
         write_palette_mask(folder / "masks" / f"{name}.png", mask)
     (folder / "masks" / "classes.txt").write_text("\n".join(NAMES))

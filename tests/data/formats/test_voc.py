@@ -108,6 +108,7 @@ def test_values_without_category_are_named(root):
         ("", "lists no picture"),
         ("b\n../a\n", "line 2: the file name '../a' leads out"),
         ("b\na\nb\n", "line 3: b stands in line 1 too"),
+        ("b\nx/a.jpg y/c.png\n", "line 2: .*a has the mask y/c.png there"),
     ],
 )
 def test_faulty_lists_are_refused(root, content, words):
