@@ -219,7 +219,7 @@ def _check_record(record: Record, data: DataConfig) -> _Checked:
     try:
         image = read_image(path, data.max_pixels)
         size = image.shape[1::-1]
-        digest = hashlib.blake2b(image, digest_size=16)
+        digest = hashlib.blake2b(image.data, digest_size=16)
         digest.update(repr(size).encode())
         if record.mask is None:
             return _Checked(pixels, digest=digest.digest())

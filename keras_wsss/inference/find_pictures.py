@@ -62,11 +62,11 @@ def find_pictures(
     passed = 0
     for given in map(Path, inputs):
         if not given.exists():
-            found = find_image(given.parent, given.name)
-            if found is None:
+            meant = find_image(given.parent, given.name)
+            if meant is None:
                 near = near_image(given.parent, given.name)
                 raise ConfigError(f"{given}: no such file or folder{near}.")
-            given = found
+            given = meant
         root, files = given.parent, [given]
         if given.is_dir():
             found = list(_walk(given, real_path(out)))

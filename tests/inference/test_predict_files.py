@@ -432,3 +432,12 @@ def test_command_without_pictures(transfer_run, tmp_path):
     done = run_script("predict.py", *flags)
     assert done.returncode == 2
     assert done.stderr.strip().endswith("see --help.")
+
+
+def test_a_named_picture_is_looked_up_as_all_others_are(tmp_path):
+    save(tmp_path / "caf\u00e9.JPG")
+    wanted = tmp_path / "cafe\u0301.jpg"
+    (picture,), _ = find_pictures([wanted], tmp_path / "out")
+    assert picture.path.name == "caf\u00e9.JPG"
+    with pytest.raises(ConfigError, match=r"nearest: café\.JPG"):
+        find_pictures([tmp_path / "CAF\u00c9.jpg"], tmp_path / "out")
