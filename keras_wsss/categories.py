@@ -53,7 +53,8 @@ SHAPES_SOURCE = (
 )  # fmt: skip
 SHAPES_TARGET = ("arrow", "clover", "fish", "heart", "mushroom", "star")
 
-_NEAR = 0.65  # "dgo" is near "dog", "hot dog" is not
+# From which on a name may be a misspelling: "dgo" of "dog", "hot dog" not.
+NEAR = 0.65
 
 ANIMALS = ("cat", "cow", "dog", "horse", "sheep")
 
@@ -193,7 +194,7 @@ class Split:
         if "*" not in self.ignored or self.find(name) is not None:
             return False
         known = [n.lower() for n in (*self.categories, *self.aliases)]
-        return not difflib.get_close_matches(name.lower(), known, 1, _NEAR)
+        return not difflib.get_close_matches(name.lower(), known, 1, NEAR)
 
     def name_of(self, category: int) -> str:
         """Name of an id; 0 is 'background'. Raises `KeyError`."""
@@ -210,6 +211,8 @@ def _plain(name: str) -> str:
 
 
 _VOC_AND_COCO = VOC_CATEGORIES + COCO_NOT_VOC_CATEGORIES
+# Known not to be misspelt, whatever they are like.
+WORDS = frozenset((*_VOC_AND_COCO, *COCO_ALIASES))
 
 
 def _in_id_order(

@@ -17,6 +17,14 @@ from typing import Any
 _ASKING_UMASK = threading.Lock()
 
 
+def output_key(name: str) -> str:
+    """What is equal of names that some file system does not tell apart.
+
+    Some take A for a, or an accented letter for its parts.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def normal_name(name: str) -> str:
     """A name in the Unicode form in which names are compared (NFC)."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)

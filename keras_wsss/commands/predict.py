@@ -103,6 +103,7 @@ def run(argv: list[str]) -> int:
         )
         tags = found.ids
         _say(found.untagged, "has no line, so the tagger decides")
+        _say(found.unsure, "has no tag that is sure, so the tagger decides")
         _say(found.unused, "is no picture that was given")
     outcome = predict_files(
         predictor,

@@ -36,11 +36,16 @@ def geometry_problems(mask: InstanceMask) -> Iterator[Problem]:
                 f"it has no pixel: {_why_nothing(instance, image)}; draw it "
                 "anew or remove it",
             )
+            continue
+        if text := _wrong_scale(instance, image):
+            yield Problem("wrong scale", str(mask.annotations), record, text)
         elif _has_box(instance):
             assert instance.box is not None
             painted = _outline(instance, region)
             box = _edges(instance.box)
-            if not _near(painted, box):
+            if not _near(painted, box) and not _near(
+                _inside(painted, image), box
+            ):
                 yield Problem(
                     "contradicts its bbox",
                     str(mask.annotations),
@@ -49,6 +54,40 @@ def geometry_problems(mask: InstanceMask) -> Iterator[Problem]:
                     f"{_shown(box)} (left, top, right, bottom): "
                     f"{_why_elsewhere(instance, image, painted, box)}",
                 )
+
+
+def _wrong_scale(instance: Instance, image: AnnotatedImage) -> str:
+    """What is wrong with the scale of an outline, if it shows.
+
+    A box that ends with the picture says that the outline may go on.
+    """
+    if instance.runs is not None or not instance.polygons:
+        return ""
+    points = np.concatenate(instance.polygons)
+    if points.min() >= 0 and points.max() <= 1 < min(image.width, image.height):
+        return (
+            "all its points lie between 0 and 1, as shares of the picture; "
+            "multiply them by its width and height"
+        )
+    edges = (*points.reshape(-1, 2).min(0), *points.reshape(-1, 2).max(0))
+    if _near(_inside(edges, image), edges):
+        return ""
+    if _has_box(instance):
+        assert instance.box is not None
+        if not _near(_edges(instance.box), edges):
+            return ""  # its box tells more
+    return (
+        f"it covers {_shown(edges)} (left, top, right, bottom), in a picture "
+        f"of {image.width} x {image.height}: perhaps it was drawn on a larger "
+        "one; scale it, or cut it at the picture's edge"
+    )
+
+
+def _inside(edges: _Edges, image: AnnotatedImage) -> _Edges:
+    """The part of a box that lies in the picture."""
+    left, right = np.clip([edges[0], edges[2]], 0, image.width).tolist()
+    top, bottom = np.clip([edges[1], edges[3]], 0, image.height).tolist()
+    return (left, top, right, bottom)
 
 
 def _has_box(instance: Instance) -> bool:

@@ -16,9 +16,9 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
 
 from keras_wsss.config import DataConfig
+from keras_wsss.data.orientation import SIDEWAYS, exif_orientation
 from keras_wsss.errors import DataError
 
 Kind = Literal["jpeg", "png"]
@@ -28,8 +28,6 @@ MAX_BYTES = 256_000_000  # of a file, which is read as a whole
 # A picture is padded to a square before it is reduced, so a long strip costs
 # the memory of its square. That may be this many times `max_pixels`.
 SQUARE_FACTOR = 4
-
-SIDEWAYS = 5  # the first EXIF orientation that swaps width and height
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -116,24 +114,6 @@ def read_image(
     return decode_image(
         read_picture_file(path, max_pixels), str(path), max_pixels
     )
-
-
-def exif_orientation(path: str | os.PathLike[str]) -> int:
-    """How a picture is stored, 1 (upright) to 8; from 5 on, on its side.
-
-    1 too where nothing can be read.
-    """
-    try:
-        with Image.open(path, formats=["JPEG", "PNG"]) as image:
-            if image.format == "PNG":
-                with open(path, "rb") as file:
-                    if b"eXIf" not in file.read():
-                        return 1
-                image.load()  # it may stand behind the pixels
-            found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 1
-    return found if found in range(1, 9) else 1
 
 
 def upright_size(

@@ -166,6 +166,27 @@ def _check_palette(
             )
 
 
+def own_palette(path: str | os.PathLike[str]) -> np.ndarray | None:
+    """The colours of a palette PNG, the pixels not decoded.
+
+    Returns:
+        uint8 [256, 3]; None for a file without a palette, or with one that
+        every program gives: VOC's, or a ramp of grey.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            colours = image.getpalette("RGB") if image.mode == "P" else None
+    except (*_DAMAGE, Image.DecompressionBombError):
+        return None
+    if not colours:
+        return None
+    own = np.reshape(colours, (-1, 3))[:256].astype(np.uint8)
+    ramp = np.arange(len(own))[:, np.newaxis]
+    if (own == ramp).all() or (own == palette()[: len(own)]).all():
+        return None
+    return np.concatenate([own, np.zeros((256 - len(own), 3), np.uint8)])
+
+
 def _open(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
     """A decoded PNG, whose size is known to be accepted. Raises `DataError`."""
     try:

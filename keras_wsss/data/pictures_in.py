@@ -4,16 +4,26 @@ import os
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from keras_wsss.data.images import (
     DEFAULT_MAX_PIXELS,
     decode_image,
     read_image,
 )
+from keras_wsss.data.orientation import orientation_of_exif
 from keras_wsss.errors import DataError
 
 _CHANNELS = (1, 3, 4)
+_UPRIGHT = {  # what undoes an EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _TOO_FEW_FOR_16_BITS = 256
 
 
@@ -67,7 +77,12 @@ def as_picture(value: Any, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
 
 
 def _of_file(file: Any, max_pixels: int) -> np.ndarray:
-    data = file.read()
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # closed, or open for writing
+        raise DataError(
+            f"The file cannot be read ({error}); open it with 'rb'."
+        ) from None
     if not isinstance(data, bytes):
         raise DataError("The file is open as text; open it with 'rb'.")
     name = getattr(file, "name", "")
@@ -80,7 +95,10 @@ def _of_pillow(image: Image.Image, max_pixels: int) -> np.ndarray:
         # Not opened before: decoding it would take the memory.
         return np.empty((image.height, image.width), np.uint8)
     try:
-        image = ImageOps.exif_transpose(image)
+        image.load()  # EXIF may stand behind the pixels
+        turned = orientation_of_exif(image.info.get("exif", b""))
+        if turned > 1:
+            image = image.transpose(_UPRIGHT[turned])
         if image.mode.startswith("I;16"):
             return np.asarray(image).astype(np.uint16)
         if image.mode in ("I", "F"):

@@ -245,10 +245,18 @@ class Findings:
         kinds = collections.Counter(item.kind for item in self.problems)
         for kind, number in sorted(kinds.items()):
             lines.append(f"{kind}: {number}")
-            found = [item for item in self.problems if item.kind == kind]
-            lines += [f"  {item.sentence}" for item in found[:_EXAMPLES]]
-            if number > _EXAMPLES:
-                lines.append(f"  ... {number - _EXAMPLES} more")
+            # What is wrong in the same words is shown once.
+            alike: dict[tuple[str, str], list[Problem]] = {}
+            for item in self.problems:
+                if item.kind == kind:
+                    key = (item.path, item.text)
+                    alike.setdefault(key, []).append(item)
+            for items in list(alike.values())[:_EXAMPLES]:
+                more = f" ({len(items)} times)" if len(items) > 1 else ""
+                lines.append(f"  {items[0].sentence}{more}")
+                number -= len(items)
+            if number:
+                lines.append(f"  ... {number} more")
         if kinds:
             lines += ["", f"{len(self.problems)} problems."]
         else:

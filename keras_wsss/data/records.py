@@ -103,6 +103,7 @@ class Dataset:
         listed: ids of the categories that the files list, whether a picture
             shows them or not; empty if they list none.
         unknown: names that the files list and the split does not know.
+        foreign: pictures of which the files name unknown categories alone.
     """
 
     records: tuple[Record, ...]
@@ -114,3 +115,4 @@ class Dataset:
     left_out: tuple[Record, ...] = ()
     listed: tuple[int, ...] = ()
     unknown: tuple[str, ...] = ()
+    foreign: frozenset[str] = frozenset()

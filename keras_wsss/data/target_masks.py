@@ -15,8 +15,10 @@ import numpy as np
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data import formats
 from keras_wsss.data.formats.index_masks import IndexMask
+from keras_wsss.data.formats.names import check_spelling
 from keras_wsss.data.formats.voc import CLASSES_FILE, read_classes
 from keras_wsss.data.lookup import files_below
+from keras_wsss.data.problems import raise_problem
 from keras_wsss.data.pseudo_masks import (
     MASKS,
     with_pseudo_masks,
@@ -236,7 +238,9 @@ def _read_folder(
             f"{folder / CLASSES_FILE}: no such file, so nothing tells what "
             "the masks' indices mean; write a category a line, index 1 first."
         )
-    ids = tuple(split.find(name) or 0 for name in read_classes(folder))
+    names = read_classes(folder)
+    check_spelling(folder / CLASSES_FILE, names, split, raise_problem)
+    ids = tuple(split.find(name) or 0 for name in names)
     judged = frozenset(ids) & frozenset(split.target_ids)
     return {
         path.relative_to(masks).with_suffix("").as_posix(): (

@@ -2,9 +2,11 @@
 
 import collections
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -15,8 +17,9 @@ from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.formats.instances import crowds_of
 from keras_wsss.data.geometry import geometry_problems
-from keras_wsss.data.images import SIDEWAYS, exif_orientation, read_image
+from keras_wsss.data.images import read_image
 from keras_wsss.data.instance_masks import InstanceMask
+from keras_wsss.data.orientation import SIDEWAYS, exif_orientation
 from keras_wsss.data.problems import (
     Counts,
     Findings,
@@ -26,12 +29,13 @@ from keras_wsss.data.problems import (
     problem_of,
 )
 from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.target_masks import with_target_masks
 from keras_wsss.data.twins import problems_across
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
 FAULTY = "image with a problem listed here"
-MAX_PROBLEMS = 1000  # listed of each part; checking it ends there
+MAX_PROBLEMS = 100_000  # listed of each part; checking it ends there
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -53,6 +57,7 @@ def verify(data: DataConfig, split: Split) -> Findings:
     """
     findings = Findings(split.name)
     good: dict[str, list[Record]] = {}
+    digests: dict[int, bytes] = {}
     for part, (_, place, _) in formats.FIELDS.items():
         given = getattr(data, place)
         if not given:
@@ -60,7 +65,9 @@ def verify(data: DataConfig, split: Split) -> Findings:
         counts = findings.counts[part] = Counts()
         found: list[Problem] = []
         try:
-            good[part] = _verify(part, data, split, counts, _limited(found))
+            good[part] = _verify(
+                part, data, split, counts, digests, _limited(found)
+            )
         except DataError as error:
             # The whole file is unusable; the other parts are still checked.
             found.append(problem_of(error, "unreadable file"))
@@ -72,7 +79,7 @@ def verify(data: DataConfig, split: Split) -> Findings:
         finally:
             findings.problems.extend(found)
         findings.problems.extend(_unusable(part, given, counts, split))
-    findings.problems.extend(problems_across(good))
+    findings.problems.extend(problems_across(good, digests))
     return findings
 
 
@@ -87,15 +94,28 @@ def _unusable(
         absent = [n for n in split.scored if not counts.pixels.get(n)]
         if len(absent) == len(split.scored):
             text = "no scored category has a pixel"
-            if not set(counts.pixels) - {"background", "ignore"}:
+            if sum(map(counts.dropped.get, map(crowds_of, absent), repeat(0))):
+                text += (
+                    " but in crowds (iscrowd 1); if they are objects, set "
+                    "config.data.crowds_as_instances=True"
+                )
+            elif counts.pixels.keys() >= {"background", "ignore"} and not set(
+                counts.pixels
+            ) - {"background", "ignore"}:
                 text += ": all is 0 or 255; is this a 0/255 mask?"
             text += "; save masks whose values are the categories' indices"
             yield Problem("nothing to score", str(place), "", text)
         else:
             for name in absent:
-                text = (
-                    f"the scored category {name!r} has no pixel; correct the "
-                    "masks, or leave it out of config.split.scored"
+                text = f"the scored category {name!r} has no pixel"
+                if crowds := counts.dropped.get(crowds_of(name)):
+                    text += (
+                        f", but {crowds} crowds (iscrowd 1); if they are "
+                        "objects, set config.data.crowds_as_instances=True"
+                    )
+                text += (
+                    "; correct the masks, or leave it out of "
+                    "config.split.scored"
                 )
                 yield Problem("category without a pixel", str(place), "", text)
     elif not counts.pairs:
@@ -124,12 +144,15 @@ class _Checked(NamedTuple):
     Attributes:
         pixels: of each of the 256 values of its mask.
         problems: what is wrong; if anything is, the record is not counted.
-        orientation: of the picture by EXIF, 1 if upright or without a mask.
+        turned: whether EXIF turns a picture with a mask, and its size does
+            not show it.
+        digest: of the picture's pixels.
     """
 
     pixels: np.ndarray
     problems: tuple[Problem, ...] = ()
-    orientation: int = 1
+    turned: bool = False
+    digest: bytes = b""
 
 
 def _verify(
@@ -137,13 +160,19 @@ def _verify(
     data: DataConfig,
     split: Split,
     counts: Counts,
+    digests: dict[int, bytes],
     on_problem: OnProblem,
 ) -> list[Record]:
-    """Checks a part picture by picture; the records without a problem."""
+    """Checks a part picture by picture; the records without a problem.
+
+    Digests of their pixels are added to `digests`, by their `id`.
+    """
     # What is missing is a problem here, whatever training does.
     reading = data.replace({"skip_bad_images": False})
     dataset = formats.read(reading, split, part, on_problem)
     counts.format = formats.format_of(data, part).name
+    if part == "target" and data.target_masks:
+        dataset = with_target_masks(dataset, data, split).dataset
     used = dataset.records
     others = (*dataset.negatives, *dataset.left_out)
     checked = _in_threads(
@@ -155,9 +184,10 @@ def _verify(
     for record, found in zip((*used, *others), checked, strict=True):
         for problem in found.problems:
             on_problem(problem)
-        turned += 1 < found.orientation < SIDEWAYS
+        turned += found.turned
         if not found.problems:
             good.append(record)
+            digests[id(record)] = found.digest
             if len(good) <= len(used):
                 pixels += found.pixels
     names = {record.image_id for record in good}
@@ -171,8 +201,8 @@ def _verify(
     _note(part, counts, dataset, split)
     if turned:
         counts.notes.append(
-            f"{turned} pictures with masks are turned upside down or mirrored "
-            "by their EXIF orientation, and of the same size either way; "
+            f"{turned} pictures with masks are turned or mirrored by their "
+            "EXIF orientation, and of the same size either way; "
             "`data show` shows whether their masks fit"
         )
     if part == "source":
@@ -187,9 +217,12 @@ def _check_record(record: Record, data: DataConfig) -> _Checked:
     pixels = _no_pixels()
     path, what = record.image_path, "unreadable image"
     try:
-        size = read_image(path, data.max_pixels).shape[1::-1]
+        image = read_image(path, data.max_pixels)
+        size = image.shape[1::-1]
+        digest = hashlib.blake2b(image.data, digest_size=16)
+        digest.update(repr(size).encode())
         if record.mask is None:
-            return _Checked(pixels)
+            return _Checked(pixels, digest=digest.digest())
         orientation = exif_orientation(path)
         what = "unreadable mask"
         mask = record.read_mask()
@@ -204,7 +237,9 @@ def _check_record(record: Record, data: DataConfig) -> _Checked:
     if isinstance(record.mask, InstanceMask):
         problems += geometry_problems(record.mask)
     pixels = np.bincount(mask.ravel(), minlength=IGNORE + 1)
-    return _Checked(pixels, tuple(problems), orientation)
+    hidden = orientation < SIDEWAYS or size[0] == size[1]
+    hidden &= orientation > 1
+    return _Checked(pixels, tuple(problems), hidden, digest.digest())
 
 
 def _size_problem(
@@ -265,6 +300,12 @@ def _note(part: str, counts: Counts, dataset: Dataset, split: Split) -> None:
         counts.notes.append(
             f"{empty} of them without any target category: they teach the "
             "tagger what is absent"
+        )
+    unsure = sum(len(record.uncertain) for record in dataset.records)
+    if part == "target" and unsure:
+        counts.notes.append(
+            f"{unsure} tags are marked as unsure: taught neither as present "
+            "nor as absent"
         )
     if part != "evaluation":
         names = split.source if part == "source" else split.target

@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from keras_wsss.data.lookup import is_image_name
+from keras_wsss.data.lookup import find_image, is_image_name, near_image
 from keras_wsss.errors import ConfigError
+from keras_wsss.files import output_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,11 @@ def find_pictures(
     passed = 0
     for given in map(Path, inputs):
         if not given.exists():
-            raise ConfigError(f"{given}: no such file or folder.")
+            meant = find_image(given.parent, given.name)
+            if meant is None:
+                near = near_image(given.parent, given.name)
+                raise ConfigError(f"{given}: no such file or folder{near}.")
+            given = meant
         root, files = given.parent, [given]
         if given.is_dir():
             found = list(_walk(given, real_path(out)))
@@ -99,14 +103,6 @@ def own_path(path: str | Path) -> Path:
     return real_path(path.parent) / path.name
 
 
-def output_key(name: str) -> str:
-    """What is equal of names that some file system does not tell apart.
-
-    Some take A for a, or an accented letter for its parts.
-    """
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 class OutputNames:
     """Names of outputs of which no two meet, on any file system.
 
@@ -134,13 +130,17 @@ class OutputNames:
 
 
 def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    """The visible files of a folder and those below, sorted."""
-    for parent, folders, files in os.walk(folder):
+    """The visible files of a folder and those below, sorted.
+
+    Links to folders are followed, but for those that lead back.
+    """
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        above = {real_path(parent), *real_path(parent).parents}
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".")
-            and real_path(Path(parent) / name) != out
+            and real_path(Path(parent) / name) not in {out, *above}
         )
         for name in sorted(files):
             if not name.startswith("."):

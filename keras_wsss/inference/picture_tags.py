@@ -19,11 +19,14 @@ class PictureTags:
     Attributes:
         ids: the picture's `own_path` -> ids of its tags, ascending.
         untagged: file names of pictures that it does not name.
+        unsure: file names of pictures of which it names no category for sure,
+            but some that may be there, or that the model does not know.
         unused: pictures that it names and that are not among the given.
     """
 
     ids: Mapping[Path, tuple[int, ...]]
     untagged: tuple[str, ...]
+    unsure: tuple[str, ...]
     unused: tuple[str, ...]
 
 
@@ -54,6 +57,7 @@ def read_picture_tags(
     )
     roots = [p if p.is_dir() else p.parent for p in map(Path, inputs)]
     found: dict[Path, tuple[int, ...]] = {}
+    unsure: set[Path] = set()
     missing: set[str] | None = None
     for root in dict.fromkeys(roots):
         data = DataConfig().replace(
@@ -66,7 +70,12 @@ def read_picture_tags(
         )
         dataset = formats.read(data, everything, "target")
         for record in dataset.records:
-            found[own_path(record.image_path)] = record.labels
+            path = own_path(record.image_path)
+            found[path] = record.labels
+            # "None of them" would be more than the file says.
+            foreign = record.image_id in dataset.foreign
+            if not record.labels and (record.uncertain or foreign):
+                unsure.add(path)
         lacking = set(dataset.skipped.get(MISSING, ()))
         missing = lacking if missing is None else missing & lacking
     given = {own_path(picture.path): picture for picture in pictures}
@@ -77,8 +86,13 @@ def read_picture_tags(
             "from."
         )
     return PictureTags(
-        {path: ids for path, ids in found.items() if path in given},
+        {
+            path: ids
+            for path, ids in found.items()
+            if path in given and path not in unsure
+        },
         tuple(p.file_name for path, p in given.items() if path not in found),
+        tuple(p.file_name for path, p in given.items() if path in unsure),
         (
             *sorted(missing or ()),
             *(str(path) for path in found if path not in given),

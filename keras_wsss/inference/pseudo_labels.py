@@ -24,8 +24,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.data.writers import check_writers, write_formats
 from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.files import write_json, write_text
-from keras_wsss.inference.find_pictures import output_key
+from keras_wsss.files import output_key, write_json, write_text
 from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.mask_notes import MaskNote, make_note, read_note
 from keras_wsss.inference.one_picture import Encoded

@@ -12,13 +12,15 @@ does before and after the two graphs is in the model's `manifest.json`, under
 
 import argparse
 import json
+import struct
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 Runner = Callable[..., dict[str, np.ndarray]]
 
@@ -197,9 +199,67 @@ def _load_onnx(
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """A file's pixels, upright, uint8 [H, W, 3]."""
-    with Image.open(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    """Pixels of a JPEG or PNG file, upright, uint8 [H, W, 3].
+
+    Grey is repeated, alpha is dropped, of 16 bits the upper 8 count, and only
+    EXIF data turn a picture: as in training.
+    """
+    with Image.open(path, formats=["JPEG", "PNG"]) as image:
+        image.load()
+        turned = _orientation(image.info.get("exif", b""))
+        if image.mode.startswith("I"):
+            grey = np.asarray(image).astype(np.uint32) >> 8
+            pixels = np.repeat(grey[..., None].astype(np.uint8), 3, axis=2)
+        else:
+            pixels = np.asarray(image.convert("RGB"))
+    if turned >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if turned in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if turned in (3, 4, 7, 8) else pixels
+
+
+def _orientation(exif: bytes) -> int:
+    """What EXIF data say of how a picture is stored, 1 (upright) to 8."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = "<" if exif[:1] == b"I" else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, value = struct.unpack_from(f"{order}H6xH", exif, entry)
+            if tag == 0x0112:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def output_names(paths: Sequence[Path], out: Path) -> list[str]:
+    """A name without ending for each picture's mask, none of them twice.
+
+    The second of a name gets `_2`, also where they differ in case alone:
+    some file systems do not tell A from a. A picture that lies in the folder
+    of outputs itself is not replaced.
+    """
+    names: list[str] = []
+    taken = {
+        _key(path.stem)
+        for path in paths
+        if path.parent.resolve() == out.resolve()
+    }
+    for path in paths:
+        name, number = path.stem, 1
+        while (key := _key(name)) in taken:
+            number += 1
+            name = f"{path.stem}_{number}"
+        taken.add(key)
+        names.append(name)
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -215,12 +275,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         model = EdgeModel(options.model, options.threads)
         options.out.mkdir(parents=True, exist_ok=True)
-        for path in options.pictures:
+        names = output_names(options.pictures, options.out)
+        for path, name in zip(options.pictures, names, strict=True):
             found = model.predict(read_picture(path), tags)
             mask = Image.fromarray(found["mask"])
-            mask.save(options.out / f"{path.stem}.png")
-            names = [model.categories[i - 1] for i in found["tag_ids"]]
-            print(f"{path}: {', '.join(names)}")
+            mask.save(options.out / f"{name}.png")
+            found_tags = [model.categories[i - 1] for i in found["tag_ids"]]
+            print(f"{path}: {', '.join(found_tags)}")
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

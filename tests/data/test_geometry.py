@@ -59,6 +59,16 @@ def runs(by_rows: bool) -> dict:
             "one of them is wrong",
         ),
         (
+            {"segmentation": [box(8, 12, 60, 44)], "bbox": [8, 12, 52, 32]},
+            "wrong scale",
+            "drawn on a larger one",
+        ),
+        (
+            {"segmentation": [box(0.1, 0.1, 0.9, 0.8)]},
+            "wrong scale",
+            "between 0 and 1, as shares",
+        ),
+        (
             {"segmentation": [box(50, 6, 60, 14)]},
             "paints nothing",
             "outside of the 40 x 30 picture",
@@ -85,6 +95,8 @@ def test_wrong_geometry_is_a_problem_with_its_reason(
     [
         {"bbox": [4, 6, 20, 8]},
         {"bbox": [3, 5, 22, 10]},  # rounded outwards
+        {"segmentation": [box(30, 6, 60, 14)], "bbox": [30, 6, 10, 8]},
+        {"segmentation": [box(30, 6, 41, 14)], "bbox": [30, 6, 11, 8]},
         {"bbox": []},
         {"bbox": None},
         {"bbox": "none"},

@@ -12,10 +12,10 @@ from PIL import Image
 from keras_wsss.data.images import (
     check_image,
     decode_image,
-    exif_orientation,
     largest_side,
     read_image,
 )
+from keras_wsss.data.orientation import exif_orientation
 from keras_wsss.errors import DataError
 
 

@@ -1,13 +1,17 @@
 """Every form of a picture is the picture, or is refused in a sentence."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+from keras_wsss.data.images import upright_size
+from keras_wsss.data.orientation import exif_orientation
 from keras_wsss.data.pictures_in import as_picture
 from keras_wsss.errors import DataError
+from keras_wsss.serving import client_edge
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +28,12 @@ def png(pixels, tmp_path):
 
 def with_alpha(pixels):
     return np.concatenate([pixels, np.full((7, 9, 1), 7, pixels.dtype)], 2)
+
+
+def closed_file():
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
 
 
 FORMS = {
@@ -71,6 +81,67 @@ def test_pillow_is_turned_as_files_are(pixels, tmp_path):
         np.testing.assert_array_equal(as_picture(image), as_picture(path))
 
 
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf='
+    b'"http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+def long_exif(order: str) -> bytes:
+    """Orientation 6 as a number of four bytes."""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    entry = struct.pack(f"{order}IHHHII", 8, 1, 0x0112, 4, 1, 6)
+    return b"Exif\0\0" + head + entry + bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize(
+    "case",
+    [*range(1, 9), "xmp", "profile", "<", ">"],
+)
+def test_all_turn_a_picture_alike(pixels, tmp_path, kind, case):
+    """Whatever says so: the file's reader, its size, and Pillow's image."""
+    options = {}
+    if isinstance(case, int):
+        options["exif"] = exif = Image.Exif()
+        exif[0x0112] = case
+    elif case == "xmp" and kind == "JPEG":
+        options["xmp"] = XMP
+    elif case in ("xmp", "profile"):
+        info = PngImagePlugin.PngInfo()
+        if case == "xmp":
+            info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        else:
+            exif = long_exif("<")
+            text = f"\nexif\n{len(exif):8}\n{exif.hex()}\n"
+            info.add_text("Raw profile type exif", text)
+        options["pnginfo"] = info
+    else:
+        options["exif"] = long_exif(case)
+    path = tmp_path / "p"
+    Image.fromarray(pixels).save(path, kind, **options)
+    read = as_picture(path)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(as_picture(image), read)
+    np.testing.assert_array_equal(client_edge.read_picture(path), read)
+    assert upright_size(path) == read.shape[1::-1]
+    assert (exif_orientation(path) >= 5) == (read.shape != pixels.shape)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "L", "P", "RGBA", "LA", "1"])
+def test_the_client_reads_pixels_as_files_are_read(pixels, tmp_path, mode):
+    path = tmp_path / "p.png"
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 250)
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+    image.save(path)
+    found = client_edge.read_picture(path)
+    np.testing.assert_array_equal(found, as_picture(path))
+
+
 def test_pillow_of_16_bits_keeps_the_upper_8(pixels):
     image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
     expected = np.repeat(pixels[..., :1], 3, 2)
@@ -98,6 +169,7 @@ def test_pillow_of_16_bits_keeps_the_upper_8(pixels):
         (b"nothing", "the picture: neither JPEG nor PNG"),
         (b"", "the picture: it is empty"),
         (io.StringIO("text"), "open as text"),
+        (closed_file(), r"cannot be read \(.*closed.*open it with 'rb'"),
         (Image.new("F", (5, 4), 3.0), "between 0 and 1"),
         ("nowhere.png", "nowhere.png: no such file"),
     ],

@@ -18,6 +18,7 @@ from small_data import (
 )
 
 from keras_wsss.categories import SPLITS, get_split
+from keras_wsss.data.masks import write_palette_mask
 from keras_wsss.data.verify import FAULTY, verify
 
 
@@ -311,22 +312,95 @@ def test_swapped_sizes_are_told_from_turned_pictures(locations):
     assert "stored on its side (EXIF orientation 6)" in problem.text
 
 
-def test_pictures_upside_down_are_noted(locations):
+def test_pictures_turned_unseen_are_noted(locations):
+    """Upside down, or square."""
     turned(locations.source_images / "3.png", 3)
+    turned(locations.source_images / "2.png", 6, (8, 8))
     findings = verify(locations.data(), SPLIT)
     assert findings.problems == []
     notes = "\n".join(findings.counts["source"].notes)
-    assert "1 pictures with masks are turned upside down" in notes
+    assert "2 pictures with masks are turned or mirrored" in notes
+
+
+def test_masks_of_target_pictures_are_looked_at(locations, tmp_path):
+    own = tmp_path / "own"
+    write_voc(own, {"a": np.ones((10, 12), np.uint8)})
+    (own / "classes.txt").write_text("cat\n")
+    data = locations.data(target_masks=f"person:{own}")
+    assert verify(data, SPLIT).problems == []
+    write_voc(own, {"a": np.ones((9, 12), np.uint8)})
+    (problem,) = verify(data, SPLIT).problems
+    assert problem.kind == "size mismatch"
+    (own / "classes.txt").write_text("kat\n")
+    (problem,) = verify(data, SPLIT).problems
+    assert "'kat' is none of split" in problem.text
+
+
+def test_crowds_of_scored_categories_are_counted(tmp_path):
+    content = document(
+        {1: (8, 8)},
+        [
+            annotation(1, 1, "cat", [box(0, 0, 4, 4)]),
+            annotation(2, 1, 9, [box(0, 4, 4, 8)], crowd=1),
+        ],
+    )
+    content["categories"].append({"id": 9, "name": "dog"})
+    path, images = write_coco(tmp_path, content)
+    data = Places(eval_root=path).data(eval_images=images)
+    findings = verify(data, SPLIT)
+    dropped = findings.counts["evaluation"].dropped
+    assert dropped == {"crowds of dog, ignored in masks": 1}
+    (problem,) = findings.problems
+    assert "'dog' has no pixel, but 1 crowds" in problem.text
+    assert "crowds_as_instances" in problem.text
 
 
 def test_a_kind_is_shown_with_five_examples_and_listed_whole(locations):
     with locations.target_tags.open("a") as stream:
-        stream.writelines(f"x{i},Cat\n" for i in range(40))
+        stream.writelines(f"x{i},cat;Cat{i}\n" for i in range(1040))
     findings = verify(locations.data(), SPLIT)
     text = findings.text()
-    assert text.count("the tag 'Cat' is no category") == 5
-    assert "  ... 35 more" in text
-    assert len(findings.as_dict()["problems"]) == 40
+    assert text.count("is no category") == 5
+    assert "  ... 1035 more" in text
+    assert len(findings.as_dict()["problems"]) == 1040
+
+
+def test_what_is_wrong_in_the_same_words_is_shown_once(locations):
+    with locations.target_tags.open("a") as stream:
+        stream.writelines(f"x{i},Cat\n" for i in range(40))
+    text = verify(locations.data(), SPLIT).text()
+    assert text.count("the tag 'Cat' is no category") == 1
+    assert "(40 times)" in text
+    assert "more\n" not in text
+
+
+def test_a_picture_is_found_as_another_kind_of_file(locations):
+    validation = locations.eval_root / "JPEGImages" / "v1.jpg"
+    with Image.open(validation) as image:
+        image.save(locations.target_images / "b.png")
+    assert kinds(verify(locations.data(), SPLIT)) == {
+        "same image in train and val": ["b.png"]
+    }
+
+
+def test_names_in_train_and_val_are_compared_without_case(locations):
+    Image.new("RGB", (5, 5)).save(locations.target_images / "V2.png")
+    with locations.target_tags.open("a") as stream:
+        stream.write("V2,cat\n")
+    assert kinds(verify(locations.data(), SPLIT)) == {
+        "same image in train and val": ["V2.png"]
+    }
+
+
+def test_one_scored_picture_under_two_masks_is_a_problem(locations):
+    folder = locations.eval_root / "JPEGImages"
+    (folder / "v3.jpg").write_bytes((folder / "v1.jpg").read_bytes())
+    assert verify(locations.data(), SPLIT).problems == []  # of equal masks
+    mask = np.full((2, 3), 2, np.uint8)
+    write_palette_mask(locations.eval_root / "SegmentationClass/v3.png", mask)
+    (problem,) = verify(locations.data(), SPLIT).problems
+    assert problem.kind == "same image with another mask"
+    assert problem.path.endswith("v3.jpg")
 
 
 def test_one_picture_under_two_tags_is_a_problem(locations):

@@ -117,7 +117,7 @@ def _missing() -> Iterator[AnnotationCase]:
         yield _coco(f"{key}_is_object", key, {}, words)
     for group, keys in (
         ("images", ("id", "file_name", "width", "height")),
-        ("annotations", ("id", "image_id", "category_id", "segmentation")),
+        ("annotations", ("image_id", "category_id", "segmentation")),
         ("categories", ("id", "name")),
     ):
         for key in keys:
@@ -165,7 +165,6 @@ def _wrong_values() -> Iterator[AnnotationCase]:
         ("of_category_9", "annotations/0/category_id", 999, "not in categ"),
         ("of_category_t", "annotations/0/category_id", True, "category_id"),
         ("of_no_image", "annotations/0/image_id", 77, "image_id 77"),
-        ("annotation_twice", "annotations/1/id", 1, "its id is taken twice"),
         ("annotation_text", "annotations/0", "x", r"annotations\[0\]: is 'x'"),
         ("crowd_text", "annotations/0/iscrowd", "no", "iscrowd is 'no'"),
         ("crowd_two", "annotations/0/iscrowd", 2, "iscrowd is 2"),

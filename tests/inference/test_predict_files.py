@@ -76,6 +76,15 @@ def test_a_file_that_is_met_twice_is_taken_once(folder):
     assert len(pictures) == 4
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    save(tmp_path / "far" / "b.png", 9, 7)
+    save(tmp_path / "in" / "a.png", 9, 7)
+    (tmp_path / "in" / "sub").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "up").symlink_to(tmp_path / "in")
+    found, _ = find_pictures([tmp_path / "in"], tmp_path / "out")
+    assert [picture.file_name for picture in found] == ["a.png", "sub/b.png"]
+
+
 def test_links_are_pictures_of_their_own(tmp_path):
     save(tmp_path / "in" / "a.png")
     for name in ("b.png", "sub/a.png", "sub/\u00e9.png", "sub/e\u0301.png"):
@@ -309,6 +318,31 @@ def test_tags_of_pictures_come_from_a_file(predictor, pair, tmp_path):
     assert read_picture_tags(path, pair, files, split) == found
 
 
+def test_the_tagger_is_asked_where_no_tag_is_sure(predictor, pair, tmp_path):
+    split, folder = predictor.split, tmp_path / "in"
+    path = tmp_path / "tags.csv"
+    path.write_text("image,labels\none,?fish\ntwo,\n")
+    found = read_picture_tags(path, pair, [folder], split)
+    assert found.ids == {own_path(pair[1].path): ()}
+    assert found.unsure == ("one.png",)
+    # So where a file knows other categories alone.
+    names = [picture.file_name for picture in pair]
+    images = [
+        {"id": i, "file_name": name, "width": 33, "height": 21}
+        for i, name in enumerate(names)
+    ]
+    content = {
+        "images": images,
+        "categories": [{"id": 1, "name": "fish"}, {"id": 2, "name": "lorry"}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 2}],
+    }
+    path = tmp_path / "tags.json"
+    path.write_text(json.dumps(content))
+    found = read_picture_tags(path, pair, [folder], split)
+    assert found.ids == {own_path(pair[1].path): ()}
+    assert found.unsure == ("one.png",)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "match"),
     [
@@ -406,3 +440,12 @@ def test_command_without_pictures(transfer_run, tmp_path):
     done = run_script("predict.py", *flags)
     assert done.returncode == 2
     assert done.stderr.strip().endswith("see --help.")
+
+
+def test_a_named_picture_is_looked_up_as_all_others_are(tmp_path):
+    save(tmp_path / "caf\u00e9.JPG")
+    wanted = tmp_path / "cafe\u0301.jpg"
+    (picture,), _ = find_pictures([wanted], tmp_path / "out")
+    assert picture.path.name == "caf\u00e9.JPG"
+    with pytest.raises(ConfigError, match=r"nearest: café\.JPG"):
+        find_pictures([tmp_path / "CAF\u00c9.jpg"], tmp_path / "out")

@@ -263,3 +263,25 @@ def test_manifest_tells_what_a_client_must_know(export):
     assert set(graphs["decode"]["inputs"]) == {"label", *passed}
     assert manifest["before"]
     assert manifest["after"]
+
+
+def test_the_client_names_no_two_masks_alike(tmp_path, monkeypatch):
+    class Stub:
+        categories = ("cat",)
+
+        def __init__(self, *_):
+            pass
+
+        def predict(self, image, _):
+            return {"mask": image[..., 0], "tag_ids": [1]}
+
+    monkeypatch.setattr(client_edge, "EdgeModel", Stub)
+    paths = [tmp_path / name for name in ("a/1.png", "a/1.jpg", "b/1.png")]
+    for level, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 3), (100 * level,) * 3).save(path)
+    out = tmp_path / "out"
+    flags = [*map(str, paths), f"--model={tmp_path}", f"--out={out}"]
+    assert client_edge.main(flags) == 0
+    for name, level in (("1", 0), ("1_2", 100), ("1_3", 200)):
+        assert np.asarray(Image.open(out / f"{name}.png")).max() == level

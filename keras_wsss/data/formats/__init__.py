@@ -73,6 +73,8 @@ def format_of(data: Any, part: str) -> Format:
         raise DataError(
             f"{path}: no such file or folder; check config.data.{place_field}."
         )
+    if path.is_file():
+        _require_readable(path)
     if path.is_file() and zipfile.is_zipfile(path):
         raise DataError(
             f"{path}: a zip archive; unpack it, and name the folder that is in "
@@ -84,6 +86,17 @@ def format_of(data: Any, part: str) -> Format:
         f"{path}: of no format that is known by its content; name it by "
         f"config.data.{format_field}: {', '.join(format_names())}."
     )
+
+
+def _require_readable(path: Path) -> None:
+    """Raises `DataError` for what another program has to open first."""
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise DataError(
+            f"{path}: a spreadsheet; save it as CSV in UTF-8, and name that."
+        )
+    with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            raise DataError(f"{path}: compressed by gzip; unpack it.")
 
 
 def _recognised(path: Path, part: str) -> Format | None:

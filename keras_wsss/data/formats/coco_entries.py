@@ -96,7 +96,7 @@ _IMAGE_FIELDS = {
     "width": (_is_positive, "a positive number of pixels"),
     "height": (_is_positive, "a positive number of pixels"),
 }
-_INSTANCE_FIELDS = {"id": _ID, "image_id": _ID, "category_id": _ID}
+_INSTANCE_FIELDS = {"image_id": _ID, "category_id": _ID}
 _SEGMENTATION = (
     lambda value: isinstance(value, list | dict),
     "a list of polygons or a run-length encoding",
@@ -192,7 +192,7 @@ class Doubts(dict[int, list[Instance]]):
             category = _ignored(categories)
         box = box_of(entry.get("bbox")) or (0, 0, image.width, image.height)
         self.setdefault(image.id, []).append(
-            Instance(keys.get("id", 0), category, crowd, (), None, box)
+            Instance(number_of(entry) or 0, category, crowd, (), None, box)
         )
 
 
@@ -206,25 +206,28 @@ def _ignored(categories: dict[int, str]) -> int:
     return number
 
 
+def number_of(entry: dict) -> int | None:
+    """The id of an annotation, if it has one; nothing refers to it."""
+    number: Any = entry.get("id")
+    return int(number) if is_key(number) else None
+
+
 def instance_of(
     entry: Any,
-    record: str,
+    index: int,
     images: dict[int, AnnotatedImage],
     categories: dict[int, str],
-    seen: set[int],
     masks: bool,
 ) -> tuple[int, Instance, int]:
     """(image id, instance, parts left out) of a valid annotation.
 
     Raises `WrongError`.
     """
-    number, key, category = _instance_keys(entry, record)
-    record = f"annotation {number}"
-    if number in seen:
-        raise WrongError(
-            _WRONG_ENTRY, record, "its id is taken twice; ids must be unique"
-        )
-    seen.add(number)
+    record = f"annotations[{index}]"
+    key, category = _instance_keys(entry, record)
+    number = number_of(entry)
+    if number is not None:
+        record = f"annotation {number}"
     image = images.get(key)
     if image is None:
         raise WrongError(
@@ -238,6 +241,8 @@ def instance_of(
         text += "0 is the background" if category == 0 else "add or correct it"
         raise WrongError("unknown category", record, text)
     crowd = entry.get("iscrowd", 0)
+    if crowd in (None, "0", "1"):
+        crowd = int(crowd or 0)
     if crowd not in (0, 1):
         raise WrongError(
             _WRONG_ENTRY,
@@ -250,21 +255,26 @@ def instance_of(
     if masks:
         polygons, runs, crumbs = geometry_of(entry, record, image)
     instance = Instance(
-        number, category, bool(crowd), polygons, runs, box_of(entry.get("bbox"))
+        index if number is None else number,
+        category,
+        bool(crowd),
+        polygons,
+        runs,
+        box_of(entry.get("bbox")),
     )
     return image.id, instance, crumbs
 
 
-def _instance_keys(entry: Any, record: str) -> tuple[int, int, int]:
-    """Ids of an annotation, its image and its category. Raises `WrongError`."""
+def _instance_keys(entry: Any, record: str) -> tuple[int, int]:
+    """Ids of an annotation's image and category. Raises `WrongError`."""
     if type(entry) is dict:  # a look that is enough for nearly all
         keys: Any = [entry.get(name) for name in _INSTANCE_FIELDS]
         if {*map(type, keys)} == {int} and max(map(abs, keys)) < _LARGEST:
             return tuple(keys)
     if text := _entry_problem(entry, _INSTANCE_FIELDS):
         raise WrongError(_WRONG_ENTRY, record, text)
-    number, key, category = (int(entry[name]) for name in _INSTANCE_FIELDS)
-    return number, key, category
+    key, category = (int(entry[name]) for name in _INSTANCE_FIELDS)
+    return key, category
 
 
 def geometry_of(

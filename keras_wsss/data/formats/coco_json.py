@@ -55,7 +55,7 @@ def read_coco_file(
     """Reads and validates an instances JSON.
 
     Ids are keys: any integers will do, also as 1.0 or "1". What nothing reads
-    (a faulty bbox) refuses nothing.
+    (a faulty bbox, the id of an annotation) refuses nothing.
 
     Args:
         path: the file.
@@ -164,12 +164,10 @@ def _streamed(
             if images is None:
                 early.append("images")
                 images = read_images(lists.ahead("images"))
-            seen: set[int] = set()
             for number, (entry, start, size) in enumerate(elements):
-                record = f"annotations[{number}]"
                 try:
                     image, instance, crumbs = instance_of(
-                        entry, record, images, categories, seen, masks
+                        entry, number, images, categories, masks
                     )
                 except WrongError as wrong:
                     tell(*wrong.args)
@@ -247,14 +245,12 @@ def _whole(
         for image in images_of(document["images"], tell, max_pixels)
     }
     instances: dict[int, list[Instance]] = {}
-    seen: set[int] = set()
     dropped: collections.Counter[str] = collections.Counter()
     doubts = Doubts()
     for index, entry in enumerate(document["annotations"]):
-        record = f"annotations[{index}]"
         try:
             key, instance, crumbs = instance_of(
-                entry, record, images, categories, seen, masks
+                entry, index, images, categories, masks
             )
         except WrongError as wrong:
             tell(*wrong.args)

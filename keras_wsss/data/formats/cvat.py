@@ -4,7 +4,8 @@ from pathlib import Path
 
 from keras_wsss.categories import IGNORE, MAX_CATEGORIES, palette
 from keras_wsss.data.formats.index_masks import IndexFormat, MaskFolder
-from keras_wsss.data.formats.voc import is_no_category, list_voc
+from keras_wsss.data.formats.names import is_background, is_ignored
+from keras_wsss.data.formats.voc import list_voc
 from keras_wsss.data.masks import Colours
 from keras_wsss.data.problems import read_text
 from keras_wsss.errors import DataError
@@ -70,8 +71,10 @@ def read_labelmap(path: Path) -> tuple[tuple[str, ...], Colours]:
                 f"{path}: line {number}: the name or the colour of "
                 f"{line.strip()!r} stands there twice; give each its own."
             )
-        if is_no_category(name):
-            index = IGNORE if "ignore" in name.lower() else 0
+        if is_ignored(name):
+            index = IGNORE
+        elif is_background(name):
+            index = 0
         else:
             names.append(name)
             index = len(names)

@@ -14,14 +14,11 @@ from keras_wsss.data.annotations import (
     HeldInstances,
     Instance,
 )
-from keras_wsss.data.formats.coco_entries import CRUMBS, is_name
+from keras_wsss.data.formats.coco_entries import is_name
+from keras_wsss.data.formats.names import is_background, is_ignored
 from keras_wsss.data.segmentation import checked_polygons, runs_of
 
 BACKGROUND_SHAPES = "shapes of the background"
-_NO_CATEGORY = {
-    "background": BACKGROUND_SHAPES,
-    "bg": BACKGROUND_SHAPES,
-}
 
 
 class Drawn:
@@ -88,8 +85,7 @@ class Drawn:
             self._add(image, name, (), None)
             return None
         if len(points) < 6:
-            self.dropped[CRUMBS] += 1
-            return None
+            return f"it has {len(points) // 2} points; it needs three"
         arrays, text = checked_polygons([points], image.height, image.width)
         if text is None:
             self._add(image, name, arrays, None)
@@ -110,11 +106,10 @@ class Drawn:
         crowd: bool = False,
         box: tuple[float, float, float, float] | None = None,
     ) -> None:
-        plain = name.strip("_ ").lower()
-        if plain in _NO_CATEGORY:
-            self.dropped[_NO_CATEGORY[plain]] += 1
+        if is_background(name):
+            self.dropped[BACKGROUND_SHAPES] += 1
             return
-        ignored = plain == "ignore"
+        ignored = is_ignored(name)
         self._count += 1
         category = self._id_of(IGNORED_REGION if ignored else name.strip())
         crowd = crowd or ignored

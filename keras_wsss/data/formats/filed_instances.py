@@ -23,6 +23,7 @@ from keras_wsss.data.formats.coco_entries import (
     WrongError,
     box_of,
     geometry_of,
+    number_of,
 )
 from keras_wsss.data.reading_index import ReadingIndex
 from keras_wsss.errors import DataError
@@ -166,7 +167,7 @@ class FiledInstances(Instances):
         if self._masks:
             polygons, runs, _ = geometry_of(entry, "", self._images[row])
         return Instance(
-            int(entry["id"]),
+            number_of(entry) or 0,
             int(self.columns.categories[index]),
             bool(self.columns.crowds[index]),
             polygons,

@@ -15,6 +15,8 @@ import numpy as np
 
 from keras_wsss.categories import BACKGROUND, IGNORE, Split
 from keras_wsss.data.formats.format import Format
+from keras_wsss.data.formats.mask_set import MaskSet
+from keras_wsss.data.formats.names import check_spelling
 from keras_wsss.data.formats.source import (
     HIDDEN,
     Candidate,
@@ -26,6 +28,7 @@ from keras_wsss.data.lookup import near_image
 from keras_wsss.data.masks import (
     Colours,
     mask_value_problem,
+    own_palette,
     read_colour_mask,
     read_palette_mask,
 )
@@ -254,6 +257,8 @@ def evaluation_records(
             `on_problem`, the first problem.
     """
     ids = scored_ids(folder, split)
+    if folder.names_path is not None:
+        check_spelling(folder.names_path, folder.names, split, on_problem)
     skipped: list[str] = []
     there: list[MaskedPicture] = []
     for each in folder.pictures:
@@ -328,25 +333,34 @@ def _counted(
         for each in folder.pictures
     ]
 
-    def count(mask: IndexMask) -> np.ndarray | DataError:
+    def count(mask: IndexMask) -> tuple[np.ndarray, Any] | DataError:
         try:
             if not mask.path.exists():
                 raise_problem(_missing_mask(mask.path))
-            return np.bincount(mask.read_indices().ravel(), minlength=256)
+            counts = np.bincount(mask.read_indices().ravel(), minlength=256)
+            own = None if mask.colours else own_palette(mask.path)
+            return counts, own
         except DataError as error:
             return error
 
+    whole = MaskSet()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for each, mask, counts in zip(
+        for each, mask, found in zip(
             folder.pictures,
             masks,
             progress(pool.map(count, masks), "reading masks", len(masks)),
             strict=True,
         ):
-            if isinstance(counts, DataError):
-                on_problem(problem_of(counts, "unreadable mask"))
-            else:
-                yield each, mask, counts
+            if isinstance(found, DataError):
+                on_problem(problem_of(found, "unreadable mask"))
+                continue
+            counts, own = found
+            if problem := whole.add(mask.path, counts, own):
+                on_problem(problem)
+                continue
+            yield each, mask, counts
+    if folder.colours is None and (text := whole.shifted()):
+        on_problem(Problem("no background", str(folder.path), "", text))
 
 
 def _missing_mask(path: Path) -> Problem:

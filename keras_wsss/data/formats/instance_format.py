@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from keras_wsss.data.annotations import IGNORED_REGION, Annotations
+from keras_wsss.data.annotations import Annotations
 from keras_wsss.data.formats.format import Format
 from keras_wsss.data.formats.instances import (
     evaluation_records,
     source_records,
     tagged_records,
 )
+from keras_wsss.data.formats.names import is_ignored
 from keras_wsss.data.problems import OnProblem, counting, raise_problem
 
 FAULTY = "annotations with a fault"
@@ -127,6 +128,6 @@ class InstanceFormat(Format):
 
 def _without_crowds(file: Annotations) -> Annotations:
     ignored = frozenset(
-        key for key, name in file.categories.items() if name == IGNORED_REGION
+        key for key, name in file.categories.items() if is_ignored(name)
     )
     return file._replace(instances=file.instances.without_crowds(ignored))

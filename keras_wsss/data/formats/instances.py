@@ -6,7 +6,6 @@ and scoring make of them is the same for all.
 
 import collections
 import dataclasses
-import difflib
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -14,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
-from keras_wsss.data.annotations import (
-    IGNORED_REGION,
-    AnnotatedImage,
-    Annotations,
+from keras_wsss.data.annotations import AnnotatedImage, Annotations
+from keras_wsss.data.formats.names import (
+    check_spelling,
+    is_background,
+    is_ignored,
+    is_no_category,
 )
 from keras_wsss.data.formats.source import (
     HIDDEN,
@@ -44,13 +45,11 @@ from keras_wsss.data.problems import (
     raise_problem,
 )
 from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
-from keras_wsss.data.segmentation import shown
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
 UNPLACED = "a category to score is in the picture, nobody drew where"
 _PLAIN_NAME = re.compile(r"[\w-]+(/[\w-]+)*\.\w+", re.ASCII)
-_NEAR = 0.8  # from which on a name is a misspelling of another
 
 
 def source_records(
@@ -86,7 +85,7 @@ def source_records(
     source, target = set(split.source_ids), set(split.target_ids)
     require_source(split, ids.values(), file.path, file.categories.values())
     wanted = source | target
-    roles = _source_roles(ids, source, target)
+    roles = _source_roles(file, ids, source, target)
     visible = VisibleLabels(file, roles, min_pixels)
     crowds: collections.Counter[int] = collections.Counter()
 
@@ -150,8 +149,9 @@ def _listed(file: Annotations, split: Split) -> dict[str, Any]:
         "listed": tuple(sorted({i for i in ids.values() if i is not None})),
         "unknown": tuple(
             sorted(
-                {file.categories[k] for k, i in ids.items() if i is None}
-                - {IGNORED_REGION}
+                name
+                for key, name in file.categories.items()
+                if ids[key] is None and not is_no_category(name)
             )
         ),
     }
@@ -187,12 +187,13 @@ def evaluation_records(
                 f"categories{closest(name, file.categories.values())}; correct "
                 "the split or the file."
             )
-    _check_spelling(file, split, on_problem)
+    check_spelling(file.path, file.categories.values(), split, on_problem)
     roles = _evaluation_roles(file, ids)
     visible = VisibleLabels(file, roles, 1)
     targets = set(split.target_ids)
     records = []
     skipped: list[str] = []
+    crowds: collections.Counter[int | None] = collections.Counter()
     for image, record_id, path in _located(file, images, on_problem):
         if path is None:
             on_problem(missing_image(file, images, image))
@@ -201,6 +202,7 @@ def evaluation_records(
         unplaced = {ids[c] for c, _, placed in marks if not placed}
         unplaced &= set(split.scored_ids)
         painted = {roles.of(c, crowd) for c, crowd, _ in marks}
+        crowds.update(ids[c] for c, crowd, at in marks if crowd and at)
         mask = InstanceMask(file.path, image, file.instances, roles)
         labels = visible.of(mask, tuple(sorted(i for i in painted if i > 0)))
         if not unplaced.issubset(labels):
@@ -212,7 +214,14 @@ def evaluation_records(
     return Dataset(
         tuple(records),
         {UNPLACED: tuple(skipped)} if skipped else {},
-        file.dropped,
+        {
+            **file.dropped,
+            **{
+                crowds_of(split.name_of(i)): crowds[i]
+                for i in split.ids(split.categories)
+                if crowds[i]
+            },
+        },
         **_listed(file, split),
     )
 
@@ -252,8 +261,9 @@ def tagged_records(
             f"{closest(name, file.categories.values())}); correct the split "
             "or the file."
         )
-    _check_spelling(file, split, on_problem)
+    check_spelling(file.path, file.categories.values(), split, on_problem)
     records = []
+    foreign: set[str] = set()
     skipped: dict[str, list[str]] = {}
     for image, record_id, path in _located(file, images, on_problem):
         if path is None:
@@ -262,9 +272,13 @@ def tagged_records(
             skipped.setdefault(MISSING, []).append(record_id)
             continue
         found = {
-            ids[category] for category, _, _ in file.instances.marks(image.id)
+            ids[category]
+            for category, _, _ in file.instances.marks(image.id)
+            if not is_no_category(file.categories[category])
         }
         labels = tuple(i for i in listed if i in found)
+        if found == {None}:
+            foreign.add(record_id)
         if not (labels or complete):
             skipped.setdefault(NO_TARGET, []).append(record_id)
             continue
@@ -281,27 +295,9 @@ def tagged_records(
         tuple(records),
         {key: tuple(value) for key, value in skipped.items()},
         file.dropped,
+        foreign=frozenset(foreign),
         **_listed(file, split),
     )
-
-
-def _check_spelling(
-    file: Annotations, split: Split, on_problem: OnProblem
-) -> None:
-    """Tells of categories that are nearly a target: they would be missed."""
-    known = {name.lower(): name for name in (*split.target, *split.aliases)}
-    for name in file.categories.values():
-        if split.find(name) is not None or split.ignores(name):
-            continue
-        near = difflib.get_close_matches(name.lower(), known, 1, _NEAR)
-        if near:
-            text = (
-                f"its category {shown(name)} is none of split '{split.name}', "
-                f"closest known: {known[near[0]]}; correct it, make it an "
-                "alias (config.split.aliases), or name it in "
-                "config.split.ignored"
-            )
-            on_problem(Problem("unknown category", str(file.path), "", text))
 
 
 def _located(
@@ -358,18 +354,28 @@ def missing_image(
 
 
 def _source_roles(
-    ids: Mapping[int, int | None], source: set[int], target: set[int]
+    file: Annotations,
+    ids: Mapping[int, int | None],
+    source: set[int],
+    target: set[int],
 ) -> Roles:
     """To train on: source categories are painted, others teach nothing."""
-    single = {}
+    single: dict[int, int] = {}
+    crowd = dict.fromkeys(ids, IGNORED)
     for category, number in ids.items():
+        name = file.categories[category]
+        if number is None and is_background(name):
+            single[category] = crowd[category] = BACKGROUND
+            continue
         if number is not None and number in target:
             single[category] = IGNORED
         elif number is not None and number in source:
             single[category] = number
+        elif number is None and is_ignored(name):
+            single[category] = IGNORED
         else:
             single[category] = UNKNOWN
-    return Roles(single, dict.fromkeys(ids, IGNORED))
+    return Roles(single, crowd)
 
 
 def _evaluation_roles(
@@ -378,7 +384,7 @@ def _evaluation_roles(
     """To score by: what the split does not know is background."""
     single, crowd = {}, {}
     for category, number in ids.items():
-        ignored = file.categories[category] == IGNORED_REGION
+        ignored = number is None and is_ignored(file.categories[category])
         known = BACKGROUND if number is None else number
         single[category] = IGNORED if ignored else known
         judged = number is None and not ignored

@@ -81,6 +81,11 @@ def read_labelstudio(
         raise DataError(
             f"{path}: no list of tasks; export the project as JSON."
         )
+    if tasks and isinstance(tasks[0], dict) and "image_id" in tasks[0]:
+        raise DataError(
+            f"{path}: a list of results, not of tasks; give COCO's instances "
+            "JSON, with images, annotations and categories."
+        )
     drawn = Drawn(path, masks)
     for number, task in enumerate(tasks):
         record = f"[{number}]"

@@ -15,7 +15,8 @@ _DOUBT = "?"  # before a name that may be in the picture or not
 # Cells of a column for each category.
 _PRESENT = ("1", "1.0", "true", "yes", "x")
 _ABSENT = ("", "0", "0.0", "false", "no")
-_MAYBE = ("-1", "-1.0", "?", "nan", "unknown")
+_MINUS = ("-1", "-1.0")
+_MAYBE = (*_MINUS, "?", "nan", "unknown")
 
 
 class Tags(NamedTuple):
@@ -25,11 +26,14 @@ class Tags(NamedTuple):
         labels: ids of its tags in the split, ascending; source ids too.
         unknown: ids that are marked as unknown, likewise.
         ignored: how many tags were left out that the split ignores.
+        absent: ids that are said not to be there, ascending; of a table with
+            a column that says so.
     """
 
     labels: tuple[int, ...] = ()
     unknown: tuple[int, ...] = ()
     ignored: int = 0
+    absent: tuple[int, ...] = ()
 
 
 class WrongCell(Exception):
@@ -42,32 +46,42 @@ class CellReader:
     Args:
         table: the columns.
         split: categories that tags may name.
+        minus_is_absent: whether -1 in the column of a category means that it
+            is not there.
 
     Attributes:
-        unread: names of the columns that nothing reads.
+        unread: index and name of the columns that nothing reads.
 
     Raises:
         DataError: the table has no column of labels, and its columns are no
             categories.
     """
 
-    def __init__(self, table: TagTable, split: Split):
+    def __init__(
+        self, table: TagTable, split: Split, minus_is_absent: bool = False
+    ):
         self._table, self._split = table, split
         names = (*split.categories, *split.aliases, *split.ignored)
         self._words = {tuple(name.split()): name for name in names}
         self._ids: dict[str, int | None] = {}
         self._rows: dict[str | tuple[str, ...], Tags] = {}
         self._marked: dict[int, int | None] = {}
+        self._doubled: dict[int, int] = {}
+        self._absent = (*_ABSENT, *_MINUS) if minus_is_absent else _ABSENT
         if table.labels is None:
-            self._marked = _category_columns(table, split)
-        known = (table.labels, table.unknown, *self._marked)
+            self._marked = category_columns(table, split)
+        else:
+            ids = {i: split.find(table.header[i]) for i in table.others}
+            self._doubled = {i: id_ for i, id_ in ids.items() if id_}
+        columns = (table.labels, table.unknown, table.value)
+        known = (*columns, *self._marked, *self._doubled)
         read = [i for i in known if i is not None]
         self._cells = itemgetter(*read)
-        self.unread = tuple(
-            table.header[i] or "one without a name"
+        self.unread = {
+            i: table.header[i] or "one without a name"
             for i in table.others
             if i not in read
-        )
+        }
 
     def read(self, row: Sequence[str]) -> Tags:
         """What a row of as many cells as the header says.
@@ -84,11 +98,17 @@ class CellReader:
     def _read(self, row: Sequence[str]) -> Tags:
         # Names and marks, and whether each is unsure.
         found: list[tuple[int | None, bool]] = []
+        absent: list[int | None] = []
         table = self._table
         if table.labels is not None:
             found += self._named(row[table.labels])
+        if table.value is not None:
+            sure = _value(table.header[table.value], row[table.value])
+            if sure == 0:
+                absent, found = [i for i, _ in found], []
+            found = [(i, maybe or sure != 1) for i, maybe in found]
         for index, category in self._marked.items():
-            found += _mark(table.header[index], row[index], category)
+            found += self._mark(table.header[index], row[index], category)
         if table.unknown is not None:
             found += [(i, True) for i, _ in self._named(row[table.unknown])]
         labels = {i for i, maybe in found if i is not None and not maybe}
@@ -98,8 +118,39 @@ class CellReader:
                 f"{self._split.name_of(min(both))!r} is a tag and unknown at "
                 "once; remove one of them"
             )
-        ignored = sum(i is None for i, _ in found)
-        return Tags(tuple(sorted(labels)), tuple(sorted(unknown)), ignored)
+        for index, category in self._doubled.items():
+            mark = row[index].strip().lower()
+            there = category in labels | unknown
+            if mark in _PRESENT if not there else mark in _ABSENT[1:]:
+                raise WrongCell(
+                    f"the cell of {table.header[index]!r} is {row[index]!r}, "
+                    "and its tags say otherwise; correct one of them, or "
+                    "remove the columns of categories"
+                )
+        ignored = sum(i is None for i in (*(i for i, _ in found), *absent))
+        return Tags(
+            tuple(sorted(labels)),
+            tuple(sorted(unknown)),
+            ignored,
+            tuple(sorted({i for i in absent if i is not None})),
+        )
+
+    def _mark(
+        self, name: str, cell: str, category: int | None
+    ) -> list[tuple[int | None, bool]]:
+        """The tag of a cell of a category's column, if it is one."""
+        mark = cell.strip().lower()
+        if mark in self._absent:
+            return []
+        if mark in _PRESENT or mark in _MAYBE:
+            return [(category, mark in _MAYBE)]
+        # What stands in a column that is ignored need be no mark.
+        if category is not None:
+            raise WrongCell(
+                f"the cell of {name!r} is {cell!r}; write 1, 0, or -1 for what "
+                "may be there"
+            )
+        return []
 
     def _named(self, cell: str) -> list[tuple[int | None, bool]]:
         """Ids in a cell of names, and whether each is marked as unknown."""
@@ -161,7 +212,51 @@ class CellReader:
         return names
 
 
-def _category_columns(table: TagTable, split: Split) -> dict[int, int | None]:
+def _value(name: str, cell: str) -> float:
+    """How sure the tags of a row are: 1 there, 0 not there, else unsure.
+
+    Raises:
+        WrongCell: no mark, and no number from 0 to 1.
+    """
+    mark = cell.strip().lower()
+    if mark in _PRESENT or (mark and mark in _ABSENT):
+        return float(mark in _PRESENT)
+    if mark in _MAYBE:
+        return 0.5
+    try:
+        share = float(mark)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise WrongCell(
+            f"the cell of {name!r} is {cell!r}; write 1 if the tags of the row "
+            "are there, 0 if not, a number between for what may be there, or "
+            "remove the column"
+        )
+    return share
+
+
+def has_minus_for_absent(
+    table: TagTable, split: Split, rows: Sequence[Sequence[str]]
+) -> bool:
+    """Whether -1 in the columns of categories means that it is not there.
+
+    So it does where 1 and -1 are all that the columns hold.
+    """
+    columns = [i for i, id_ in category_columns(table, split).items() if id_]
+    found = {
+        row[i].strip().lower() for row in rows for i in columns if i < len(row)
+    }
+    return found <= {*_PRESENT, *_MINUS} and not found.isdisjoint(_MINUS)
+
+
+def is_yes_or_no(cell: str) -> bool:
+    """Whether a cell says 1 or 0, in words or numbers."""
+    mark = cell.strip().lower()
+    return mark in _PRESENT or mark in _ABSENT[1:]
+
+
+def category_columns(table: TagTable, split: Split) -> dict[int, int | None]:
     """Ids of the columns that are one category each; None if ignored."""
     columns = {i: table.header[i] for i in table.others if table.header[i]}
     ids = {i: split.find(name) for i, name in columns.items()}
@@ -191,22 +286,6 @@ def _category_columns(table: TagTable, split: Split) -> dict[int, int | None]:
         if category is not None:
             first[category] = name
     return ids
-
-
-def _mark(
-    name: str, cell: str, category: int | None
-) -> list[tuple[int | None, bool]]:
-    """The tag of a cell of a category's column, if it is one."""
-    mark = cell.strip().lower()
-    if mark in _PRESENT or mark in _MAYBE:
-        return [(category, mark in _MAYBE)]
-    # What stands in a column that is ignored need be no mark.
-    if mark not in _ABSENT and category is not None:
-        raise WrongCell(
-            f"the cell of {name!r} is {cell!r}; write 1, 0, or -1 for what may "
-            "be there"
-        )
-    return []
 
 
 def _no_category(name: str, split: Split) -> str:

@@ -23,8 +23,14 @@ _LABELS = (
     "labels", "label", "tags", "tag", "classes", "class", "categories",
     "category",
 )  # fmt: skip
+# And that which says whether the tags of a row are there.
+_VALUE = (
+    "value", "present", "presence", "is_present", "confidence", "score",
+    "probability",
+)  # fmt: skip
 _SEPARATORS = ",;\t"
 _FIELDS = "let config.data.tags_image_column and tags_label_column"
+_SEP_LINE = re.compile(r'\s*"?sep=([,;\t])"?\s', re.IGNORECASE)  # Excel's
 
 
 class TagTable(NamedTuple):
@@ -37,6 +43,7 @@ class TagTable(NamedTuple):
         image: column of the picture's name.
         labels: column of its tags; None if there is one for each category.
         unknown: column of the categories that may be there; None if none.
+        value: column of whether the tags of its row are there; None if none.
     """
 
     path: Path
@@ -45,11 +52,12 @@ class TagTable(NamedTuple):
     image: int
     labels: int | None
     unknown: int | None
+    value: int | None = None
 
     @property
     def others(self) -> tuple[int, ...]:
         """All other columns."""
-        known = (self.image, self.labels, self.unknown)
+        known = (self.image, self.labels, self.unknown, self.value)
         return tuple(i for i in range(len(self.header)) if i not in known)
 
 
@@ -75,6 +83,8 @@ def read_table(
     separator = _separator(text)
     stream = io.StringIO(text, newline="")
     rows = _rows(path, csv.reader(stream, delimiter=separator, strict=True))
+    if _SEP_LINE.match(text):
+        next(rows)
     header = tuple(normal_name(c.strip()) for c in next(rows, (1, []))[1])
     width = max((i + 1 for i, cell in enumerate(header) if cell), default=0)
     header = header[:width]
@@ -100,7 +110,8 @@ def read_table(
             + "."
         )
     unknown = free.index(UNKNOWN) if UNKNOWN in free else None
-    table = TagTable(path, separator, header, image, labels, unknown)
+    value = None if labels is None else _value(path, header, free)
+    table = TagTable(path, separator, header, image, labels, unknown, value)
     return table, ((line, _cut(row, width)) for line, row in rows)
 
 
@@ -113,6 +124,8 @@ def _cut(row: list[str], width: int) -> list[str]:
 
 def _separator(text: str) -> str:
     """What stands most often in the header, quoted names left out."""
+    if said := _SEP_LINE.match(text):
+        return said[1]
     first = re.search(r"^.*\S.*$", text, re.MULTILINE)
     header = re.sub('"[^"]*"', "", first[0]) if first else ""
     return max(_SEPARATORS, key=header.count)
@@ -153,6 +166,20 @@ def _usual_labels(
     if len(found) > 1:
         names = ", ".join(header[i] for i in found)
         raise _several(path, header, names, "tags", "tags_label_column")
+    return found[0] if found else None
+
+
+def _value(
+    path: Path, header: Sequence[str], free: Sequence[str]
+) -> int | None:
+    """The column that says whether a row's tags are there, if any."""
+    found = [i for i, name in enumerate(free) if name in _VALUE]
+    if len(found) > 1:
+        names = " and ".join(repr(header[i]) for i in found)
+        raise DataError(
+            f"{path}: line 1: the columns {names} may both say whether the "
+            "tags of a row are there; remove one of them."
+        )
     return found[0] if found else None
 
 

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from keras_wsss.categories import Split
 from keras_wsss.data.formats.format import Format
-from keras_wsss.data.formats.tag_cells import CellReader, Tags, WrongCell
+from keras_wsss.data.formats.tag_cells import (
+    CellReader,
+    Tags,
+    WrongCell,
+    has_minus_for_absent,
+    is_yes_or_no,
+)
 from keras_wsss.data.formats.tag_table import TagTable, read_table
 from keras_wsss.data.lookup import find_image, near_image
 from keras_wsss.data.problems import (
@@ -25,6 +31,7 @@ NOT_TARGET = "tags of categories that are no target"
 IGNORED = "tags that config.split.ignored names"
 REPEATED = "rows that say nothing new of their picture"
 UNREAD = "columns that nothing reads"
+MINUS = "pairs marked -1, read as absent: the columns hold 1 and -1 alone"
 _SHOWN = 5  # columns that are named
 
 
@@ -58,7 +65,9 @@ def read_tags(
     may hold spaces: the longest fits first). `?name` among the labels, and
     every name in the column `unknown`, may be in the picture or not. Without
     a column of labels there is one for each category, with 1, 0 or -1 (may be
-    there).
+    there; not there, if the columns hold 1 and -1 alone). A column `value`,
+    `present`, `confidence` or the like says of the labels of its row whether
+    they are there: 1, 0, or a number between for what may be there.
 
     Args:
         path: the tags file.
@@ -88,16 +97,23 @@ def read_tags(
         raise DataError(
             f"{images}: no such folder; give that of the tagged pictures."
         )
-    reader = CellReader(table, split)
+    minus = False
+    if table.labels is None:
+        rows = iter(listed := list(rows))
+        minus = has_minus_for_absent(table, split, [row for _, row in listed])
+    reader = CellReader(table, split, minus)
     lines = _lines(table, rows, reader, on_problem)
     dropped: collections.Counter[str] = collections.Counter()
     if reader.unread:
-        shown = ", ".join(reader.unread[:_SHOWN])
+        shown = ", ".join(list(reader.unread.values())[:_SHOWN])
         more = ", ..." if len(reader.unread) > _SHOWN else ""
         dropped[f"{UNREAD}: {shown}{more}"] = len(reader.unread)
     joined = _joined(table, lines, images, split, on_problem, dropped)
     targets, all_targets = set(split.target_ids), split.target_ids
-    annotated = all_targets if complete else ()
+    if minus:
+        pairs = len(joined) * len(targets)
+        said = sum(len(targets & {*line.tags.labels}) for _, line in joined)
+        dropped[MINUS] = pairs - said
     root = len(str(images / "x")) - 1
     records: list[Record] = []
     skipped: dict[str, list[str]] = {}
@@ -132,7 +148,9 @@ def read_tags(
                 "target",
                 labels,
                 uncertain=tuple(i for i in line.tags.unknown if i in targets),
-                annotated=annotated,
+                annotated=all_targets
+                if complete
+                else tuple(i for i in line.tags.absent if i in targets),
             )
         )
     return Dataset(
@@ -156,6 +174,9 @@ def _lines(
     lines: list[_Line] = []
     number = None
     width = len(table.header)
+    marks = set(reader.unread)  # columns that may be marks of the rows
+    no: set[int] = set()
+    names: set[str] = set()
     for number, row in rows:
         name = row[table.image].strip() if len(row) > table.image else ""
         text: str | None
@@ -170,6 +191,9 @@ def _lines(
         else:
             try:
                 lines.append(_Line(number, name, reader.read(row)))
+                names.add(name)
+                marks = {i for i in marks if is_yes_or_no(row[i])}
+                no |= {i for i in marks if row[i].strip()[:1] in "0FfNn"}
                 continue
             except WrongCell as wrong:
                 kind, text = "unknown category", str(wrong)
@@ -177,6 +201,14 @@ def _lines(
     if number is None:
         raise DataError(
             f"{table.path}: it holds no picture; add lines image,labels."
+        )
+    if (marks & no) and table.labels is not None and len(names) < len(lines):
+        column = reader.unread[min(marks & no)]
+        raise DataError(
+            f"{table.path}: line 1: nothing reads the column {column!r}, which "
+            "holds yes and no where pictures have several rows; call it "
+            "'value' if it says whether the tags of the row are there, or "
+            "remove it."
         )
     return lines
 
@@ -222,7 +254,13 @@ def _joined(
         labels = {*first.tags.labels, *line.tags.labels}
         unknown = {*first.tags.unknown, *line.tags.unknown}
         ignored = first.tags.ignored + line.tags.ignored
-        tags = Tags(tuple(sorted(labels)), tuple(sorted(unknown)), ignored)
+        absent = {*first.tags.absent, *line.tags.absent}
+        tags = Tags(
+            tuple(sorted(labels)),
+            tuple(sorted(unknown)),
+            ignored,
+            tuple(sorted(absent)),
+        )
         if tags == first.tags:
             dropped[REPEATED] += 1
         found[key] = first._replace(tags=tags)
@@ -245,6 +283,13 @@ def _contradiction(
             f"{line.image} has other marks in line {first.line}; remove one of "
             "them"
         )
+    for this, that in ((one, other), (other, one)):
+        if both := {*this.labels, *this.unknown} & {*that.absent}:
+            return (
+                f"{split.name_of(min(both))!r} is a tag of {line.image} here "
+                f"or in a row before (from line {first.line} on), and not "
+                "there in the other; remove one of them"
+            )
     both = {*one.labels} & {*other.unknown} | {*one.unknown} & {*other.labels}
     if both:
         return (

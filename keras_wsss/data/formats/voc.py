@@ -9,6 +9,7 @@ from keras_wsss.data.formats.index_masks import (
     MaskedPicture,
     MaskFolder,
 )
+from keras_wsss.data.formats.names import is_background, is_no_category
 from keras_wsss.data.lookup import (
     find_image,
     find_mask,
@@ -23,12 +24,10 @@ from keras_wsss.data.problems import (
     read_text,
 )
 from keras_wsss.errors import DataError
-from keras_wsss.files import write_text
+from keras_wsss.files import normal_name, write_text
 
 CLASSES_FILE = "classes.txt"
-# As class lists of annotation tools begin, in any case and with or without
-# underscores around; none of them takes an index of a category.
-_NO_CATEGORY = ("background", "bg", "ignore")
+_LABELME = ("__ignore__", "_ignore_", "ignore")  # of index -1, before all
 
 
 def list_voc(
@@ -76,26 +75,30 @@ def list_voc(
 def read_classes(root: Path) -> tuple[str, ...]:
     """Category names of a folder in index order, index 1 first.
 
-    They stand in `classes.txt`, a name a line; first lines that mean
-    background or ignore, such as "_background_" and "__ignore__", are
-    skipped. Without that file they are VOC's.
+    They stand in `classes.txt`, a name a line; comments ("# ...") are skipped,
+    and first lines that mean background, such as "_background_", or LabelMe's
+    "__ignore__". Without that file they are VOC's.
 
     Raises:
-        DataError: an empty or repeated name, too many, or a name of the
-            background behind a category.
+        DataError: an empty or repeated name, too many, a name of the
+            background behind a category, or one of what is not judged
+            anywhere.
     """
     path = root / CLASSES_FILE
     if not path.exists():
         return VOC_CATEGORIES
-    names = [line.strip() for line in read_text(path).rstrip().split("\n")]
-    while names and is_no_category(names[0]):
+    lines = [line.strip() for line in read_text(path).rstrip().split("\n")]
+    names = [line for line in lines if not line.startswith("#")]
+    while names and (is_background(names[0]) or names[0] in _LABELME):
         names = names[1:]
     for name in names:
         if is_no_category(name):
+            where = "first" if name == names[0] else "behind a category"
             raise DataError(
-                f"{path}: {name!r} stands behind a category, so that it is not "
-                "clear which index each name has; write the categories only, "
-                "in the order of the mask indices from 1 on."
+                f"{path}: {name!r} stands {where} and is no category, so that "
+                "it is not clear which index each name has; write the "
+                "categories only, in the order of the mask indices from 1 on "
+                "(0 is the background, and 255 what is not judged)."
             )
     if not names or len(names) > MAX_CATEGORIES:
         raise DataError(
@@ -108,11 +111,6 @@ def read_classes(root: Path) -> tuple[str, ...]:
                 "one category name a line, in the order of the mask indices."
             )
     return tuple(names)
-
-
-def is_no_category(name: str) -> bool:
-    """Whether a tool's name means the background, or what is not judged."""
-    return name.strip("_ ").lower() in _NO_CATEGORY
 
 
 def write_classes(root: Path, names: Iterable[str]) -> None:
@@ -141,6 +139,12 @@ def read_image_set(
         if not name:
             continue
         kind, text = "path leaving the root", path_problem(name)
+        if not text and (other := _other_mask(line.strip(), name)):
+            kind = "mask of another name"
+            text = (
+                f"{name} has the mask {other} there; masks are found by the "
+                "names of their pictures: rename it, or the picture"
+            )
         if not text and name in seen:
             kind = "duplicate name"
             text = f"{name} stands in line {seen[name]} too; remove one"
@@ -167,6 +171,16 @@ def _listed_name(line: str) -> str:
         _, found, rest = line.partition("JPEGImages/")
         line = rest if found else line
     return line
+
+
+def _other_mask(line: str, name: str) -> str | None:
+    """The mask that a line names, if its name is not that of the picture."""
+    parts = line.split()
+    if len(parts) != 2 or not all(map(is_image_name, parts)):
+        return None
+    stem = parts[1].replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    same = normal_name(stem) == normal_name(name.rpartition("/")[2])
+    return None if same else parts[1]
 
 
 def _image_set(root: Path, names: Sequence[str]) -> Path:

@@ -20,7 +20,7 @@ from small_data import (
 )
 
 from keras_wsss.categories import IGNORE, SPLITS
-from keras_wsss.config import Config
+from keras_wsss.config import Config, DataConfig
 from keras_wsss.data import formats, segmentation
 from keras_wsss.data.formats import source
 from keras_wsss.data.formats.coco_json import read_coco_file
@@ -77,6 +77,72 @@ def test_of_equal_areas_the_higher_id_lies_on_top(tmp_path, order):
     )
     mask = read(tmp_path, content).records[0].mask.read()
     assert mask[0].tolist() == [CUP, CUP, BEAR, BEAR, BEAR, BEAR, 0, 0]
+
+
+def fault(path: str, value):
+    """Sets content[a][b]... = value; the last step may delete."""
+
+    def apply(content):
+        *steps, last = path.split("/")
+        for step in steps:
+            content = content[int(step) if step.isdigit() else step]
+        if value is fault:
+            del content[last]
+        else:
+            content[last] = value
+
+    return apply
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("number", [None, 2, "a7", fault], ids=str)
+@pytest.mark.parametrize("crowd", [None, "0", 0.0])
+def test_nothing_refers_to_ids_of_annotations(
+    tmp_path, number, crowd, streamed
+):
+    entry = annotation(1, 1, "cup", [box(2, 0, 8, 3)])
+    entry |= {"id": number, "iscrowd": crowd}
+    if number is fault:
+        del entry["id"]
+    other = annotation(2, 1, "teddy bear", [box(9, 0, 12, 3)])
+    content = document({1: (20, 6)}, [entry, other])
+    if not streamed:  # another order of the lists
+        content["categories"] = content.pop("categories")
+        content["images"] = content.pop("images")
+    (record,) = read(tmp_path, content).records
+    assert record.labels == (CUP, BEAR)
+    expected = np.zeros((6, 20), np.uint8)
+    expected[:3, 2:8], expected[:3, 9:12] = CUP, BEAR
+    np.testing.assert_array_equal(record.read_mask(), expected)
+
+
+def test_background_teaches_background_and_void_is_not_judged(tmp_path):
+    content = document(
+        {1: (20, 6)},
+        [
+            annotation(1, 1, "cup", [box(2, 0, 8, 3)]),
+            annotation(2, 1, 0, [box(0, 0, 20, 6)]),
+            annotation(3, 1, 9, [box(10, 0, 12, 6)]),
+        ],
+    )
+    content["categories"] += [
+        {"id": 0, "name": "_background_"},
+        {"id": 9, "name": "void"},
+        {"id": 10, "name": "dog"},
+    ]
+    record = read(tmp_path, content).records[0]
+    expected = np.zeros((6, 20), np.uint8)
+    expected[:3, 2:8] = CUP
+    expected[:, 10:12] = IGNORE
+    np.testing.assert_array_equal(record.mask.read(), expected)
+    data = DataConfig().replace(
+        {
+            "eval_root": tmp_path / "instances.json",
+            "eval_images": tmp_path / "images",
+        }
+    )
+    (scored,) = formats.read(data, SPLIT, "evaluation").records
+    np.testing.assert_array_equal(scored.mask.read(), expected)
 
 
 def test_crowds_targets_and_unknown_categories_are_ignored(tmp_path):
@@ -309,21 +375,6 @@ def test_compressed_and_plain_runs_give_the_same_mask():
             np.testing.assert_array_equal(found, mask)
 
 
-def fault(path: str, value):
-    """Sets content[a][b]... = value; the last step may delete."""
-
-    def apply(content):
-        *steps, last = path.split("/")
-        for step in steps:
-            content = content[int(step) if step.isdigit() else step]
-        if value is fault:
-            del content[last]
-        else:
-            content[last] = value
-
-    return apply
-
-
 POLYGON = "annotations/0/segmentation"
 FAULTS = [
     ("images/0/id", "7a", r"images\[0\].*'7a'.*an integer"),
@@ -342,8 +393,6 @@ FAULTS = [
     ("categories/0/id", 47, "id 47 is taken twice"),
     ("categories/0/name", "cup", "'cup' is taken twice"),
     ("categories/0/name", "", '"name" is'),
-    ("annotations/0/id", fault, '"id" is missing'),
-    ("annotations/0/id", 2, "annotation 2.*taken twice"),
     ("annotations/0/image_id", 99, "image_id 99"),
     ("annotations/0/category_id", 3, "category_id 3"),
     ("annotations/0/category_id", 0, "0 is the background"),
@@ -456,7 +505,6 @@ def test_small_objects_in_large_pictures(monkeypatch):
         ({"segmentation": [[1, 1]], "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),
         ({"iscrowd": 7, "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),
         ({"category_id": 77, "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),
-        ({"id": 1, "bbox": [8, 2, 4, 6]}, (8, 2, 12, 8)),  # taken
         ({"segmentation": [[1, 1]], "bbox": [90, 90, 4, 4]}, (0, 0, 20, 10)),
         ({"segmentation": None, "bbox": None}, (0, 0, 20, 10)),
     ],

@@ -414,6 +414,18 @@ def test_regions_marked_ignore_are_not_judged(tmp_path):
     np.testing.assert_array_equal(mask, expected)
 
 
+@pytest.mark.parametrize("name", ["void", "Ignored", "dont_care"])
+def test_void_is_not_judged_and_background_is_nothing(tmp_path, name):
+    found = ("labelme", *labelme(tmp_path))
+    more = [shape(n, outline(CAT_BOX), "polygon") for n in (name, "bkg")]
+    edit(tmp_path / "a.json", lambda content: content["shapes"].extend(more))
+    dataset = formats.read(config(found, "evaluation"), SPLIT, "evaluation")
+    expected = masks(0)[0]
+    expected[expected == CAT] = IGNORE
+    np.testing.assert_array_equal(dataset.records[0].read_mask(), expected)
+    assert dataset.dropped["shapes of the background"] == 2
+
+
 @pytest.mark.parametrize("build", [labelme, labelstudio])
 def test_what_is_named_and_not_drawn_is_neither_there_nor_absent(
     tmp_path, build
@@ -439,15 +451,17 @@ def test_what_is_named_and_not_drawn_is_neither_there_nor_absent(
     assert left_out == ("c",)
 
 
-def test_near_misspellings_of_targets_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["Cat", "kat"])
+def test_near_misspellings_of_targets_are_refused(tmp_path, name):
     found = ("labelme", *labelme(tmp_path))
-    odd = shape("Cat", outline(CAT_BOX), "polygon")
-    edit(tmp_path / "c.json", lambda content: content["shapes"].append(odd))
+    more = [shape(n, outline(CAT_BOX), "polygon") for n in (name, "car")]
+    edit(tmp_path / "c.json", lambda content: content["shapes"].extend(more))
     for part in ("target", "evaluation"):
-        with pytest.raises(DataError, match=r"'Cat' is none of .*known: cat"):
+        with pytest.raises(DataError, match=f"'{name}' is none of .*wn: cat"):
             formats.read(config(found, part), SPLIT, part)
     assert formats.read(config(found, "source"), SPLIT, "source").records
-    split = dataclasses.replace(SPLIT, ignored=("Cat",))
+    # Words of their own, such as "car", are no misspellings.
+    split = dataclasses.replace(SPLIT, ignored=(name,))
     assert formats.read(config(found, "target"), split, "target").records
 
 
@@ -542,6 +556,14 @@ def test_results_called_labels_are_read_by_what_they_hold(tmp_path):
         .read_mask()
     )
     np.testing.assert_array_equal(mask, masks(IGNORE, target_is=IGNORE)[0])
+
+
+def test_results_are_no_tasks(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text('[{"image_id": 1, "category_id": 1, "score": 0.5}]')
+    found = ("labelstudio", path, tmp_path)
+    with pytest.raises(DataError, match=r"a list of results.* instances JSON"):
+        formats.read(config(found, "source"), SPLIT, "source")
 
 
 def test_hidden_files_are_no_data(tmp_path):

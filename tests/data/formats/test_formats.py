@@ -1,6 +1,7 @@
 """Formats by name: what has a reader, and one of one's own."""
 
 import dataclasses
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -164,6 +165,21 @@ def test_all_that_keeps_a_part_from_being_read_is_said():
     assert formats.problems(data.replace({"tags_format": "csv"}), "target") == [
         place
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("tags.csv.gz", gzip.compress(b"image,labels\n"), "gzip; unpack it"),
+        ("tags.xlsx", b"PK\3\4", "a spreadsheet; save it as CSV"),
+    ],
+)
+def test_what_another_program_opens_is_said(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    data = DataConfig().replace({"target_tags": path})
+    with pytest.raises(DataError, match=words):
+        formats.format_of(data, "target")
 
 
 def test_an_archive_is_to_be_unpacked(tmp_path):

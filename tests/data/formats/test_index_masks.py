@@ -31,8 +31,8 @@ def voc(folder):
 
 
 def png(folder):
-    for name, mask in MASKS.items():
-        write_picture(folder / "photos" / f"{name}.png", 3, 2)
+    for seed, (name, mask) in enumerate(MASKS.items()):
+        write_picture(folder / "photos" / f"{name}.png", 3, 2, seed)
         (folder / "masks").mkdir(exist_ok=True)
         write_palette_mask(folder / "masks" / f"{name}.png", mask)
     (folder / "masks" / "classes.txt").write_text("\n".join(NAMES))
@@ -141,6 +141,31 @@ def test_what_is_missing_is_named(place):
         formats.read(as_evaluation(place), SPLIT, "evaluation")
 
 
+def test_masks_without_any_background_are_shifted(tmp_path):
+    path, images = png(tmp_path)
+    for name, mask in MASKS.items():
+        shifted = np.where(mask == IGNORE, IGNORE, mask + 1).astype(np.uint8)
+        Image.fromarray(shifted).save(path / f"{name}.png")
+    (path / "classes.txt").write_text("\n".join([*NAMES, "last"]))
+    for config in (as_source, as_evaluation):
+        part = config.__name__.removeprefix("as_")
+        with pytest.raises(DataError, match="seem to be shifted by one"):
+            formats.read(config(("png", path, images)), SPLIT, part)
+
+
+@pytest.mark.parametrize("level", [(250, 10, 10), (99, 99, 99)])
+def test_palettes_that_contradict_each_other_are_a_problem(tmp_path, level):
+    path, images = png(tmp_path)
+    for name, colour in (("a", level), ("b", (10, 250, 10))):
+        image = Image.fromarray(MASKS[name])
+        image.putpalette([0, 0, 0, *colour, *[200, 1, 1] * 254])
+        image.save(path / f"{name}.png")
+    found = ("png", path, images)
+    Image.fromarray(MASKS["c"]).save(path / "c.png")
+    with pytest.raises(DataError, match=r"b\.png: index 1 has the colour"):
+        formats.read(as_evaluation(found), SPLIT, "evaluation")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -157,6 +182,20 @@ def test_faulty_lists_of_colours_are_refused(tmp_path, text, words):
     (tmp_path / "labelmap.txt").write_text(text)
     with pytest.raises(DataError, match=words):
         formats.read(as_evaluation(found), SPLIT, "evaluation")
+
+
+def test_void_in_a_list_of_colours_is_not_scored(tmp_path):
+    found = ("cvat", *cvat(tmp_path))
+    path = tmp_path / "labelmap.txt"
+    last = path.read_text().rstrip().splitlines()
+    rows = [row.replace("lamp:", "void:") for row in last]
+    path.write_text("\n".join(rows))
+    for record in formats.read(
+        as_evaluation(found), SPLIT, "evaluation"
+    ).records:
+        mask = MASKS[record.image_id]
+        void = (mask == NAMES.index("lamp") + 1) | (mask == IGNORE)
+        np.testing.assert_array_equal(record.read_mask() == IGNORE, void)
 
 
 def test_colours_that_are_left_out_are_vocs(tmp_path):

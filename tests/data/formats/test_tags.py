@@ -21,6 +21,7 @@ from keras_wsss.data import formats
 from keras_wsss.data.formats import class_folders
 from keras_wsss.data.formats.tags import (
     IGNORED,
+    MINUS,
     MISSING,
     NO_TARGET,
     NOT_TARGET,
@@ -246,6 +247,8 @@ def test_another_encoding_is_refused(tmp_path):
     [
         'image,labels\na,"cat,dog"\nb,\n',
         "image;labels\na;cat,dog\nb;\n",
+        "sep=;\r\nimage;labels\r\na;cat,dog\r\nb;\r\n",
+        "image,labels,cat,dog\na,cat dog,1,1\nb,,0,\n",
         "\ufefffilename\ttags\r\na.jpg\tcat dog\r\nb.jpg\t\r\n",
         "image,label\na,cat\na,dog\nb,\n",
         "image,labels\na,cat\nb,\na.jpg,dog\na,cat\n",
@@ -332,9 +335,69 @@ def test_a_problem_leaves_out_its_row_alone(tmp_path):
 
 def test_marks_may_be_unsure(tmp_path):
     path, images = write_tags(tmp_path, [], ["a.jpg"])
-    path.write_text("image,cat,dog\na,-1,1\n")
+    path.write_text("image,cat,dog,cup\na,-1,1,0\n")
     (record,) = read_tags(path, images, SPLIT).records
     assert (record.labels, record.uncertain) == ((DOG,), (CAT,))
+
+
+def test_minus_one_is_absent_where_the_table_holds_nothing_else(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.jpg", "b.jpg"])
+    path.write_text("image,cat,dog\na,-1,1\nb,-1,-1\n")
+    found = read_tags(path, images, SPLIT)
+    assert [r.labels for r in found.records] == [(DOG,), ()]
+    assert [r.uncertain for r in found.records] == [(), ()]
+    assert found.dropped == {MINUS: 3}
+
+
+@pytest.mark.parametrize(
+    ("column", "yes", "no"),
+    [
+        ("value", "1", "0"),
+        ("Present", "True", "False"),
+        ("confidence", "1.0", "0.0"),
+    ],
+)
+def test_a_column_says_whether_the_tag_of_a_row_is_there(
+    tmp_path, column, yes, no
+):
+    path, images = write_tags(tmp_path, [], ["a.jpg", "b.jpg"])
+    rows = [f"a,cat,{yes}", f"a,dog,{no}", f"b,cat,{no}", "b,dog,0.4"]
+    path.write_text("\n".join([f"image,label,{column}", *rows]))
+    found = read_tags(path, images, SPLIT)
+    assert [r.labels for r in found.records] == [(CAT,), ()]
+    assert [r.uncertain for r in found.records] == [(), (DOG,)]
+    assert [r.absent for r in found.records] == [(DOG,), (CAT,)]
+    # Of positives only, what is said to be absent is absent all the same.
+    found = read_tags(path, images, SPLIT, complete=False)
+    assert [r.absent for r in found.records] == [(DOG,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,label,value\na,cat,1\na,cat,0\n", "line 3: 'cat' is a tag of"),
+        ("image,label,score\na,cat,7\n", "line 2: the cell of 'score' is '7'"),
+        ("image,label,value,score\na,cat,1,1\n", "'value' and 'score' may"),
+        ("image,label,flag\na,cat,1\na,dog,0\n", "reads the column 'flag'"),
+        ("image,labels,cat,dog\na,cat,0,1\n", "cell of 'cat' is '0', and its"),
+        ("image,labels,dog\na,cat,1\n", "cell of 'dog' is '1', and its tags"),
+    ],
+)
+def test_what_rows_and_columns_say_of_a_tag_must_agree(tmp_path, text, words):
+    path, images = write_tags(tmp_path, [], ["a.jpg", "b.jpg"])
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_tags(path, images, SPLIT)
+
+
+def test_verify_counts_tags_that_are_not_sure(tmp_path, capsys):
+    path, images = write_tags(
+        tmp_path, ["a,cat;?dog", "b,dog"], ["a.png", "b.png"]
+    )
+    arguments = ["--split", "own", "--source", "cup", "--target", "cat,dog"]
+    arguments += ["--tags", str(path), "--tag_images", str(images)]
+    assert main(["verify", *arguments]) == 0
+    assert "note: 1 tags are marked as unsure" in capsys.readouterr().out
 
 
 def test_tags_that_are_not_wanted_are_left_out_and_counted(tmp_path):

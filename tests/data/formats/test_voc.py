@@ -42,8 +42,21 @@ def test_indices_become_ids_of_the_split(root):
     assert records[0].image_path.name == "b.jpg"
 
 
-def test_a_first_line_background_is_no_category(root):
-    (root / "classes.txt").write_text("background\ndog\nlamp\ncup\ncat\n")
+@pytest.mark.parametrize(
+    "first",
+    [
+        "background",
+        "<background>",
+        "Back ground",
+        "bkg",
+        "Unlabelled",
+        "_none_",
+        "__ignore__\n_background_",
+        "# index 1 first",
+    ],
+)
+def test_a_first_line_background_is_no_category(root, first):
+    (root / "classes.txt").write_text(f"{first}\ndog\nlamp\ncup\ncat\n")
     assert read_voc(root, "val", SPLIT).records[1].labels == (CAT, DOG)
 
 
@@ -95,6 +108,7 @@ def test_values_without_category_are_named(root):
         ("", "lists no picture"),
         ("b\n../a\n", "line 2: the file name '../a' leads out"),
         ("b\na\nb\n", "line 3: b stands in line 1 too"),
+        ("b\nx/a.jpg y/c.png\n", "line 2: .*a has the mask y/c.png there"),
     ],
 )
 def test_faulty_lists_are_refused(root, content, words):
@@ -116,6 +130,10 @@ def test_unknown_image_sets_are_refused(root, name):
     [
         ("dog\nlamp\ncup\ncats\n", "'cat' that split.*closest known: cats"),
         ("dog\n\ncat\n", "'' is empty or stands twice"),
+        ("void\ndog\nlamp\ncat\n", "'void' stands first and is no category"),
+        ("unknown\ndog\ncat\n", "'unknown' stands first"),
+        ("dog\ncat\nvoid\n", "'void' stands behind a category"),
+        ("dog\ncat\ndgo\n", r"classes\.txt: its category 'dgo' is none of"),
         ("dog\ncat\ndog\n", "'dog' is empty or stands twice"),
         ("\n".join(f"c{i}" for i in range(300)), "300 names"),
     ],
