@@ -18,6 +18,7 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.build import export_model
 from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.network import named_variables
+from keras_wsss.systems.quality import Quality
 from keras_wsss.training.run import train
 
 SIZE = 64
@@ -102,7 +103,8 @@ def test_from_training_to_a_served_model(case, shapes_dir, tmp_path):
     plain = {"augment": False, "refine": False, "baselines": False}
     results = evaluate(predictor, records, **plain, log=_silent)
     assert results["pictures"] == len(records)
-    options = ServingOptions(max_pixels=40_000, max_tags=3, max_batch=4)
+    # Views and refinement know no encoder, and take long to trace.
+    options = ServingOptions(40_000, 3, 4, quality=Quality())
     manifest = export_model(predictor, tmp_path / "1", options, log=_silent)
     assert manifest["check"]["masks"] > 0
 

@@ -102,7 +102,7 @@ def test_an_interrupted_folder_is_finished(
         )
     assert read_json(out / MANIFEST)["complete"] is False
     begun = len(list(out.rglob("*.png")))
-    assert begun == 3
+    assert 0 < begun <= 3  # the last may have been under way
     manifest = write_pseudo_labels(predictor, records, out, SETTINGS, MADE_BY)
     assert manifest["written"] == len(records) - begun
     for one, other in zip(
