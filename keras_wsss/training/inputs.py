@@ -51,9 +51,13 @@ def read_training_data(
     ):
         if used and not dataset.records:
             why = [f"{len(v)} {k}" for k, v in dataset.skipped.items()]
+            why += [f"{v} {k}" for k, v in dataset.dropped.items() if v]
             raise DataError(
-                f"{path}: no picture is left to train on ({', '.join(why)}); "
-                "see exclude_images_with_target and min_pixels of config.data."
+                f"{path}: no picture is left to train on "
+                f"({', '.join(why) or 'there is none'}); `keras-wsss data "
+                "verify` with the same flags says more. Of config.data, "
+                "exclude_images_with_target, min_pixels and "
+                "crowds_as_instances decide what is left."
             )
     _check_disjoint(source, target, split)
     unknown: dict[str, int | None] = {}

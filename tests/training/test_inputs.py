@@ -1,5 +1,6 @@
 """Which records a config's training reads."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,7 +59,19 @@ def test_pseudo_labels_leave_it_out_too(one_large):
 def test_no_picture_left_says_why(shapes_dir):
     config = tiny_config(shapes_dir)
     config = config.replace({"data.min_pixels": SIZE * SIZE + 1})
-    with pytest.raises(DataError, match=r"left to train on \(30 .*\); see"):
+    with pytest.raises(DataError, match=r"left to train on \(30 .*min_pixels"):
+        read_training_data(config, with_target=False)
+
+
+def test_crowds_alone_are_the_reason_why(shapes_dir, tmp_path):
+    config = tiny_config(shapes_dir)
+    content = json.loads(Path(config.data.source_annotations).read_text())
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+    path = tmp_path / "crowds.json"
+    path.write_text(json.dumps(content))
+    config = config.replace({"data.source_annotations": str(path)})
+    with pytest.raises(DataError, match=r"crowds of .*crowds_as_instances"):
         read_training_data(config, with_target=False)
 
 

@@ -37,7 +37,7 @@ from keras_wsss.data.instance_masks import (
     VisibleLabels,
     region_of,
 )
-from keras_wsss.data.lookup import find_image, near_image
+from keras_wsss.data.lookup import IMAGE_SUFFIXES, find_image, near_image
 from keras_wsss.data.problems import (
     OnProblem,
     Problem,
@@ -333,9 +333,12 @@ def _located(
 
 
 def _record_name(file_name: str) -> str:
-    """A file name without its ending."""
+    """A file name without the ending of a picture, if it has one."""
+    rest, _, ending = file_name.rpartition(".")
+    if f".{ending.lower()}" not in IMAGE_SUFFIXES:
+        return file_name  # "v1.1", of a tool that leaves endings out
     if _PLAIN_NAME.fullmatch(file_name):
-        return file_name.rpartition(".")[0]  # the same in less time
+        return rest  # the same in less time
     return str(Path(file_name).with_suffix(""))
 
 

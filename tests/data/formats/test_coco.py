@@ -542,3 +542,19 @@ def test_what_is_left_out_is_not_background(tmp_path, fault, void, streamed):
     assert record.labels == (CUP,)
     known = "category_id" not in fault
     assert (BEAR in record.uncertain) == known
+
+
+def test_a_dot_in_a_name_without_ending_is_part_of_it(tmp_path):
+    boxes = [box(2, 0, 8, 3)]
+    content = document(
+        {1: (20, 6), 2: (20, 6)},
+        [annotation(1, 1, "cup", boxes), annotation(2, 2, "cup", boxes)],
+    )
+    annotations, images = write_coco(tmp_path, content)
+    for number, entry in enumerate(content["images"], start=1):
+        name = f"v1.{number}"
+        (images / entry["file_name"]).rename(images / f"{name}.png")
+        entry["file_name"] = name
+    annotations.write_text(json.dumps(content))
+    found = read_coco(annotations, images, SPLIT)
+    assert [r.image_id for r in found.records] == ["v1.1", "v1.2"]
