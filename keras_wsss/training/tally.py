@@ -39,7 +39,11 @@ class Tally:
         self._loop = loop
         self._first = first
         self._scoring = scoring
-        self._traced = 0.0  # when the first step, which is traced, was done
+        # First steps of an update, which is traced then, and when one of them
+        # was done: those of the warm-up are cheaper than the ones after it.
+        warm = loop.settings.warmup_steps
+        self._begun = {first, warm} if first < warm else {first}
+        self._traced = 0.0
         self._seen: list[dict[str, float]] = []
         self._last: dict[str, float] = {}
         self._start = self._window = time.perf_counter()
@@ -60,9 +64,9 @@ class Tally:
             for part in batch.values()
         )
         self._done = step + 1
-        if self._done == self._first + 1:
+        if step in self._begun:
             self._traced = moment
-        elif self._done == self._first + 1 + _TIMED:
+        elif step - _TIMED in self._begun:
             self._foretell((moment - self._traced) / _TIMED)
         every = self._loop.train.log_every
         if self._done % every == 0 or self._done == self._loop.settings.steps:

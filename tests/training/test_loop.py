@@ -100,7 +100,7 @@ def test_the_last_rate_is_that_of_its_step():
     lines = []
     loop = types.SimpleNamespace(
         train=TrainConfig(log_every=1),
-        settings=types.SimpleNamespace(steps=3),
+        settings=types.SimpleNamespace(steps=3, warmup_steps=0),
         writer=tf.summary.create_noop_writer(),
         log=lines.append,
     )
@@ -117,7 +117,7 @@ def test_what_a_long_phase_costs_is_told_at_its_beginning():
     lines = []
     loop = types.SimpleNamespace(
         train=TrainConfig(log_every=1000, heldout_every=250),
-        settings=types.SimpleNamespace(steps=1004),
+        settings=types.SimpleNamespace(steps=1004, warmup_steps=0),
         writer=tf.summary.create_noop_writer(),
         log=lines.append,
     )
@@ -139,3 +139,22 @@ def test_what_a_long_phase_costs_is_told_at_its_beginning():
     for step in range(5):
         progress.add(step, {"loss": 1.0}, batch, 0.1, begin + step)
     assert lines == []
+
+
+def test_it_is_told_anew_after_a_warm_up_which_is_cheaper():
+    lines = []
+    loop = types.SimpleNamespace(
+        train=types.SimpleNamespace(log_every=1000, heldout_every=2000),
+        settings=types.SimpleNamespace(steps=1000, warmup_steps=6),
+        writer=tf.summary.create_noop_writer(),
+        log=lines.append,
+    )
+    tally = Tally(loop, 0, scoring=0.0)
+    batch = {"source": {"weights": np.ones((4, 2))}}
+    moments = [9, 9.1, 9.2, 9.3, 9.4, 9.5, 20, 21, 22, 23, 24]
+    for step, moment in enumerate(moments):
+        tally.add(step, {"loss": 1.0}, batch, 0.1, tally._start + moment)
+    assert [line.split(" to go")[0] for line in lines] == [
+        "996 steps of 100 ms",
+        "990 steps of 1000 ms",
+    ]
