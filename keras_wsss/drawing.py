@@ -265,9 +265,8 @@ def _coloured(image: np.ndarray, mask: np.ndarray, pen: int) -> np.ndarray:
 def _outlined(image: np.ndarray, mask: np.ndarray, pen: int) -> np.ndarray:
     """The picture as it is, with an outline in the category's colour."""
     result = image.copy()
-    result[_edges(mask, _WIDEST_EDGE * pen)] = (
-        255  # a white seam: colours show on any ground
-    )
+    # A white seam: colours show on any ground.
+    result[_edges(mask, _WIDEST_EDGE * pen)] = 255
     inner = np.where(_edges(mask, 2 * pen), mask, 0)
     _lay(result, image, inner, 1.0)
     return result

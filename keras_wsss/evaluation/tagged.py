@@ -25,6 +25,7 @@ from keras_wsss.systems.quality import Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 
 _Item = TypeVar("_Item")
+_MOST = 500  # pictures without a category that are looked at, of each heading
 
 
 class FalsePositives:
@@ -66,7 +67,7 @@ def score_negatives(
 
     Args:
         predictor: a trained network; its tagger is asked.
-        pictures: heading -> files.
+        pictures: heading -> files, of which the first 500 are looked at.
         quality: of the masks; the default if None.
 
     Returns:
@@ -79,7 +80,7 @@ def score_negatives(
     found = []
     for heading, paths in pictures.items():
         counts = FalsePositives(heading)
-        chosen = progress(paths, f"looking at {heading}")
+        chosen = progress(paths[:_MOST], f"looking at {heading}")
         for _, prediction in _predictions(predictor, quality, chosen, Path):
             counts.add(prediction.mask)
         if counts.pictures:

@@ -119,7 +119,7 @@ def predict_tiles(
 
     Args:
         url: of the model.
-        picture: of any size, upright.
+        picture: of any size, upright, of mode RGB.
         side: of a tile, in pixels.
         tags: names separated by commas; "" is all that the model scores.
 
@@ -174,7 +174,7 @@ def _predict_one(
     url: str, picture: Image.Image, tags: str = ""
 ) -> dict[str, Any]:
     data = io.BytesIO()
-    picture.convert("RGB").save(data, "PNG", compress_level=1)
+    picture.save(data, "PNG", compress_level=1)
     return predict(url, [data.getvalue()], [tags])[0]
 
 
@@ -305,14 +305,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ask(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     data = path.read_bytes()
     if options.tile:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
-            if max(image.size) > options.tile:
-                return predict_tiles(
-                    options.url,
-                    ImageOps.exif_transpose(image),
-                    options.tile,
-                    options.tags,
-                )
+        # Upright and in 8 bits by the rules of training, which stand there.
+        from keras_wsss.serving.client_edge import read_picture
+
+        picture = Image.fromarray(read_picture(path))
+        if max(picture.size) > options.tile:
+            return predict_tiles(
+                options.url, picture, options.tile, options.tags
+            )
     return predict(options.url, [data], [options.tags])[0]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_wsss.data.images import read_image
 from keras_wsss.serving import client_rest
 
 
@@ -173,6 +174,25 @@ def test_tiles_make_up_the_picture(monkeypatch, size):
     np.testing.assert_array_equal(found["mask"], pixels[..., 0] > 100)
     assert (found["tags"], found["tag_ids"]) == (["fish"], [1])
     assert found["scores"][0] == pytest.approx(1, abs=0.5)
+
+
+def test_tiles_are_cut_of_the_picture_that_training_would_see(
+    monkeypatch, tmp_path
+):
+    """Of 16 bits the upper 8 count; Pillow's own conversion gives white."""
+    path = tmp_path / "deep.png"
+    grey = np.full((80, 70), 100 << 8, np.uint16)
+    Image.fromarray(grey).save(path)
+    seen = []
+
+    def tiles(url, picture, side, tags):
+        seen.append(np.asarray(picture))
+        return {"mask": np.zeros((80, 70), np.uint8), "tags": []}
+
+    monkeypatch.setattr(client_rest, "predict_tiles", tiles)
+    flags = [str(path), f"--out={tmp_path}/out", "--tile=64"]
+    assert client_rest.main(flags) == 0
+    np.testing.assert_array_equal(seen[0], read_image(path))
 
 
 def test_what_no_tile_names_is_taken_from_the_whole(monkeypatch, tmp_path):
