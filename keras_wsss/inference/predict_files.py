@@ -44,6 +44,9 @@ PREDICTIONS_FILE = "predictions.json"
 MASKS, OVERLAYS = "masks", "overlays"
 
 
+_JPEG_SIDE = 65_500  # pixels; OpenCV gives an empty file beyond
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What became of all pictures.
@@ -325,7 +328,16 @@ def _write_jpeg(path: Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, 3], RGB, which is BGR afterwards.
 
     Pillow would hold a copy of 4 bytes a pixel.
+
+    Raises:
+        DataError: a side that no JPEG can have.
     """
+    if max(image.shape) > _JPEG_SIDE:
+        raise DataError(
+            f"an overlay of {image.shape[1]} x {image.shape[0]} pixels cannot "
+            f"be written, as a JPEG has {_JPEG_SIDE} a side at most; cut the "
+            "picture in parts."
+        )
     for rows in strips(*image.shape[:2]):
         image[rows] = image[rows, :, ::-1].copy()
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])

@@ -21,6 +21,7 @@ from keras_wsss.inference.picture_tags import read_picture_tags
 from keras_wsss.inference.predict_files import (
     PREDICTIONS_FILE,
     Picture,
+    _write_jpeg,
     find_pictures,
     predict_files,
 )
@@ -449,3 +450,10 @@ def test_a_named_picture_is_looked_up_as_all_others_are(tmp_path):
     assert picture.path.name == "caf\u00e9.JPG"
     with pytest.raises(ConfigError, match=r"nearest: café\.JPG"):
         find_pictures([tmp_path / "CAF\u00c9.jpg"], tmp_path / "out")
+
+
+def test_an_overlay_that_no_jpeg_can_hold_is_refused(tmp_path):
+    path = tmp_path / "long.jpg"
+    with pytest.raises(DataError, match="65501 x 1 pixels .* cut the picture"):
+        _write_jpeg(path, np.zeros((1, 65_501, 3), np.uint8))
+    assert not path.exists()
