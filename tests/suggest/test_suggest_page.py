@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,12 +80,14 @@ def started():
 
 @pytest.fixture
 def opened(started, tmp_path):
-    """Opens a page with nothing kept of it; gives the browser."""
+    """Opens a page with nothing kept of it; gives the browser.
+
+    Its key is its own: all files share one storage.
+    """
 
     def open_page(content=None):
-        write_page(tmp_path / "page.html", content or page())
-        started.open((tmp_path / "page.html").as_uri())
-        started.run("localStorage.clear()")
+        content = replace(content or page(), key=str(tmp_path))
+        write_page(tmp_path / "page.html", content)
         started.open((tmp_path / "page.html").as_uri())
         started.folder = tmp_path / "saved"
         return started
@@ -153,7 +156,7 @@ def test_tags_are_flipped_undone_kept_and_read_again(opened, tmp_path):
     click(browser, ".chip[data-id='2'] .doubt")
     press(browser, "ArrowRight")
     press(browser, "0")
-    browser.open(browser.run("location.href"))
+    browser.reload()
     assert text_of(browser, "#place") == "3 of 3"
     assert state(browser) == {"cat": "false", "dog": "false"}
     assert "2 of 3 checked, 3 changed" in text_of(browser, "#count")
@@ -209,11 +212,33 @@ def test_a_copy_is_the_same_text(opened):
     assert browser.run("window.copied") == saved(browser)
 
 
+@pytest.mark.parametrize(
+    "lost", ["localStorage.clear()", "history.replaceState(null, '')"]
+)
+def test_what_was_changed_outlives_the_loss_of_either_keeper(opened, lost):
+    browser = opened()
+    press(browser, "1")
+    browser.run(lost)
+    browser.reload()
+    assert state(browser)["cat"] == "false"
+
+
+def test_the_later_of_both_keepers_counts(opened):
+    browser = opened()
+    press(browser, "1")
+    key = json.dumps(str(browser.folder.parent))
+    browser.run(f"window.before = localStorage.getItem({key})")
+    press(browser, "1")
+    browser.run(f"localStorage.setItem({key}, window.before)")
+    browser.reload()
+    assert state(browser)["cat"] == "true"
+
+
 def test_another_list_begins_anew(opened):
     browser = opened()
     press(browser, "1")
     write_page(browser.folder.parent / "page.html", page(key="2"))
-    browser.open(browser.run("location.href"))
+    browser.reload()
     assert state(browser)["cat"] == "true"
 
 

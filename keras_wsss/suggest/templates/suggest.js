@@ -11,15 +11,32 @@
   const begun = cards.map((card) => ({
     tags: card.tags, unknown: card.unknown, checked: false,
   }));
-  let state = { at: 0, cards: {}, history: [] };
+  let state = { at: 0, cards: {}, history: [], turn: 0 };
+  // After about one reload of a hundred Chromium gives a page from a file an
+  // empty storage of its own, and what is changed there is lost with it. So
+  // the tab keeps the state too; the later of both counts.
   try {
-    const kept = JSON.parse(localStorage.getItem(data.key));
-    if (kept && kept.cards && kept.at < cards.length) state = kept;
+    for (const text of [localStorage.getItem(data.key), inTab()]) {
+      const kept = JSON.parse(text);
+      const isUsable = kept && kept.cards && kept.at < cards.length;
+      if (isUsable && (kept.turn ?? 0) >= state.turn)
+        state = { ...kept, turn: kept.turn ?? 0 };
+    }
   } catch { warn(); }
 
+  function inTab() {
+    return history.state?.[data.key] ?? null;
+  }
+
   function keep() {
+    state.turn += 1;
+    const text = JSON.stringify(state);
     try {
-      localStorage.setItem(data.key, JSON.stringify(state));
+      // Some browsers allow a hundred of these in half a minute.
+      history.replaceState({ [data.key]: text }, "");
+    } catch { /* the storage below has it */ }
+    try {
+      localStorage.setItem(data.key, text);
     } catch { warn(); }
   }
 
