@@ -6,6 +6,7 @@ first, `max_unpool2d` by indices, fused Adam). Needs the extra `bench`.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -171,6 +172,14 @@ def make_torch_step(
     # The finest level first in a cache, the coarsest in the decoder.
     indices = [_indices(maps) for maps in reversed(first["levels"])]
 
+    sharpness = config.model.tagger_sharpness
+
+    def pooled(evidence: torch.Tensor) -> torch.Tensor:
+        if not sharpness:
+            return evidence.mean(1)
+        total = (sharpness * evidence).logsumexp(1)
+        return (total - math.log(evidence.shape[1])) / sharpness
+
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, dtype == "bfloat16"):
@@ -180,7 +189,7 @@ def make_torch_step(
             )
             evidence = net.tags(features)  # (B, N, C)
             loss = loss + functional.binary_cross_entropy_with_logits(
-                evidence.float().mean(1), tags, reduction="sum"
+                pooled(evidence.float()), tags, reduction="sum"
             ) / len(tags)
             guide = net.guide(
                 features[:rows],

@@ -293,6 +293,12 @@ class ModelConfig(Group):
         published=0,
     )
     tagger_units: int = field(512, "Width of the tagger.", at_least=1)
+    tagger_sharpness: float = field(
+        0.0,
+        "How much the tagger looks at the places with most evidence: 0 takes "
+        "the mean over the picture, much more than 1 the maximum.",
+        at_least=0,
+    )
     attention_gain: float = field(
         270.0,
         "Multiplier of the features before the attention; see LabelAttention.",

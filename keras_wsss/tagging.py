@@ -15,6 +15,9 @@ _BINS = 10  # of the calibration
 # pictures more or less must not move the choice.
 _THRESHOLDS = np.linspace(0.02, 0.98, 97)
 _EQUAL_F1 = 0.005
+# A mask where nothing is looks like a result, an empty one is seen. So of
+# thresholds that differ by a picture or two of a hundred the higher one.
+_NEARLY_EQUAL_F1 = 0.01
 # Fewer pictures of a kind decide nothing.
 _FEWEST = 10
 # Share of the pictures with a tag that the answer "none" turns away where there
@@ -81,11 +84,12 @@ def choose_rule(
 ) -> TagRule | None:
     """The rule that fits pictures whose tags are known.
 
-    Both have the best F1, each the middle of all that are as good (within
-    0.005): `tag_threshold` on pictures with a tag, `none_threshold` on these
-    and on those without any, which together weigh as much, as nobody knows
-    how many there will be. Where there are fewer than ten without any,
-    `none_threshold` turns away a twentieth of the others.
+    Both have the best F1: `tag_threshold` on pictures with a tag, the middle
+    of all that are as good (within 0.005); `none_threshold` on these and on
+    those without any, which together weigh as much, as nobody knows how many
+    there will be, the highest of all that are nearly as good (within 0.01).
+    Where there are fewer than ten without any, `none_threshold` turns away a
+    twentieth of the others.
 
     Args:
         truth: bool [pictures, categories].
@@ -105,7 +109,8 @@ def choose_rule(
     values = np.array(
         [_f1(truth_of, TagRule(t, 0.0).choose(scores_of)) for t in _THRESHOLDS]
     )
-    tag_threshold = _middle_of_best(_THRESHOLDS, values, _EQUAL_F1)
+    first, last = _best(values, _EQUAL_F1)
+    tag_threshold = float((_THRESHOLDS[first] + _THRESHOLDS[last]) / 2)
     highest = scores_of.max(axis=1)
     if empty.sum() < _FEWEST:
         highest = scores_of.max(axis=1)
@@ -119,8 +124,8 @@ def choose_rule(
             for t in _THRESHOLDS
         ]
     )
-    none_threshold = _middle_of_best(_THRESHOLDS, values, _EQUAL_F1)
-    return TagRule(tag_threshold, none_threshold)
+    _, last = _best(values, _NEARLY_EQUAL_F1)
+    return TagRule(tag_threshold, float(_THRESHOLDS[last]))
 
 
 def _f1(
@@ -135,17 +140,15 @@ def _f1(
     return 2 * hits / (named + there)
 
 
-def _middle_of_best(
-    places: np.ndarray, values: np.ndarray, equal: float
-) -> float:
-    """Middle of the places around the best whose values are as good."""
+def _best(values: np.ndarray, equal: float) -> tuple[int, int]:
+    """First and last of the places around the best that are as good."""
     good = values >= values.max() - equal
     first = last = int(values.argmax())
     while first > 0 and good[first - 1]:
         first -= 1
     while last < len(good) - 1 and good[last + 1]:
         last += 1
-    return float((places[first] + places[last]) / 2)
+    return first, last
 
 
 def calibration(

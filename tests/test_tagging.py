@@ -143,6 +143,17 @@ def test_an_answer_of_none_is_worth_what_it_costs():
     assert 0.02 < turned_away <= 0.05
 
 
+@pytest.mark.parametrize("low, expected", [(1, 0.9), (2, 0.5)])
+def test_none_is_the_highest_of_what_is_nearly_as_good(low, expected):
+    truth = np.zeros((200, 1), bool)
+    truth[:100] = True
+    scores = np.full((200, 1), 0.2)
+    scores[:100] = 0.9
+    scores[:low] = 0.5  # two of them are 0.01 of F1
+    rule = choose_rule(truth, scores)
+    assert rule.none_threshold == pytest.approx(expected)
+
+
 def test_unknown_tags_choose_nothing_and_count_nowhere():
     truth = np.ones((12, 2), bool)
     truth[10:, 0] = False

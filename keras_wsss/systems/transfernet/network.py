@@ -111,6 +111,7 @@ class TransferNet(Network):
         guide_maps: bool = False,
         guide_features: int = 0,
         tagger_units: int = 512,
+        tagger_sharpness: float = 0.0,
         ignore_padding: bool = False,
         compute_dtype: str = "float32",
         **kwargs: Any,
@@ -136,6 +137,7 @@ class TransferNet(Network):
                 tagger_units,
                 classifier_gain,
                 ignore_padding,
+                tagger_sharpness,
             )
             attend, guide = _build_attention(given, features_shape, tagger)
             decoder = build_decoder(

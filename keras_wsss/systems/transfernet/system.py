@@ -111,6 +111,7 @@ class TransferNetSystem(System):
             "classifier_gain",
             "ignore_padding",
             "normalization",
+            "tagger_sharpness",
         )
         return tuple(f"model.{name}" for name in names)
 

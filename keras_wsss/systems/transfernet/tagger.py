@@ -5,10 +5,18 @@ from keras import ops
 
 from keras_wsss.layers.attention import shown_positions
 
+_FAR = 1e6  # below all evidence: its power is 0
+
 
 @keras.saving.register_keras_serializable("keras_wsss")
-class MeanOverPositions(keras.layers.Layer):
-    """Mean of a map over its positions: [B, h, w, C] to [B, C], float32.
+class PooledEvidence(keras.layers.Layer):
+    """Pools a map over its positions: [B, h, w, C] to [B, C], float32.
+
+    log(mean(exp(r m))) / r: the mean of the map for r = 0, its maximum for
+    r without end (log-sum-exp, Pinheiro and Collobert, CVPR 2015).
+
+    Args:
+        sharpness: r, 0 or more.
 
     Call arguments:
         maps: float [B, h, w, C].
@@ -16,14 +24,31 @@ class MeanOverPositions(keras.layers.Layer):
             count. None: all do.
     """
 
+    def __init__(self, sharpness: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.sharpness = float(sharpness)
+
     def call(self, maps, features=None):
-        """Averages; see the class."""
+        """Pools; see the class."""
         maps = ops.cast(maps, "float32")
-        if features is None:
-            return ops.mean(maps, axis=(1, 2))
-        shown = ops.cast(shown_positions(features), "float32")[..., None]
-        count = ops.maximum(ops.sum(shown, axis=(1, 2)), 1.0)
-        return ops.sum(maps * shown, axis=(1, 2)) / count
+        shown = ops.ones_like(maps[..., :1])
+        if features is not None:
+            shown = ops.cast(shown_positions(features), "float32")[..., None]
+        shown_count = ops.sum(shown, axis=(1, 2))
+        count = ops.maximum(shown_count, 1.0)
+        if not self.sharpness:
+            return ops.sum(maps * shown, axis=(1, 2)) / count
+        scaled = self.sharpness * maps - _FAR * (1.0 - shown)
+        # The highest is taken out, so that nothing overflows.
+        highest = ops.stop_gradient(ops.max(scaled, axis=(1, 2)))
+        powers = ops.exp(scaled - highest[:, None, None])
+        pooled = highest + ops.log(ops.sum(powers, axis=(1, 2)) / count)
+        # As the mean, 0 where no position counts.
+        return pooled / self.sharpness * ops.minimum(shown_count, 1.0)
+
+    def get_config(self):
+        """The arguments."""
+        return {**super().get_config(), "sharpness": self.sharpness}
 
     def compute_output_spec(self, maps, features=None):
         """Shape and dtype of what `call` returns."""
@@ -36,13 +61,14 @@ def build_tagger(
     units: int = 512,
     feature_gain: float = 1.0,
     ignore_empty: bool = False,
+    sharpness: float = 0.0,
 ) -> keras.Model:
     """Builds the multi-label head on the frozen encoder.
 
-    Evidence for every category is computed at every position and averaged
-    over the picture. As the last layer is linear, the maps of evidence are
-    class activation maps (Zhou et al., CVPR 2016): the baseline that
-    TransferNet has to beat comes from the same head.
+    Evidence for every category is computed at every position and pooled over
+    the picture. As the last layer is linear, the maps of evidence are class
+    activation maps (Zhou et al., CVPR 2016, where they are averaged): the
+    baseline that TransferNet has to beat comes from the same head.
 
     Args:
         features_shape: [g, g, D] of the encoder's features.
@@ -50,12 +76,12 @@ def build_tagger(
         units: width of the hidden 1 x 1 layer; 0 leaves it out.
         feature_gain: constant factor on the features.
         ignore_empty: whether positions whose features are all 0 do not count.
+        sharpness: of the pooling, see `PooledEvidence`.
 
     Returns:
         Model from features float [B, g, g, D] to a dict of "tag_logits"
         float32 [B, C] (sigmoid of them: is the category present?) and
-        "class_maps" float [B, g, g, C], whose mean over the positions they
-        are.
+        "class_maps" float [B, g, g, C], which they are pooled from.
     """
     features = keras.Input(features_shape, name="features")
     layers = [keras.layers.Rescaling(feature_gain, name="tagger_gain")]
@@ -75,7 +101,7 @@ def build_tagger(
     )
     maps = _apply(layers, features)
     counted = features if ignore_empty else None
-    logits = MeanOverPositions(dtype="float32", name="tagger_mean")(
+    logits = PooledEvidence(sharpness, dtype="float32", name="tagger_mean")(
         maps, counted
     )
     return keras.Model(

@@ -6,7 +6,7 @@ import pytest
 from layer_checks import check_layer
 
 from keras_wsss.systems.transfernet.tagger import (
-    MeanOverPositions,
+    PooledEvidence,
     build_tagger,
     tagger_evidence,
 )
@@ -48,5 +48,35 @@ def test_gain_scales_the_features():
     )
 
 
-def test_layer_checks_of_the_mean(tmp_path):
-    check_layer(MeanOverPositions(), FEATURES.astype(np.float32), tmp_path)
+@pytest.mark.parametrize("sharpness", [0.0, 2.0])
+def test_layer_checks_of_the_pooling(sharpness, tmp_path):
+    layer = PooledEvidence(sharpness)
+    check_layer(layer, FEATURES.astype(np.float32), tmp_path)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 0.5, 3.0])
+def test_pooling_is_the_log_of_the_mean_of_powers(sharpness):
+    maps = np.random.default_rng(1).normal(0, 3, (2, 3, 4, 7))
+    features = FEATURES.copy()
+    features[1, 0] = 0  # positions that show padding
+    pooled = PooledEvidence(sharpness)(
+        maps.astype(np.float32), features.astype(np.float32)
+    )
+    for picture, positions in ((0, np.s_[:]), (1, np.s_[1:])):
+        values = maps[picture, positions].reshape(-1, 7)
+        expected = values.mean(axis=0)
+        if sharpness:
+            powers = np.exp(sharpness * values).mean(axis=0)
+            expected = np.log(powers) / sharpness
+        np.testing.assert_allclose(pooled[picture], expected, rtol=1e-5)
+
+
+def test_pooling_overflows_nowhere_and_is_0_where_nothing_is_shown():
+    layer = PooledEvidence(2.0)
+    maps = np.full((2, 3, 4, 1), -900, np.float32)
+    maps[0, 0, 0] = 900
+    features = np.ones((2, 3, 4, 5), np.float32)
+    features[1] = 0
+    np.testing.assert_allclose(
+        layer(maps, features), [[900 - np.log(12) / 2], [0]], rtol=1e-6
+    )
