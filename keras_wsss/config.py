@@ -391,7 +391,8 @@ class TrainConfig(Group):
     )
     xla: bool = field(
         False,
-        "Whether XLA compiles the updates, on one device; slower on CPUs.",
+        "Whether XLA compiles TransferNet's updates, on one device; slower on "
+        "CPUs.",
     )
     feature_dropout: float = field(
         0.3,
@@ -410,7 +411,7 @@ class TrainConfig(Group):
     keep_best: bool = field(
         False,
         "Whether the checkpoint that is best on held-out source masks is kept "
-        "beside the last one.",
+        "beside the last one, in phases that learn masks from them.",
     )
     heldout_every: int = field(
         400,

@@ -13,6 +13,8 @@ PAGES = [
 ]
 OURS = "benchmarks|docs|export|keras_wsss|tests"
 PATH = re.compile(rf"(?<![\w./=$-])(?:{OURS})/[\w./-]*\w")
+# Tables name modules by where they are in the package.
+MODULE = re.compile(r"`((?:\w+/)+\w+\.py)`")
 NAME = re.compile(r"(?<![\w./])(?:benchmarks|keras_wsss)(?:\.\w+)+")
 CHOSEN = re.compile(r"pytest (tests/[^`\n]*) -k (\w+|\"[^\"]+\")")
 
@@ -23,6 +25,13 @@ def test_what_a_page_names_is_there(page):
     paths = {path for path in PATH.findall(text) if "NAME" not in path}
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
     assert [name for name in NAME.findall(text) if not defined(name)] == []
+    modules = {name for name in MODULE.findall(text) if "NAME" not in name}
+    roots = REPOSITORY, REPOSITORY / "keras_wsss"
+    assert [
+        name
+        for name in modules
+        if not any((root / name).exists() for root in roots)
+    ] == []
 
 
 def defined(name):

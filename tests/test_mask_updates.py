@@ -177,6 +177,28 @@ def test_training_refuses_a_warm_up_without_end(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("eager")
+def test_training_ends_with_what_predicting_would_say(
+    shapes_dir, decoder_run, tmp_path
+):
+    config = tiny_config(shapes_dir).replace(
+        {
+            "phases.attention.steps": 1,
+            "train.examples": 0,
+            "train.keep_best": True,
+        }
+    )
+    lines, run = [], tmp_path / "run"
+    train(config, "attention", run, log=lines.append)
+    assert lines[-1] == f"warning: {untrained_sentence(run)}"
+    assert "no mask has taught the decoder of this run" in lines[-1]
+    # By noise nothing is chosen.
+    said = "train.keep_best keeps nothing: --phase attention teaches no masks."
+    assert f"config.{said}" in lines
+    assert not (run / "best").exists()
+    assert "no mask" not in decoder_run[1].stdout
+
+
 def test_a_weight_of_zero_teaches_nothing(shapes_dir):
     config = tiny_config(shapes_dir)
     config = config.replace({"train.mask_weight": 0.0})

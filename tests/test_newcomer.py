@@ -103,6 +103,8 @@ def test_what_they_print_is_what_the_page_says(day):
     assert "columns that nothing reads: camera" in verified
     for text in (attention, transfer):
         assert "held-out tags: " in text
+    assert "warning: runs/attention: no mask has taught" in attention
+    assert "no mask has taught" not in transfer
     assert "mask_loss" in transfer
     assert "mask_iou" in transfer
     assert "Written: 34 masks" in predicted

@@ -260,7 +260,7 @@ def _shapes(flags: argparse.Namespace) -> int:
         "  keras-wsss data show --out sheet.png --split shapes \\\n"
         f"    --coco_annotations {source / 'instances.json'} \\\n"
         f"    --coco_images {source / 'images'} --voc_root {target} \\\n"
-        f"    --tags {target / 'train_tags.csv'}"
+        f"    --tags_file {target / 'train_tags.csv'}"
     )
     return 0
 
@@ -289,7 +289,7 @@ def _rehearse(flags: argparse.Namespace) -> int:
     if not (config.data.source_annotations and config.data.target_tags):
         raise ConfigError(
             "A rehearsal needs pictures with masks (--coco_annotations, or "
-            "config.data.source_annotations) and tagged ones (--tags, "
+            "config.data.source_annotations) and tagged ones (--tags_file, "
             "config.data.target_tags)."
         )
     played = [name.strip() for name in flags.play.split(",")]

@@ -17,7 +17,7 @@ _LOCATIONS = {
     "eval_images": "data.eval_images",
     "image_set": "data.eval_set",
     "masks": "data.eval_masks",
-    "tags": "data.target_tags",
+    "tags_file": "data.target_tags",
     "tag_images": "data.target_images",
     "max_pixels": "data.max_pixels",
 }
@@ -41,6 +41,8 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(overrides=[])
     _add(parser, _LOCATIONS)
+    # As it was called before; in predict --tags are the tags themselves.
+    parser.add_argument("--tags", dest="tags_file", help=argparse.SUPPRESS)
     add_split_flags(parser)
 
 
@@ -108,7 +110,7 @@ def check_locations(config: Config) -> None:
     if not (data.source_annotations or data.eval_root or data.target_tags):
         raise ConfigError(
             "No data given: name a --config with data, or at least one of "
-            "--coco_annotations, --voc_root and --tags."
+            "--coco_annotations, --voc_root and --tags_file."
         )
     from keras_wsss.data import formats  # NumPy, which `--help` is without
 

@@ -53,7 +53,8 @@ VERIFY = flags.DEFINE_string(
 MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     ServingOptions.max_pixels,
-    "Largest width times height of a picture that the model accepts.",
+    "Largest width times height of a picture that the model accepts, whatever "
+    "config.data.max_pixels of the run.",
     lower_bound=1,
 )
 MAX_TAGS = flags.DEFINE_integer(

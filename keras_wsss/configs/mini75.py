@@ -3,10 +3,11 @@
 As mini60, but with masks of all 75 COCO categories other than the five
 animals, which are scored together with the background.
 
-    python train.py --phase decoder --config mini75 \
-        --workdir runs/mini75/decoder
+    python train.py --phase attention --config mini75 \
+        --workdir runs/mini75/attention
     python train.py --phase transfer --config mini75 \
-        --workdir runs/mini75/transfer --init_from runs/mini75/decoder
+        --workdir runs/mini75/transfer --init_from runs/mini75/attention \
+        --config.phases.transfer.steps=1650
     python pseudo_labels.py --workdir runs/mini75/transfer \
         --out runs/mini75/pseudo_labels
     python train.py --phase transfer --config mini75 \

@@ -275,6 +275,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         model = EdgeModel(options.model, options.threads)
         options.out.mkdir(parents=True, exist_ok=True)
+        named = dict(enumerate(model.categories, start=1))
+        (options.out / "categories.json").write_text(json.dumps(named), "utf-8")
         names = output_names(options.pictures, options.out)
         for path, name in zip(options.pictures, names, strict=True):
             found = model.predict(read_picture(path), tags)

@@ -18,7 +18,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from keras_wsss.serving.client_rest import output_names, save_mask
+from keras_wsss.serving.client_rest import (
+    output_names,
+    save_mask,
+    save_names,
+)
 
 DEFAULT_TARGET = "localhost:8500"
 DEFAULT_MODEL = "segmentation"
@@ -109,7 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 found = predict(
                     channel, options.model, [path.read_bytes()], tags
                 )[0]
-            except (OSError, grpc.RpcError) as error:
+                save_names(options.out, found)
+            except (
+                OSError,
+                RuntimeError,
+                ValueError,
+                grpc.RpcError,
+            ) as error:
                 text = str(error)
                 if isinstance(error, grpc.RpcError):
                     text = error.details()

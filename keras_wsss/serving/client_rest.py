@@ -276,6 +276,30 @@ def save_mask(path: Path, mask: np.ndarray) -> None:
     os.replace(temporary, path)
 
 
+def save_names(out: Path, answer: dict[str, Any]) -> None:
+    """Adds the names of an answer's ids to those in a folder of masks.
+
+    Args:
+        out: the folder; its categories.json has a name for each id.
+        answer: as of `predict`.
+
+    Raises:
+        RuntimeError: there the ids mean something else.
+    """
+    path = out / "categories.json"
+    named = dict(zip(map(str, answer["tag_ids"]), answer["tags"], strict=True))
+    known = json.loads(path.read_bytes()) if path.exists() else {}
+    if not isinstance(known, dict) or {**known, **named} != {**named, **known}:
+        raise RuntimeError(
+            f"{path} has other names for the ids of this model's masks; give "
+            "another --out."
+        )
+    if named.items() - known.items():
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(json.dumps({**known, **named}), "utf-8")
+        os.replace(temporary, path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -294,7 +318,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path, name in zip(options.pictures, names, strict=True):
         try:
             answer = _ask(path, options)
-        except (OSError, RuntimeError) as error:
+            save_names(options.out, answer)
+        except (OSError, RuntimeError, ValueError) as error:
             print(f"error: {path}: {error}", file=sys.stderr)
             return 1
         save_mask(options.out / f"{name}.png", answer["mask"])

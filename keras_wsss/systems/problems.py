@@ -111,11 +111,15 @@ def _step_problems(config: Config, phase: str) -> list[str]:
                 f"config.train.micro_batches, {parts}, does not divide; use a "
                 "multiple of it."
             )
-    with_masks = phase_of(config, phase).source
-    if with_masks and config.train.keep_best and not config.data.heldout:
+    why = ""
+    if not phase_of(config, phase).source:
+        why = f"--phase {phase} reads none; switch it off."
+    elif not config.data.heldout:
+        why = "config.data.heldout is 0; hold some out, or switch it off."
+    if config.train.keep_best and why:
         found.append(
-            "config.train.keep_best chooses by held-out pictures, and "
-            "config.data.heldout is 0; hold some out, or switch it off."
+            "config.train.keep_best chooses by held-out source pictures, and "
+            + why
         )
     return found
 

@@ -23,6 +23,7 @@ from keras_wsss.files import write_json
 from keras_wsss.mask_updates import (
     check_masks_will_be_learned,
     count_mask_updates,
+    untrained_sentence,
 )
 from keras_wsss.run_folder import (
     BEST,
@@ -138,6 +139,11 @@ def train(
         return {} if cluster.index else read_results(workdir)
     notes: list[str] = []  # after the line that says what computes
     check_masks_will_be_learned(config, phase.name, init_from, notes.append)
+    if config.train.keep_best and not phase.mask_weight:
+        notes.append(
+            f"config.train.keep_best keeps nothing: --phase {phase.name} "
+            "teaches no masks."
+        )
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.train.seed)
@@ -159,6 +165,8 @@ def train(
             seconds = time.perf_counter() - start
             results |= _figures(job, parts, workers, seconds)
             write_json(workdir / RESULTS_FILE, results)
+            if sentence := untrained_sentence(workdir):
+                log(f"warning: {sentence}")
         # A worker that leaves before would be taken for lost.
         workers.meet()
     return results if workers.is_chief else {}
@@ -355,6 +363,7 @@ def _loop(
         log: called with progress lines.
     """
     config, events = job.config, workdir / EVENTS
+    keep_best = config.train.keep_best and job.phase.mask_weight
     writer = tf.summary.create_noop_writer()
     if workers.is_chief:
         fresh = not events.exists()
@@ -388,7 +397,7 @@ def _loop(
         ),
         log=log,
         train=config.train,
-        best=workdir / BEST if config.train.keep_best else None,
+        best=workdir / BEST if keep_best else None,
     )
 
 

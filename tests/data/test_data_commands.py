@@ -31,7 +31,7 @@ def flags(tmp_path):
     tags, tagged = write_tags(tmp_path, ["a,cat"], ["a.png"])
     return [
         "--coco_annotations", str(annotations), "--coco_images", str(images),
-        "--voc_root", str(root), "--tags", str(tags),
+        "--voc_root", str(root), "--tags_file", str(tags),
         "--tag_images", str(tagged), *OWN_SPLIT,
     ]  # fmt: skip
 
@@ -95,6 +95,7 @@ def test_wrong_flags_are_explained(arguments, words):
 
 
 def test_coco_spellings_work_in_own_splits(tmp_path, capsys):
+    """And --tags, as --tags_file was called."""
     tags, tagged = write_tags(tmp_path, ["a,couch"], ["a.png"])
     arguments = ["verify", "--tags", str(tags), "--tag_images", str(tagged)]
     own = ["--split", "own", "--target", "sofa"]

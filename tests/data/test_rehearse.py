@@ -34,7 +34,7 @@ def flags(tmp_path):
     return [
         "rehearse", "--split", "own", "--source", "cup,plate,teddy bear",
         "--target", "cat", "--coco_annotations", str(annotations),
-        "--coco_images", str(images), "--tags", str(tags),
+        "--coco_images", str(images), "--tags_file", str(tags),
         "--tag_images", str(tagged), "--out", str(tmp_path / "out"),
     ]  # fmt: skip
 

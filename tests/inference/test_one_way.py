@@ -167,6 +167,24 @@ def test_evaluate_scores_what_predictor_gives(predictor, records, scored, tags):
             np.testing.assert_array_equal(found, mask, err_msg=name)
 
 
+def test_without_tags_it_scores_what_all_targets_give(
+    predictor, records, scored
+):
+    """No class gate; the row that the prior system alone has."""
+    rows = [row for row in scored[1]["rows"] if row["tags"] == "none"]
+    assert len(rows) == predictor.steps.has_crf
+    split = predictor.split
+    for row in rows:
+        confusion = ConfusionMatrix(split.num_categories + 1)
+        for record in records:
+            mask = predictor(
+                record.image_path, split.target_ids, RAW, False, False
+            ).mask
+            confusion.update(record.mask.read(), mask)
+        found = confusion.mean_iou((0, *split.scored_ids))
+        assert found == pytest.approx(row["mean_iou"], abs=1e-6)
+
+
 def test_views_decide_here(predictor, records):
     """Else the tests above would hold for tags of any view."""
     tags = [

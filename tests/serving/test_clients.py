@@ -143,7 +143,7 @@ def test_pictures_of_one_name_have_masks_of_their_own(server, tmp_path):
     assert (
         client_rest.main([*paths, f"--url={server.url}", f"--out={out}"]) == 0
     )
-    names = sorted(path.name for path in out.iterdir())
+    names = sorted(path.name for path in out.glob("*.png"))
     assert names == [
         "1.png",
         "1_2.png",
@@ -187,7 +187,11 @@ def test_tiles_are_cut_of_the_picture_that_training_would_see(
 
     def tiles(url, picture, side, tags):
         seen.append(np.asarray(picture))
-        return {"mask": np.zeros((80, 70), np.uint8), "tags": []}
+        return {
+            "mask": np.zeros((80, 70), np.uint8),
+            "tags": [],
+            "tag_ids": [],
+        }
 
     monkeypatch.setattr(client_rest, "predict_tiles", tiles)
     flags = [str(path), f"--out={tmp_path}/out", "--tile=64"]
@@ -209,3 +213,19 @@ def test_what_no_tile_names_is_taken_from_the_whole(monkeypatch, tmp_path):
     assert mask.shape == (128, 256)
     assert (mask[:, :120] == 2).all()
     assert not mask[:, 136:].any()
+
+
+def test_names_of_ids_lie_beside_the_masks(tmp_path):
+    path = tmp_path / "categories.json"
+    client_rest.save_names(tmp_path, {"tag_ids": [], "tags": []})
+    assert not path.exists()
+    client_rest.save_names(tmp_path, {"tag_ids": [2], "tags": ["star"]})
+    client_rest.save_names(
+        tmp_path, {"tag_ids": [1, 2], "tags": ["\u732b", "star"]}
+    )
+    assert json.loads(path.read_bytes()) == {"2": "star", "1": "\u732b"}
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="give another --out"):
+        client_rest.save_names(tmp_path, {"tag_ids": [2], "tags": ["fish"]})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

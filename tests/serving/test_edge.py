@@ -186,6 +186,10 @@ def test_client_command(export, tmp_path, capsys):
     assert capsys.readouterr().out.endswith("turned.jpg: fish\n")
     with Image.open(tmp_path / "out" / "turned.png") as mask:
         assert mask.size == (100, 150)
+    named = read_json(tmp_path / "out" / "categories.json")
+    lines = (Path(export("litert")) / "classes.txt").read_text().splitlines()
+    assert list(named.values()) == lines[1:]  # behind the background
+    assert list(named)[:2] == ["1", "2"]
     assert client_edge.main([*flags, "--tags=unicorn"]) == 1
     assert "unicorn" in capsys.readouterr().err
 

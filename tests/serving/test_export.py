@@ -301,6 +301,8 @@ def test_rest_client(rest_url, predictor, tmp_path, capsys):
     assert capsys.readouterr().out.endswith("turned.jpg: fish\n")
     with Image.open(tmp_path / "masks" / "turned.png") as mask:
         assert mask.size == (100, 150)
+    named = json.loads((tmp_path / "masks" / "categories.json").read_bytes())
+    assert named == {str(predictor.split.id_of("fish")): "fish"}
     assert client_rest.main([*flags, "--tags=unicorn"]) == 1
     assert "unicorn" in capsys.readouterr().err
 
@@ -327,6 +329,7 @@ def test_grpc_client(served, served_export, tmp_path, capsys):
         flags = [str(path), f"--target={target}", f"--out={tmp_path / 'out'}"]
         assert client_grpc.main([*flags, "--tags=fish"]) == 0
         assert capsys.readouterr().out.endswith("turned.jpg: fish\n")
+        assert (tmp_path / "out" / "categories.json").exists()
         assert client_grpc.main([*flags, "--tags=unicorn"]) == 1
         assert "unicorn" in capsys.readouterr().err
     finally:

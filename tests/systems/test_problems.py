@@ -131,6 +131,8 @@ def test_transfernet(phase, changes, told, tmp_path):
         ({"prior.momentum": 1.0}, "use 0 or more and less than 1"),
         ({"prior.segment_weight": 0.0}, "would ever teach the stream S"),
         ({"data.tags_complete": False}, "tags_complete is False, but the"),
+        ({"train.keep_best": True}, "--phase joint reads none; switch it off"),
+        ({"train.xla": True}, "train.xla compiles the updates of TransferNet"),
         ({"phases.joint.source_pictures": 2}, "source_pictures must be 0"),
         ({"phases.joint.target_pictures": 0}, "target_pictures is 0"),
         ({"phases.joint.warmup_steps": 6}, "no mask would ever teach"),

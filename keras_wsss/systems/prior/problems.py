@@ -43,6 +43,11 @@ def problems(config: Config, phase: str) -> list[str]:
             "from tags alone what is absent; complete the tags, mark what is "
             "not sure as unknown, and set it to True."
         )
+    if config.train.xla:
+        found.append(
+            "config.train.xla compiles the updates of TransferNet alone; "
+            "switch it off for the prior system."
+        )
     if config.prior.tags == "crop_gt" and not config.prior.target_masks:
         found.append(
             "config.prior.tags is 'crop_gt'; use 'image', or give "

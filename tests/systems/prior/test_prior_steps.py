@@ -105,6 +105,32 @@ def test_crf_without_messages_changes_nothing(predictor):
     )
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_crf_of_the_test_knows_the_padding(predictor, image, mirror):
+    """What is beyond the picture sends no message."""
+    steps = predictor.steps
+    ids = tf.constant(predictor.split.target_ids[:3])
+    tall = np.ascontiguousarray(image.transpose(1, 0, 2))
+    _, (_, colours, valid) = steps.encode(tall, 1.0, mirror)
+    beyond = valid.numpy() == 0
+    assert beyond[0].any(0).tolist() == beyond[0].all(0).tolist()
+    np.testing.assert_allclose(colours.numpy()[beyond], 0, atol=1)
+    cells = np.flatnonzero(~beyond[0].any(0))
+    # Pixels between cells of the picture.
+    inside = slice(8 * cells[0], 8 * cells[-1] + 1)
+
+    def found(valid, offset):
+        values = logits() + offset * beyond[..., None]
+        parts = [tf.cast(values, tf.float32), colours, valid]
+        return steps.crf_foreground(parts, ids).numpy()[:, :, inside]
+
+    one = found(valid, 0.0)
+    other = found(valid, np.array([9.0, 0, 0, 0, 0, 0, 0]))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    everywhere = found(tf.ones_like(valid), np.array([9.0, 0, 0, 0, 0, 0, 0]))
+    assert np.abs(one - everywhere).max() > 1e-3
+
+
 def test_maps_and_training_masks(predictor, image):
     targets = predictor.split.target_ids
     picture = OnePicture(predictor, image)

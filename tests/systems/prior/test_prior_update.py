@@ -125,6 +125,8 @@ def test_either_loss_alone_reaches_the_trunk_unless_separated(eager):
     alone = {"weight_decay": 0.0}
     assert np.abs(trunk_change(segment_weight=0.0, **alone)).max() > 0
     assert np.abs(trunk_change(class_weight=0.0, **alone)).max() > 0
+    nothing = trunk_change(class_weight=0.0, segment_weight=0.0, **alone)
+    np.testing.assert_array_equal(nothing, 0)
     separate = trunk_change(
         class_weight=0.0, segment_trains_trunk=False, **alone
     )
