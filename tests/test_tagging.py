@@ -143,7 +143,7 @@ def test_an_answer_of_none_is_worth_what_it_costs():
     assert 0.02 < turned_away <= 0.05
 
 
-@pytest.mark.parametrize("low, expected", [(1, 0.9), (2, 0.5)])
+@pytest.mark.parametrize(("low", "expected"), [(1, 0.9), (2, 0.5)])
 def test_none_is_the_highest_of_what_is_nearly_as_good(low, expected):
     truth = np.zeros((200, 1), bool)
     truth[:100] = True
