@@ -25,6 +25,7 @@ from keras_wsss.mask_updates import (
 )
 from keras_wsss.run_folder import CHECKPOINTS
 from keras_wsss.systems.problems import own_mask_updates
+from keras_wsss.systems.transfernet.heldout import HeldOut
 from keras_wsss.training.run import train
 
 WARMUP = 2  # of the decoder phase of tests/tiny.py
@@ -197,6 +198,18 @@ def test_training_ends_with_what_predicting_would_say(
     assert f"config.{said}" in lines
     assert not (run / "best").exists()
     assert "no mask" not in decoder_run[1].stdout
+
+
+@pytest.mark.usefixtures("eager")
+def test_training_ends_with_a_warning_where_all_masks_are_empty(
+    shapes_dir, monkeypatch, tmp_path
+):
+    config = tiny_config(shapes_dir).replace({"train.examples": 0})
+
+    monkeypatch.setattr(HeldOut, "scores", lambda self: {"mask_iou": 0.0})
+    lines = []
+    train(config, "decoder", tmp_path / "run", log=lines.append)
+    assert "warning: the masks of all held-out source pictures" in lines[-1]
 
 
 def test_a_weight_of_zero_teaches_nothing(shapes_dir):

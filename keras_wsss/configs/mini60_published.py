@@ -1,7 +1,7 @@
 """TransferNet as published, on the mini set (mini60), for two CPU cores.
 
 Hong, Oh, Lee, Han: Learning Transferrable Knowledge for Semantic Segmentation
-with Deep Convolutional Neural Network, CVPR 2016, arXiv 1512.07928. NOT RUN.
+with Deep Convolutional Neural Network, CVPR 2016, arXiv 1512.07928.
 
 Same pictures, split and scoring as mini60, which has this project's
 additions. Here model, losses and inference are the published ones: dense
@@ -35,15 +35,10 @@ What differs from the paper and the authors' release:
 * And what differs in every config: docs/method.md, "Where no field gives the
   published form".
 
-Expect the plateau that the published initialisation begins with
-(docs/method.md): after 400 updates the decoder may still answer "background"
-everywhere. `--config.model.initializer=he` in both trainings changes that
-alone.
-
-Estimate, from operation counts and not from a run: the decoder needs 3.8e11
-floating-point operations an update, so 400 updates take 11 to 21 minutes on
-cores that sustain 230 to 118 GFLOP/s. The dense layer of the attention, its
-gradient and its Adam moments take 1.6 GB of memory.
+Run once (docs/results.md): after 400 updates the decoder is still on the plateau
+that the published initialisation begins with (docs/method.md) and answers
+"background" everywhere. `--config.model.initializer=he` in both trainings
+changes that alone.
 """
 
 from keras_wsss.config import Config

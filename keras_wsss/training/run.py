@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,8 @@ def train(
             seconds = time.perf_counter() - start
             results |= _figures(job, parts, workers, seconds)
             write_json(workdir / RESULTS_FILE, results)
-            if sentence := untrained_sentence(workdir):
+            sentence = untrained_sentence(workdir) or _emptiness(results)
+            if sentence:
                 log(f"warning: {sentence}")
         # A worker that leaves before would be taken for lost.
         workers.meet()
@@ -420,6 +421,20 @@ def _figures(
         "minutes": seconds / 60,
         "peak_memory_gb": peak / 1e6,
     }
+
+
+def _emptiness(results: Mapping[str, Any]) -> str:
+    """Why a run's masks would all be empty, or ""; of results.json."""
+    overlap = results.get("heldout", {}).get("mask_iou")
+    # Noise has 0.05 or more.
+    if overlap is None or overlap >= 0.001:
+        return ""
+    return (
+        "the masks of all held-out source pictures are empty or beside "
+        "everything (mask_iou 0.000), so those of other pictures will be; "
+        "train longer, or with another learning rate or "
+        "config.model.initializer."
+    )
 
 
 def _load_first_weights(
