@@ -80,8 +80,11 @@ def write(
         outline: colour of two pixels around the letters.
     """
     if _is_plain(text):
-        stroke = {"stroke_width": 2, "stroke_fill": outline} if outline else {}
-        draw.text(place, text, ink, font_of(size), **stroke)
+        width = 2 if outline else 0
+        font = font_of(size)
+        draw.text(
+            place, text, ink, font, stroke_width=width, stroke_fill=outline
+        )
         return
     letters = _letters(text, size)
     x, y = round(place[0]), round(place[1])
