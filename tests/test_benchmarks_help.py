@@ -10,7 +10,7 @@ NAMES = [
     f"benchmarks.{path.stem}"
     for path in sorted((REPOSITORY / "benchmarks").glob("*.py"))
     if "__main__" in path.read_text(encoding="utf-8")
-]
+] + ["benchmarks.kill_anywhere"]
 # Each in a process of its own, as absl's flags are those of one program.
 ASK = """
 import os, runpy, sys
