@@ -21,8 +21,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags, logging
+
+from benchmarks.early_help import early_help
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
+_LIMIT = flags.DEFINE_integer("limit", 300, "Pictures that are scored.")
+_TURNS = flags.DEFINE_integer("turns", 15, "Turns of the comparison of times.")
+_THREADS = flags.DEFINE_integer(
+    "threads", None, "Of the exports; the cores of this process if not given."
+)
+
+early_help()
+
+import numpy as np
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data import formats
@@ -38,13 +50,6 @@ from keras_wsss.inference.predictor import Predictor
 from keras_wsss.serving.client_edge import EdgeModel
 from keras_wsss.serving.manifest import verify_manifest
 from keras_wsss.systems.quality import Quality
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
-_LIMIT = flags.DEFINE_integer("limit", 300, "Pictures that are scored.")
-_TURNS = flags.DEFINE_integer("turns", 15, "Turns of the comparison of times.")
-_THREADS = flags.DEFINE_integer(
-    "threads", None, "Of the exports; the cores of this process if not given."
-)
 
 Segment = Callable[[np.ndarray, Sequence[int]], np.ndarray]
 

@@ -15,6 +15,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.early_help import early_help
+
+_PARSER = argparse.ArgumentParser(description=__doc__)
+_PARSER.add_argument("--encoder", default="vgg_small")
+_PARSER.add_argument("--image_size", type=int, default=224)
+_PARSER.add_argument("--pictures", type=int, default=16)
+_PARSER.add_argument("--batch", type=int, default=8)
+_PARSER.add_argument("--cached_steps", type=int, default=40)
+_PARSER.add_argument("--encoded_steps", type=int, default=3)
+
+early_help(_PARSER.parse_args)
+
 import cv2
 import numpy as np
 import tensorflow as tf
@@ -95,14 +107,7 @@ def input_seconds(
 
 def main() -> None:
     """Measures and prints."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--encoder", default="vgg_small")
-    flags.add_argument("--image_size", type=int, default=224)
-    flags.add_argument("--pictures", type=int, default=16)
-    flags.add_argument("--batch", type=int, default=8)
-    flags.add_argument("--cached_steps", type=int, default=40)
-    flags.add_argument("--encoded_steps", type=int, default=3)
-    given = flags.parse_args()
+    given = _PARSER.parse_args()
 
     entry = get_encoder(given.encoder)
     encoder = entry.build(given.image_size)

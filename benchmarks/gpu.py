@@ -18,9 +18,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from absl import app, flags
+
+from benchmarks.early_help import early_help
+
+BATCH = flags.DEFINE_integer("batch", 8, "Pictures that the encoder takes.")
+PICTURES = flags.DEFINE_integer("pictures", 64, "Of the input's rate.")
+TFLOPS = flags.DEFINE_float("tflops", 0.0, "The card's peak; 0: no share.")
+
+early_help()
+
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 from PIL import Image
 
 from benchmarks.counting import operations
@@ -41,10 +50,6 @@ from keras_wsss.encoders.graphs import encoding_function
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.network import build_network
-
-BATCH = flags.DEFINE_integer("batch", 8, "Pictures that the encoder takes.")
-PICTURES = flags.DEFINE_integer("pictures", 64, "Of the input's rate.")
-TFLOPS = flags.DEFINE_float("tflops", 0.0, "The card's peak; 0: no share.")
 
 PICTURE = (480, 640)
 

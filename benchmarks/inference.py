@@ -23,9 +23,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from absl import app, flags, logging
+
+from benchmarks.early_help import early_help
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
+_QUICK = flags.DEFINE_bool("quick", False, "Small network, few turns.")
+_TURNS = flags.DEFINE_integer("turns", 9, "Turns of each comparison.")
+_SCALE = flags.DEFINE_bool("scale", False, "Only time and memory by number.")
+_COUNTS = flags.DEFINE_list("counts", ["10", "100", "1000"], "For --scale.")
+
+early_help()
+
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
 from PIL import Image
 
 from keras_wsss.commands.cli import exit_with
@@ -38,12 +49,6 @@ from keras_wsss.inference.predict_files import Picture, predict_files
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
-_QUICK = flags.DEFINE_bool("quick", False, "Small network, few turns.")
-_TURNS = flags.DEFINE_integer("turns", 9, "Turns of each comparison.")
-_SCALE = flags.DEFINE_bool("scale", False, "Only time and memory by number.")
-_COUNTS = flags.DEFINE_list("counts", ["10", "100", "1000"], "For --scale.")
 
 PICTURE = (375, 500)  # height and width: a usual VOC picture
 QUICK_SIZE = 64  # input side of --quick

@@ -30,10 +30,28 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
+from absl import app, flags, logging
+
+from benchmarks.early_help import early_help
+
+_MINUTES = flags.DEFINE_float("minutes", 3, "How long, after the warm-up.")
+_WARM_UP = flags.DEFINE_integer(
+    "warm_up", 3, "How often all requests are sent before that."
+)
+_TIMEOUT = flags.DEFINE_float("timeout", 60, "Seconds that none may take.")
+_CLIENTS = flags.DEFINE_integer("clients", 8, "Requests at a time.")
+_HOSTILE = flags.DEFINE_float("hostile", 0.2, "Share of hostile requests.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
+_SAVED_MODEL = flags.DEFINE_string(
+    "saved_model", None, "Its export; made on the spot if not given."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the order of requests.")
+
+early_help()
+
 import grpc
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
 from tensorflow_serving.apis import predict_pb2
 
 from benchmarks.load_requests import Sent, make_requests
@@ -48,19 +66,6 @@ from keras_wsss.serving.manifest import verify_manifest
 from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality, View
-
-_MINUTES = flags.DEFINE_float("minutes", 3, "How long, after the warm-up.")
-_WARM_UP = flags.DEFINE_integer(
-    "warm_up", 3, "How often all requests are sent before that."
-)
-_TIMEOUT = flags.DEFINE_float("timeout", 60, "Seconds that none may take.")
-_CLIENTS = flags.DEFINE_integer("clients", 8, "Requests at a time.")
-_HOSTILE = flags.DEFINE_float("hostile", 0.2, "Share of hostile requests.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
-_SAVED_MODEL = flags.DEFINE_string(
-    "saved_model", None, "Its export; made on the spot if not given."
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the order of requests.")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METHOD = "/tensorflow.serving.PredictionService/Predict"

@@ -19,6 +19,14 @@ import math
 import sys
 from concurrent import futures
 
+from benchmarks.early_help import early_help
+
+_PARSER = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+_PARSER.add_argument("saved_model")
+_PARSER.add_argument("--workers", type=int, default=8)
+
+early_help(_PARSER.parse_args)
+
 import grpc
 import numpy as np
 import tensorflow as tf
@@ -148,10 +156,7 @@ def start(service: PredictionService, workers: int) -> tuple[grpc.Server, int]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("saved_model")
-    parser.add_argument("--workers", type=int, default=8)
-    options = parser.parse_args()
+    options = _PARSER.parse_args()
     # It has a traceback for every message that cannot be parsed.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     model = tf.saved_model.load(options.saved_model)

@@ -15,9 +15,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from pathlib import Path
 
+from absl import app, flags
+
+from benchmarks.early_help import early_help
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.", required=True)
+_IMAGES = flags.DEFINE_integer("images", 200, "Pictures at most.")
+
+early_help()
+
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data.images import read_image
@@ -27,9 +35,6 @@ from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
 from keras_wsss.training.inputs import read_training_data
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.", required=True)
-_IMAGES = flags.DEFINE_integer("images", 200, "Pictures at most.")
 
 
 def score(predictor: Predictor, records) -> list[dict]:

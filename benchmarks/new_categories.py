@@ -21,6 +21,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.early_help import early_help
+
+_PARSER = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+_PARSER.add_argument("--out", type=Path, required=True, help="work folder")
+_PARSER.add_argument("--sixth", default="star", help="what is added")
+_PARSER.add_argument("--seed", type=int, default=0, help="of every run")
+
+early_help(_PARSER.parse_args)
+
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
 from keras_wsss.configs import shapes
@@ -253,11 +262,7 @@ def losses(
 
 def main() -> None:
     """Runs what the flags ask for, and says whether it is good enough."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="work folder")
-    parser.add_argument("--sixth", default="star", help="what is added")
-    parser.add_argument("--seed", type=int, default=0, help="of every run")
-    given = parser.parse_args()
+    given = _PARSER.parse_args()
     out, start = given.out, time.perf_counter()
     if not (out / "shapes").exists():
         write_shapes(out / "shapes")

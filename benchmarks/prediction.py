@@ -22,9 +22,25 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from absl import app, flags, logging
+
+from benchmarks.early_help import early_help
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
+_CONFIG = flags.DEFINE_string(
+    "config", "shapes", "Built-in config whose network gets random weights."
+)
+_PICTURES = flags.DEFINE_string("pictures", None, "Folder; drawn if not given.")
+_COUNT = flags.DEFINE_integer("count", 24, "Pictures of a round.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each way.")
+_SIDE = flags.DEFINE_integer("side", 128, "Of drawn pictures, in pixels.")
+_BATCHES = flags.DEFINE_list("batches", [], "Also by batches of the encoder.")
+_RAW = flags.DEFINE_bool("raw", False, "The network alone, in one view.")
+
+early_help()
+
 import keras
 import numpy as np
-from absl import app, flags, logging
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import split_of
@@ -40,17 +56,6 @@ from keras_wsss.inference.side_by_side import default_threads
 from keras_wsss.shapes.make import ShapesSize, write_shapes
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality, choose_quality
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
-_CONFIG = flags.DEFINE_string(
-    "config", "shapes", "Built-in config whose network gets random weights."
-)
-_PICTURES = flags.DEFINE_string("pictures", None, "Folder; drawn if not given.")
-_COUNT = flags.DEFINE_integer("count", 24, "Pictures of a round.")
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each way.")
-_SIDE = flags.DEFINE_integer("side", 128, "Of drawn pictures, in pixels.")
-_BATCHES = flags.DEFINE_list("batches", [], "Also by batches of the encoder.")
-_RAW = flags.DEFINE_bool("raw", False, "The network alone, in one view.")
 
 ONE = "one at a time"
 Way = Callable[[Path], object]

@@ -22,22 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import h5py
-import keras
-import numpy as np
-import tensorflow as tf
-
-from benchmarks.glyphs import glyphs
-from keras_wsss.categories import SHAPES_TARGET
-from keras_wsss.commands.cli import exit_with
-from keras_wsss.data.views import CAFFE
-from keras_wsss.devices import announce_devices
-from keras_wsss.encoders.vgg import VGG_SMALL
-from keras_wsss.errors import ConfigError
-from keras_wsss.files import atomic_path
-from keras_wsss.shapes.drawing import Thing, blob, draw_scene
-from keras_wsss.shapes.make import things_to_draw
-from keras_wsss.shapes.outlines import OUTLINES, Outline
+from benchmarks.early_help import early_help
 
 NUM_GLYPHS = 60
 LIKENESS = 0.75  # intersection over union from which silhouettes look alike
@@ -76,6 +61,55 @@ STAGES = (
 )
 # Random numbers of the shapes data set come from streams 0, 1, 2 of a seed.
 _STREAM = 1000
+
+
+_PARSER = argparse.ArgumentParser(
+    prog="python -m benchmarks.pretrain_vgg_small",
+    description="Learn the weights of vgg_small from image-level tags.",
+    allow_abbrev=False,
+)
+_PARSER.add_argument(
+    "--out",
+    type=Path,
+    required=True,
+    metavar="FILE",
+    help="Weights file to write, ending in .weights.h5; written after "
+    "each stage.",
+)
+for name, default, text in (
+    (
+        "steps",
+        sum(stage.steps for stage in STAGES),
+        "Number of updates over all stages",
+    ),
+    ("seed", 1, "Seed of pictures, weights and order"),
+):
+    _PARSER.add_argument(
+        f"--{name}",
+        type=int,
+        default=default,
+        metavar="N",
+        help=f"{text} (default: {default}).",
+    )
+
+early_help(_PARSER.parse_args)
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.glyphs import glyphs
+from keras_wsss.categories import SHAPES_TARGET
+from keras_wsss.commands.cli import exit_with
+from keras_wsss.data.views import CAFFE
+from keras_wsss.devices import announce_devices
+from keras_wsss.encoders.vgg import VGG_SMALL
+from keras_wsss.errors import ConfigError
+from keras_wsss.files import atomic_path
+from keras_wsss.shapes.drawing import Thing, blob, draw_scene
+from keras_wsss.shapes.make import things_to_draw
+from keras_wsss.shapes.outlines import OUTLINES, Outline
 
 
 def draw_pictures(
@@ -307,7 +341,7 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         ConfigError: a flag that cannot be used.
     """
-    flags = _parser().parse_args(arguments)
+    flags = _PARSER.parse_args(arguments)
     announce_devices()
     if not flags.out.name.endswith(".weights.h5"):
         raise ConfigError(
@@ -330,38 +364,6 @@ def main(arguments: list[str] | None = None) -> None:
         learn(model, stage, pictures, tags, steps, seed)
         write_layer_weights(flags.out, encoder_weights(model, pictures[:256]))
         print(f"Wrote {flags.out}", flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pretrain_vgg_small",
-        description="Learn the weights of vgg_small from image-level tags.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="Weights file to write, ending in .weights.h5; written after "
-        "each stage.",
-    )
-    for name, default, text in (
-        (
-            "steps",
-            sum(stage.steps for stage in STAGES),
-            "Number of updates over all stages",
-        ),
-        ("seed", 1, "Seed of pictures, weights and order"),
-    ):
-        parser.add_argument(
-            f"--{name}",
-            type=int,
-            default=default,
-            metavar="N",
-            help=f"{text} (default: {default}).",
-        )
-    return parser
 
 
 if __name__ == "__main__":

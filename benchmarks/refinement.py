@@ -21,10 +21,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from absl import app, flags
+
+from benchmarks.early_help import early_help
+
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder with images/ and instances.json; drawn when not set."
+)
+_IMAGES = flags.DEFINE_integer("images", 10, "Number of pictures.")
+_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed runs; the median counts.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the degradation.")
+
+early_help()
+
 import cv2
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from keras_wsss.categories import SPLITS
 from keras_wsss.commands.cli import exit_with
@@ -36,13 +48,6 @@ from keras_wsss.evaluation.metrics.boundary import boundary_region
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.dense_crf import dense_crf, load_pydensecrf
 from keras_wsss.layers.refinement import ImageGuidedRefinement
-
-_DATA = flags.DEFINE_string(
-    "data", None, "Folder with images/ and instances.json; drawn when not set."
-)
-_IMAGES = flags.DEFINE_integer("images", 10, "Number of pictures.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Timed runs; the median counts.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the degradation.")
 
 SIZE = (375, 500)  # height and width for the timing: a usual VOC picture
 COARSE_GRIDS = (14, 20, 56)  # cells of a simulated network's output

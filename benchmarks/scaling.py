@@ -14,14 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import dataclasses
 import math
 
-import tensorflow as tf
 from absl import app, flags
 
-from benchmarks.counting import operations
+from benchmarks.early_help import early_help
 from keras_wsss.commands.config_flag import define_config
-from keras_wsss.config import split_of
-from keras_wsss.systems.network import build_network
-from keras_wsss.training.cache_entry import Layout, layouts_of
 
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
@@ -32,6 +28,15 @@ TFLOPS = flags.DEFINE_float("tflops", 15, "Sustained, per GPU [estimate].")
 LINK = flags.DEFINE_float("link", 100, "GB/s between GPUs of a machine.")
 NETWORK = flags.DEFINE_float("network", 10, "GB/s between machines.")
 PER_MACHINE = flags.DEFINE_integer("per_machine", 8, "GPUs of a machine.")
+
+early_help()
+
+import tensorflow as tf
+
+from benchmarks.counting import operations
+from keras_wsss.config import split_of
+from keras_wsss.systems.network import build_network
+from keras_wsss.training.cache_entry import Layout, layouts_of
 
 
 @dataclasses.dataclass(frozen=True)

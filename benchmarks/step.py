@@ -14,23 +14,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import time
 from collections.abc import Callable, Mapping
 
-import keras
-import numpy as np
-import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.early_help import early_help
 from keras_wsss.commands.config_flag import define_config
-from keras_wsss.config import Config, split_of
-from keras_wsss.devices import announce_devices
-from keras_wsss.encoders.graphs import encoding_function
-from keras_wsss.systems.network import build_network, named_variables
-from keras_wsss.systems.optimizer import LayerMultipliers, MultiplierAdam
-from keras_wsss.systems.transfernet.update import (
-    Update,
-    make_optimizer,
-)
 
-COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
 ROUNDS = flags.DEFINE_integer("rounds", 8, "Turns of every variant.")
@@ -42,6 +30,24 @@ VARIANTS = flags.DEFINE_list(
     "xla (float32); torch and torch_bfloat16 are PyTorch's step (extra "
     "bench), of encoders with switches.",
 )
+
+early_help()
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_wsss.config import Config, split_of
+from keras_wsss.devices import announce_devices
+from keras_wsss.encoders.graphs import encoding_function
+from keras_wsss.systems.network import build_network, named_variables
+from keras_wsss.systems.optimizer import LayerMultipliers, MultiplierAdam
+from keras_wsss.systems.transfernet.update import (
+    Update,
+    make_optimizer,
+)
+
+COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 
 
 class UnfusedAdam(LayerMultipliers, keras.optimizers.Adam):

@@ -10,13 +10,28 @@ from true target masks is no result of weak supervision. The suggestions know
 the pictures and their tags alone.
 """
 
-import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.early_help import early_help
+
+_PARSER = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+_PARSER.add_argument("--workdir", required=True, help="Run folder.")
+_PARSER.add_argument("--out", required=True, help="Folder of the runs.")
+for name, value, text in (
+    ("count", 20, "Masks that are given."),
+    ("draws", 3, "Random choices of as many."),
+    ("steps", 350, "Updates of every run."),
+    ("data_seed", 0, "Seed of the embedded set."),
+):
+    _PARSER.add_argument(f"--{name}", type=int, default=value, help=text)
+
+early_help(_PARSER.parse_args)
 
 import numpy as np
 
@@ -81,17 +96,7 @@ def score(run: Path) -> dict[str, float]:
 
 def main() -> None:
     """Trains and prints what the flags ask for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", required=True, help="Run folder.")
-    parser.add_argument("--out", required=True, help="Folder of the runs.")
-    for name, value, text in (
-        ("count", 20, "Masks that are given."),
-        ("draws", 3, "Random choices of as many."),
-        ("steps", 350, "Updates of every run."),
-        ("data_seed", 0, "Seed of the embedded set."),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=value, help=text)
-    given = parser.parse_args()
+    given = _PARSER.parse_args()
     start_computing()
     workdir, out, count = Path(given.workdir), Path(given.out), given.count
     config = load_run_config(workdir)

@@ -8,12 +8,25 @@ for as many random pictures. The suggestions know the pictures alone: what the
 tagger and the masks of the run say of them.
 """
 
-import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import argparse
 import tempfile
+
+from benchmarks.early_help import early_help
+
+_PARSER = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+_PARSER.add_argument("--workdir", required=True, help="Run folder.")
+_PARSER.add_argument(
+    "--count", type=int, default=50, help="Pictures that are corrected."
+)
+_PARSER.add_argument(
+    "--draws", type=int, default=1000, help="Random choices of as many."
+)
+
+early_help(_PARSER.parse_args)
 
 import numpy as np
 
@@ -123,15 +136,7 @@ def compare(
 
 def main() -> None:
     """Prints what the flags ask for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", required=True, help="Run folder.")
-    parser.add_argument(
-        "--count", type=int, default=50, help="Pictures that are corrected."
-    )
-    parser.add_argument(
-        "--draws", type=int, default=1000, help="Random choices of as many."
-    )
-    given = parser.parse_args()
+    given = _PARSER.parse_args()
     start_computing()
     predictor = Predictor.from_workdir(given.workdir)
     split, data = predictor.split, predictor.config.data

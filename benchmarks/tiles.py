@@ -32,20 +32,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 from absl import app, flags, logging
-from PIL import Image
 
-from keras_wsss.commands.cli import exit_with
-from keras_wsss.data import formats
-from keras_wsss.data.images import read_image
-from keras_wsss.data.records import Record
-from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix, scored_view
-from keras_wsss.evaluation.table import markdown_table
-from keras_wsss.inference.predictor import Predictor
-from keras_wsss.systems.quality import Quality, choose_quality
-from keras_wsss.training.inputs import read_training_data
+from benchmarks.early_help import early_help
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "A run of train.py.", required=True
@@ -61,6 +50,22 @@ _MEMORY = flags.DEFINE_integer("memory", 0, "Side of a mosaic to predict.")
 _WHOLE = flags.DEFINE_bool("whole", True, "Also without tiles, and alone.")
 _REFINE = flags.DEFINE_bool("refine", None, "As `predict`.")
 _AUGMENT = flags.DEFINE_bool("augment", None, "As `predict`.")
+
+early_help()
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from keras_wsss.commands.cli import exit_with
+from keras_wsss.data import formats
+from keras_wsss.data.images import read_image
+from keras_wsss.data.records import Record
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix, scored_view
+from keras_wsss.evaluation.table import markdown_table
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.systems.quality import Quality, choose_quality
+from keras_wsss.training.inputs import read_training_data
 
 Part = tuple[np.ndarray, np.ndarray]  # picture and mask
 

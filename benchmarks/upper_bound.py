@@ -19,12 +19,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from pathlib import Path
 
-import numpy as np
 from absl import app, flags
+
+from benchmarks.early_help import early_help
+from keras_wsss.commands.config_flag import define_config
+
+_CONFIG = define_config("Data to halve.")
+_OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the halving.")
+
+early_help()
+
+import numpy as np
 
 from keras_wsss.categories import Split
 from keras_wsss.commands.cli import exit_with
-from keras_wsss.commands.config_flag import define_config
 from keras_wsss.config import split_of
 from keras_wsss.data import formats
 from keras_wsss.data.formats.voc import write_classes
@@ -33,10 +42,6 @@ from keras_wsss.data.pseudo_masks import MANIFEST, mask_path
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError
 from keras_wsss.files import atomic_folder, write_json, write_text
-
-_CONFIG = define_config("Data to halve.")
-_OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the halving.")
 
 
 def write_halves(config, out: Path, seed: int) -> tuple[int, int]:

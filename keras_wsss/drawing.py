@@ -7,7 +7,6 @@ same code: attention here, class maps or foreground maps there.
 import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.colours import bright_palette
-from keras_wsss.lettering import font_of, writable
+from keras_wsss.lettering import box_of, font_of, length, writable, write
 from keras_wsss.strips import count_values, strips
 
 _GAP, _HEADING, _CAPTION, _LINE = 8, 30, 24, 20
@@ -106,11 +105,11 @@ def draw_overlay(
     """
     drawn = np.empty_like(image) if out is None else out
     _paint(image, mask, style, drawn)
-    font = font_of(min(max(11, min(mask.shape) // 16), 48))
+    size = min(max(11, min(mask.shape) // 16), 48)
     for number, name in (names or {}).items():
         place = _widest(mask, number)
         if place is not None:
-            _write_within(drawn, place, writable(name), font)
+            _write_within(drawn, place, writable(name, number), size)
     return drawn
 
 
@@ -140,7 +139,7 @@ def draw_sheet(
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for index, line in enumerate(lines):
-        draw.text((_GAP, 3 + index * _LINE), line, _WARNING, font_of(14))
+        write(draw, (_GAP, 3 + index * _LINE), line, _WARNING, 14)
     top = len(lines) * _LINE
     for row, texts in zip(rows, headings, strict=True):
         if texts:
@@ -306,14 +305,11 @@ def _widest(mask: np.ndarray, number: int) -> tuple[float, float] | None:
 
 
 def _write_within(
-    image: np.ndarray, place: tuple[float, float], text: str, font: Any
+    image: np.ndarray, place: tuple[float, float], text: str, size: int
 ) -> None:
     """Writes a text around a place, moved into the picture [H, W, 3]."""
     height, width = image.shape[:2]
-    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    left, top, right, bottom = measure.textbbox(
-        (0, 0), text, font, stroke_width=2
-    )
+    left, top, right, bottom = box_of(text, size)
     x = min(max(place[0] - (left + right) / 2, -left), width - right)
     y = min(max(place[1] - (top + bottom) / 2, -top), height - bottom)
     # Of a text that is longer than the picture, the beginning.
@@ -325,14 +321,8 @@ def _write_within(
         slice(first_x, int(x + right) + 2),
     )
     patch = Image.fromarray(image[around])
-    ImageDraw.Draw(patch).text(
-        (x - first_x, y - first_y),
-        text,
-        (255, 255, 255),
-        font,
-        stroke_width=2,
-        stroke_fill=_INK,
-    )
+    place = (x - first_x, y - first_y)
+    write(ImageDraw.Draw(patch), place, text, (255, 255, 255), size, _INK)
     image[around] = np.asarray(patch)
 
 
@@ -379,9 +369,9 @@ def _draw_names(
 ) -> None:
     """Writes names, each behind a chip of its colour."""
     for given, number in names:
-        name = writable(given)
+        name = writable(given, number)
         colour = tuple(int(v) for v in bright_palette()[number])
         box = (left, top + 3, left + 10, top + 13)
         draw.rectangle(box, fill=colour, outline=_INK)
-        draw.text((left + 15, top), name, _INK, font_of(13))
-        left += 15 + draw.textlength(name, font_of(13)) + 14
+        write(draw, (left + 15, top), name, _INK, 13)
+        left += 15 + length(name, 13) + 14

@@ -117,6 +117,16 @@ def mask_png(mask: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def smaller_png(data: bytes, size: tuple[int, int]) -> bytes:
+    """A PNG of `mask_png` at another size, width and height."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        opacity = image.info["transparency"]
+        small = image.resize(size, Image.Resampling.NEAREST)
+    small.save(buffer, "PNG", transparency=opacity)
+    return buffer.getvalue()
+
+
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{in_base64(digest)}'"

@@ -1,13 +1,23 @@
-"""Shared fixtures: tiny data and runs, and files beside the repository."""
+"""Shared fixtures: tiny data and runs, the wheel, files beside us."""
 
 import os
 import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
-from tiny import ENCODER_WEIGHTS, encoder_weights, run_script, tiny_config
+from tiny import (
+    ENCODER_WEIGHTS,
+    REPOSITORY,
+    encoder_weights,
+    run_script,
+    tiny_config,
+)
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -168,3 +178,45 @@ def prior_run(prior_data, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return workdir, done.stdout.splitlines()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """A wheel built from a copy, so that the checkout stays as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split("\n")
+    for name in files:
+        path = REPOSITORY / name
+        if not name.startswith(("tests", "docs", "benchmarks")) and (
+            path.is_file()
+        ):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--wheel-dir", str(folder), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory) -> Path:
+    """`keras-wsss` in an environment that has our libraries, not us."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    command = [sys.executable, "-m", "pip", "--python", str(folder)]
+    command += ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    paths = {"base": str(folder), "platbase": str(folder)}
+    packages = Path(sysconfig.get_path("purelib", vars=paths))
+    ours = sysconfig.get_path("purelib")
+    (packages / "libraries.pth").write_text(f"{ours}\n")
+    return Path(sysconfig.get_path("scripts", vars=paths)) / "keras-wsss"

@@ -1,7 +1,6 @@
-"""The notebook runs from top to bottom, and is stored without outputs."""
+"""The notebook runs with the wheel, and is stored without outputs."""
 
 import json
-import os
 
 import pytest
 from tiny import REPOSITORY
@@ -19,24 +18,33 @@ def test_it_is_stored_without_outputs():
         assert len(cell["source"]) <= 15, "cells are short"
 
 
-def test_it_runs_from_top_to_bottom(tmp_path, monkeypatch):
+def test_it_runs_from_top_to_bottom_with_the_wheel(
+    installed, tmp_path, monkeypatch
+):
     reason = "nbclient and ipykernel (requirements-dev.txt) are not installed"
     nbclient = pytest.importorskip("nbclient", reason=reason)
     nbformat = pytest.importorskip("nbformat", reason=reason)
     pytest.importorskip("ipykernel", reason=reason)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    # Where the package is not installed, it is the checkout's.
-    paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    kernel = tmp_path / "jupyter/kernels/wheel/kernel.json"
+    kernel.parent.mkdir(parents=True)
+    python = str(installed.with_name("python"))
+    launch = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": launch, "display_name": "wheel"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    last = nbformat.v4.new_code_cell("print(kw.__file__)")
+    notebook.cells.append(last)
     nbclient.NotebookClient(
         notebook,
         timeout=600,
         # On a busy machine outputs come late; after 4 s they would be lost.
         iopub_timeout=120,
-        kernel_name="python3",
+        kernel_name="wheel",
         resources={"metadata": {"path": str(tmp_path)}},
     ).execute()
+    assert str(installed.parents[1]) in last["outputs"][0]["text"]
     shown = [
         kind
         for cell in notebook.cells

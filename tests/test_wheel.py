@@ -2,13 +2,8 @@
 
 import os
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
-from pathlib import Path
 
-import pytest
 from tiny import REPOSITORY
 
 QUICK = (
@@ -18,32 +13,6 @@ QUICK = (
     "--config.image.size=64",
     "--config.image.resize=64",
 )
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """A wheel built from a copy, so that the checkout stays as it is."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "source"
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split("\n")
-    for name in files:
-        path = REPOSITORY / name
-        if not name.startswith(("tests", "docs", "benchmarks")) and (
-            path.is_file()
-        ):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes(path.read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
-    command += ["--no-build-isolation", "--wheel-dir", str(folder), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.whl"))
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
@@ -58,22 +27,6 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         if path.is_file() and path.suffix != ".pyc"
     }
     assert inside <= set(names)
-
-
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Path:
-    """`keras-wsss` in an environment that has our libraries, not us."""
-    folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder, with_pip=False)
-    command = [sys.executable, "-m", "pip", "--python", str(folder)]
-    command += ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    paths = {"base": str(folder), "platbase": str(folder)}
-    packages = Path(sysconfig.get_path("purelib", vars=paths))
-    ours = sysconfig.get_path("purelib")
-    (packages / "libraries.pth").write_text(f"{ours}\n")
-    return Path(sysconfig.get_path("scripts", vars=paths)) / "keras-wsss"
 
 
 def test_from_pictures_to_a_served_model_by_the_wheel_alone(

@@ -29,6 +29,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.early_help import early_help
+
+_PARSER = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+_PARSER.add_argument("--kills", type=int, default=30)
+_PARSER.add_argument("--seed", type=int, default=0)
+_PARSER.add_argument(
+    "--out", type=Path, help="Folder to make and keep; else a temporary."
+)
+
+early_help(_PARSER.parse_args)
+
 from benchmarks.kill_anywhere.chain import Command, chain
 from benchmarks.kill_anywhere.processes import Ended, Operation, run
 from benchmarks.kill_anywhere.whole import differences, leftovers, problems
@@ -242,13 +253,7 @@ def _line(number: int, kill: Kill) -> str:
 
 def main() -> int:
     """Kills and prints."""
-    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    flags.add_argument("--kills", type=int, default=30)
-    flags.add_argument("--seed", type=int, default=0)
-    flags.add_argument(
-        "--out", type=Path, help="Folder to make and keep; else a temporary."
-    )
-    given = flags.parse_args()
+    given = _PARSER.parse_args()
     os.chdir(REPOSITORY)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in USED:

@@ -17,7 +17,7 @@ from keras_wsss.data.records import Record
 from keras_wsss.drawing import draw_overlay
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.files import atomic_path
-from keras_wsss.lettering import Font, font_of, writable
+from keras_wsss.lettering import font_of, length, writable, write
 
 TILE = 240  # pixels, longest side of a picture on the sheet
 _GAP, _LINE, _LINES, _HEADING = 12, 18, 3, 34
@@ -168,11 +168,11 @@ def _draw_record(
     place = (left + (TILE - size[0]) // 2, top + TILE - size[1])
     sheet.paste(Image.fromarray(image), place)
     top += TILE + 4
-    small = font_of(12)
-    name = _fitting(draw, writable(record.image_id), TILE, small)
-    draw.text((left, top), name, _PALE, small)
+    name = _fitting(writable(record.image_id), TILE, 12)
+    write(draw, (left, top), name, _PALE, 12)
     names = [
-        (writable(split.name_of(int(label))), int(label)) for label in labels
+        (writable(split.name_of(int(label)), int(label)), int(label))
+        for label in labels
     ]
     _draw_names(draw, (left, top + _LINE), names)
 
@@ -183,35 +183,33 @@ def _draw_names(
     names: Sequence[tuple[str, int]],
 ) -> None:
     """Writes names with a chip of their colour, broken into lines."""
-    font, colours, chip = font_of(13), bright_palette().astype(int), 10
+    size, colours, chip = 13, bright_palette().astype(int), 10
     left, top = corner
     x, line = left, 0
     for index, (name, label) in enumerate(names):
-        name = _fitting(draw, name, TILE - chip - 4, font)
-        width = chip + 4 + round(draw.textlength(name, font)) + 8
+        name = _fitting(name, TILE - chip - 4, size)
+        width = chip + 4 + round(length(name, size)) + 8
         rest = f"+{len(names) - index}"
-        room = TILE - (draw.textlength(rest, font) + 4) * (line == _LINES - 1)
+        room = TILE - (length(rest, size) + 4) * (line == _LINES - 1)
         if x > left and x + width - 8 > left + room:
             line, x = line + 1, left
         if line == _LINES:
             # No room: say how many more there are.
-            x_last = left + TILE - draw.textlength(rest, font)
-            draw.text((x_last, top + (line - 1) * _LINE), rest, _INK, font)
+            x_last = left + TILE - length(rest, size)
+            write(draw, (x_last, top + (line - 1) * _LINE), rest, _INK, size)
             return
         y = top + line * _LINE
         box = (x, y + 3, x + chip, y + 3 + chip)
         colour = tuple(colours[label].tolist())
         draw.rectangle(box, fill=colour, outline=_INK)
-        draw.text((x + chip + 4, y), name, _INK, font)
+        write(draw, (x + chip + 4, y), name, _INK, size)
         x += width
 
 
-def _fitting(
-    draw: ImageDraw.ImageDraw, text: str, width: int, font: Font
-) -> str:
+def _fitting(text: str, width: int, size: int) -> str:
     """The end of a text that fits, marked when it was cut."""
     shown = text
-    while draw.textlength(shown, font) > width:
+    while length(shown, size) > width:
         text = text[1:]
         shown = "…" + text
     return shown

@@ -3,6 +3,8 @@
     python -m keras_wsss.serving.client_edge --model phone --out masks cat.jpg
     python -m keras_wsss.serving.client_edge --model phone --tags cat,dog \
         --out masks cat.jpg
+    python -m keras_wsss.serving.client_edge --model phone --tile 512 \
+        --out masks drone.jpg
 
 Needs NumPy, Pillow, and `ai-edge-litert` or `onnxruntime`: one file that can
 be copied, and read by those who write it again in another language. What it
@@ -11,16 +13,17 @@ does before and after the two graphs is in the model's `manifest.json`, under
 """
 
 import argparse
+import itertools
 import json
 import struct
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 Runner = Callable[..., dict[str, np.ndarray]]
 
@@ -109,6 +112,73 @@ class EdgeModel:
                 f"{', '.join(self.categories)}."
             )
         return sorted({self.categories.index(tag) + 1 for tag in tags})
+
+
+def predict_tiles(
+    ask: Callable[[np.ndarray, Sequence[str]], dict[str, Any]],
+    image: np.ndarray,
+    side: int,
+    tags: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Tags and mask of a large picture, in tiles that overlap by half.
+
+    A pixel is what the tile says in whose middle it lies. A tile gets the
+    tags that the tagger finds in it, of those given if any are: nobody said
+    where they are. What no tile finds is looked for in a small copy of the
+    whole, as it may be larger than a tile.
+
+    Args:
+        ask: `EdgeModel.predict`, or what answers as it does.
+        image: uint8 [H, W, 3], RGB, upright.
+        side: of a tile, in pixels.
+        tags: names of what is in it; empty asks the tagger.
+
+    Returns:
+        As `ask`; "scores" are the highest of any tile and the whole.
+    """
+    reduced = ImageOps.contain(Image.fromarray(image), (side, side))
+    whole = ask(np.asarray(reduced), tags)
+    wanted = set(whole["tag_ids"])
+    named: set[int] = set()
+    scores = np.array(whole["scores"])
+    mask = np.zeros(image.shape[:2], np.uint8)
+    for top, rows, bottom in _tiles(image.shape[0], side):
+        for left, columns, right in _tiles(image.shape[1], side):
+            answer = ask(image[top:bottom, left:right], ())
+            found = set(answer["tag_ids"])
+            named |= found & wanted if tags else found
+            middle = answer["mask"][
+                rows.start - top : rows.stop - top,
+                columns.start - left : columns.stop - left,
+            ]
+            mask[rows, columns] = np.where(
+                np.isin(middle, list(named)), middle, 0
+            )
+            scores = np.maximum(scores, answer["scores"])
+    large = np.asarray(
+        Image.fromarray(whole["mask"]).resize(
+            image.shape[1::-1], Image.Resampling.NEAREST
+        )
+    )
+    unseen = (mask == 0) & np.isin(large, list(wanted - named))
+    mask[unseen] = large[unseen]
+    return {"mask": mask, "tag_ids": sorted(wanted | named), "scores": scores}
+
+
+def _tiles(length: int, side: int) -> Iterator[tuple[int, slice, int]]:
+    """Start, middle and end of tiles along a side of the picture.
+
+    The middles are the whole side, each pixel once.
+    """
+    side = min(side, length)
+    count = -(-2 * length // side) - 1  # which overlap by half at least
+    starts = [
+        round(i * (length - side) / max(1, count - 1)) for i in range(count)
+    ]
+    borders = [(a + b + side) // 2 for a, b in itertools.pairwise(starts)]
+    edges = itertools.pairwise([0, *borders, length])
+    for start, (first, last) in zip(starts, edges, strict=True):
+        yield start, slice(first, last), start + side
 
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
@@ -262,6 +332,13 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def pixels(text: str) -> int:
+    """A number of pixels, at least one; argparse names this function."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -269,6 +346,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--tags", default="", help="e.g. cat,dog")
     parser.add_argument("--out", type=Path, default=Path("masks"))
+    parser.add_argument(
+        "--tile",
+        type=pixels,
+        help="side of the tiles that larger pictures are cut into",
+    )
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args(arguments)
     tags = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
@@ -279,7 +361,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (options.out / "categories.json").write_text(json.dumps(named), "utf-8")
         names = output_names(options.pictures, options.out)
         for path, name in zip(options.pictures, names, strict=True):
-            found = model.predict(read_picture(path), tags)
+            image = read_picture(path)
+            if options.tile and max(image.shape[:2]) > options.tile:
+                found = predict_tiles(model.predict, image, options.tile, tags)
+            else:
+                found = model.predict(image, tags)
             mask = Image.fromarray(found["mask"])
             mask.save(options.out / f"{name}.png")
             found_tags = [model.categories[i - 1] for i in found["tag_ids"]]

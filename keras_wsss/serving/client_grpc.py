@@ -3,6 +3,7 @@
     pip install '.[serving]'
     python -m keras_wsss.serving.client_grpc --out masks cat.jpg dog.png
     python -m keras_wsss.serving.client_grpc --tags cat,dog --out masks cat.jpg
+    python -m keras_wsss.serving.client_grpc --tile 512 --out masks drone.jpg
 
 Masks come as arrays here (signature `with_tags`): no base64, no JSON.
 """
@@ -19,7 +20,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_wsss.serving.client_rest import (
+    ask_about,
     output_names,
+    pixels,
     save_mask,
     save_names,
 )
@@ -101,18 +104,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--target", default=DEFAULT_TARGET)
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--tags", default=None, help="e.g. cat,dog")
+    parser.add_argument("--tags", default="", help="e.g. cat,dog")
     parser.add_argument("--out", type=Path, default=Path("masks"))
+    parser.add_argument(
+        "--tile",
+        type=pixels,
+        help="side of the tiles that larger pictures are cut into",
+    )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    tags = None if options.tags is None else [options.tags]
     with connect(options.target) as channel:
+
+        def send(data: bytes, tags: str) -> dict[str, Any]:
+            asked = [tags] if tags else None
+            return predict(channel, options.model, [data], asked)[0]
+
         names = output_names(options.pictures, options.out)
         for path, name in zip(options.pictures, names, strict=True):
             try:
-                found = predict(
-                    channel, options.model, [path.read_bytes()], tags
-                )[0]
+                found = ask_about(path, send, options.tile, options.tags)
                 save_names(options.out, found)
             except (
                 OSError,

@@ -12,7 +12,6 @@ import argparse
 import base64
 import http.client
 import io
-import itertools
 import json
 import os
 import struct
@@ -21,14 +20,15 @@ import unicodedata
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 DEFAULT_URL = "http://localhost:8501/v1/models/segmentation"
+Send = Callable[[bytes, str], dict[str, Any]]
 _SECONDS = 120
 _SHOWN = 200  # characters of an answer that is none
 # What a value that is no PNG in base64 was seen to raise.
@@ -108,90 +108,36 @@ def predict(
 
 
 def predict_tiles(
-    url: str, picture: Image.Image, side: int, tags: str = ""
+    send: Send, picture: Image.Image, side: int, tags: str = ""
 ) -> dict[str, Any]:
-    """Sends a large picture in tiles that overlap by half, one by one.
+    """Sends a large picture in tiles, one by one.
 
-    A pixel is what the tile says in whose middle it lies. A tile gets the
-    tags that the tagger finds in it, of those given if any are: nobody said
-    where they are. What no tile finds is looked for in a small copy of the
-    whole, as it may be larger than a tile.
+    See `keras_wsss.serving.client_edge.predict_tiles` for how they are put
+    together.
 
     Args:
-        url: of the model.
+        send: content of a file and tags -> what `predict` says of it.
         picture: of any size, upright, of mode RGB.
         side: of a tile, in pixels.
         tags: names separated by commas; "" is all that the model scores.
 
     Returns:
         As `predict`; "scores" are the highest of any tile and the whole.
-
-    Raises:
-        RuntimeError: as `predict`.
-        OSError: there is no answer.
     """
-    whole = _predict_one(url, ImageOps.contain(picture, (side, side)), tags)
-    ids = dict(zip(whole["tag_ids"], whole["tags"], strict=True))
-    named: dict[int, str] = {}
-    scores = np.array(whole["scores"])
-    mask = np.zeros((picture.height, picture.width), np.uint8)
-    for top, rows, bottom in _tiles(picture.height, side):
-        for left, columns, right in _tiles(picture.width, side):
-            part = picture.crop((left, top, right, bottom))
-            answer = _predict_one(url, part)
-            for number, name in zip(
-                answer["tag_ids"], answer["tags"], strict=True
-            ):
-                if not tags or number in ids:
-                    named[number] = name
-            middle = answer["mask"][
-                rows.start - top : rows.stop - top,
-                columns.start - left : columns.stop - left,
-            ]
-            mask[rows, columns] = np.where(
-                np.isin(middle, list(named)), middle, 0
-            )
-            scores = np.maximum(scores, answer["scores"])
-    missing = [number for number in ids if number not in named]
-    large = np.asarray(
-        Image.fromarray(whole["mask"]).resize(
-            picture.size, Image.Resampling.NEAREST
-        )
-    )
-    unseen = np.where(np.isin(large, missing), large, 0)
-    mask = np.where(mask == 0, unseen, mask)
-    ids |= named
-    found = sorted(ids)
-    return {
-        "mask": mask,
-        "tags": [ids[number] for number in found],
-        "tag_ids": found,
-        "scores": scores.tolist(),
-    }
+    from keras_wsss.serving import client_edge
 
+    names: dict[int, str] = {}
 
-def _predict_one(
-    url: str, picture: Image.Image, tags: str = ""
-) -> dict[str, Any]:
-    data = io.BytesIO()
-    picture.save(data, "PNG", compress_level=1)
-    return predict(url, [data.getvalue()], [tags])[0]
+    def ask(image: np.ndarray, tags: Sequence[str]) -> dict[str, Any]:
+        data = io.BytesIO()
+        Image.fromarray(image).save(data, "PNG", compress_level=1)
+        answer = send(data.getvalue(), ",".join(tags))
+        names.update(zip(answer["tag_ids"], answer["tags"], strict=True))
+        return answer
 
-
-def _tiles(length: int, side: int) -> Iterator[tuple[int, slice, int]]:
-    """Start, middle and end of tiles along a side of the picture.
-
-    The middles are the whole side, each pixel once.
-    """
-    side = min(side, length)
-    count = -(-2 * length // side) - 1  # which overlap by half at least
-    starts = [
-        round(i * (length - side) / max(1, count - 1)) for i in range(count)
-    ]
-    borders = [(a + b + side) // 2 for a, b in itertools.pairwise(starts)]
-    edges = itertools.pairwise([0, *borders, length])
-    for start, (first, last) in zip(starts, edges, strict=True):
-        yield start, slice(first, last), start + side
+    given = [tag for tag in tags.split(",") if tag]
+    found = client_edge.predict_tiles(ask, np.asarray(picture), side, given)
+    return {**found, "tags": [names[i] for i in found["tag_ids"]]}
 
 
 def _wrong(url: str, what: str, answer: Any) -> RuntimeError:
@@ -309,15 +255,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("masks"))
     parser.add_argument(
         "--tile",
-        type=int,
-        help="side of the tiles that larger pictures are cut into, pixels",
+        type=pixels,
+        help="side of the tiles that larger pictures are cut into",
     )
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     names = output_names(options.pictures, options.out)
+
+    def send(data: bytes, tags: str) -> dict[str, Any]:
+        return predict(options.url, [data], [tags])[0]
+
     for path, name in zip(options.pictures, names, strict=True):
         try:
-            answer = _ask(path, options)
+            answer = ask_about(path, send, options.tile, options.tags)
             save_names(options.out, answer)
         except (OSError, RuntimeError, ValueError) as error:
             print(f"error: {path}: {error}", file=sys.stderr)
@@ -327,18 +277,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _ask(path: Path, options: argparse.Namespace) -> dict[str, Any]:
-    data = path.read_bytes()
-    if options.tile:
+def pixels(text: str) -> int:
+    """A number of pixels, at least one; argparse names this function."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+def ask_about(
+    path: Path, send: Send, tile: int | None, tags: str
+) -> dict[str, Any]:
+    """What the server says of a file, in tiles if it is larger than one."""
+    if tile:
         # Upright and in 8 bits by the rules of training, which stand there.
         from keras_wsss.serving.client_edge import read_picture
 
         picture = Image.fromarray(read_picture(path))
-        if max(picture.size) > options.tile:
-            return predict_tiles(
-                options.url, picture, options.tile, options.tags
-            )
-    return predict(options.url, [data], [options.tags])[0]
+        if max(picture.size) > tile:
+            return predict_tiles(send, picture, tile, tags)
+    return send(path.read_bytes(), tags)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""The REST client believes no answer, and outputs never meet."""
+"""Clients believe no answer, cut tiles alike, and outputs never meet."""
 
 import base64
 import io
 import json
+import sys
 import threading
+import types
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from keras_wsss.data.images import read_image
-from keras_wsss.serving import client_rest
+from keras_wsss.serving import client_edge, client_rest
 
 
 def png(mask, mode=None):
@@ -164,13 +166,16 @@ def test_a_picture_in_the_folder_of_outputs_stays(server, tmp_path):
     assert (tmp_path / "a_2.png").exists()
 
 
+def send(data, tags):
+    """`bright_is_fish` as the clients ask."""
+    return bright_is_fish("", [data], [tags])[0]
+
+
 @pytest.mark.parametrize("size", [(150, 300), (64, 65), (500, 20)])
-def test_tiles_make_up_the_picture(monkeypatch, size):
+def test_tiles_make_up_the_picture(size):
     pixels = np.random.default_rng(0).integers(0, 200, (*size, 3), np.uint8)
     pixels[:, -30:] = 200
-    picture = Image.fromarray(pixels)
-    monkeypatch.setattr(client_rest, "predict", bright_is_fish)
-    found = client_rest.predict_tiles("", picture, 64)
+    found = client_rest.predict_tiles(send, Image.fromarray(pixels), 64)
     np.testing.assert_array_equal(found["mask"], pixels[..., 0] > 100)
     assert (found["tags"], found["tag_ids"]) == (["fish"], [1])
     assert found["scores"][0] == pytest.approx(1, abs=0.5)
@@ -185,7 +190,7 @@ def test_tiles_are_cut_of_the_picture_that_training_would_see(
     Image.fromarray(grey).save(path)
     seen = []
 
-    def tiles(url, picture, side, tags):
+    def tiles(send, picture, side, tags):
         seen.append(np.asarray(picture))
         return {
             "mask": np.zeros((80, 70), np.uint8),
@@ -199,15 +204,53 @@ def test_tiles_are_cut_of_the_picture_that_training_would_see(
     np.testing.assert_array_equal(seen[0], read_image(path))
 
 
-def test_what_no_tile_names_is_taken_from_the_whole(monkeypatch, tmp_path):
+class EdgeStub:
+    """An `EdgeModel` of `bright_is_fish`."""
+
+    categories = ("fish", "star")
+
+    def __init__(self, *_):
+        pass
+
+    def predict(self, image, tags=()):
+        data = io.BytesIO()
+        Image.fromarray(image).save(data, "PNG")
+        return send(data.getvalue(), ",".join(tags))
+
+
+@pytest.fixture(params=["rest", "grpc", "edge"])
+def tiling_client(request, monkeypatch):
+    """Command line of a client whose model is `bright_is_fish`."""
+    if request.param == "rest":
+        monkeypatch.setattr(client_rest, "predict", bright_is_fish)
+        return client_rest.main
+    if request.param == "edge":
+        monkeypatch.setattr(client_edge, "EdgeModel", EdgeStub)
+        return lambda flags: client_edge.main([*flags, "--model=phone"])
+    try:
+        import tensorflow_serving.apis  # noqa: F401
+    except ImportError:  # its messages are not needed here
+        apis = types.ModuleType("tensorflow_serving.apis")
+        apis.predict_pb2 = apis.prediction_service_pb2_grpc = None
+        monkeypatch.setitem(sys.modules, "tensorflow_serving", apis)
+        monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", apis)
+    from keras_wsss.serving import client_grpc
+
+    def predict(channel, *arguments):
+        return bright_is_fish(*arguments)
+
+    monkeypatch.setattr(client_grpc, "predict", predict)
+    return client_grpc.main
+
+
+def test_what_no_tile_names_is_taken_from_the_whole(tiling_client, tmp_path):
     """A tag that was given: no other one is drawn."""
     pixels = np.zeros((128, 256, 3), np.uint8)
     pixels[:, 128:] = 200
     path = tmp_path / "large.png"
     Image.fromarray(pixels).save(path)
-    monkeypatch.setattr(client_rest, "predict", bright_is_fish)
     flags = [str(path), f"--out={tmp_path}/out", "--tile=64", "--tags=star"]
-    assert client_rest.main(flags) == 0
+    assert tiling_client(flags) == 0
     with Image.open(tmp_path / "out" / "large.png") as image:
         mask = np.asarray(image)
     assert mask.shape == (128, 256)
@@ -229,3 +272,10 @@ def test_names_of_ids_lie_beside_the_masks(tmp_path):
         client_rest.save_names(tmp_path, {"tag_ids": [2], "tags": ["fish"]})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_no_tile_is_nothing(tiling_client, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        tiling_client([f"{tmp_path}/a.png", "--tile=0"])
+    assert caught.value.code == 2
+    assert "--tile: invalid pixels value: '0'" in capsys.readouterr().err

@@ -7,6 +7,7 @@ message as text; the numbers themselves stand in tables.
 
 import dataclasses
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -234,7 +235,12 @@ def _line(
 
 def _longest(texts: Iterable[str]) -> float:
     """Width of the longest text, as drawn on a phone, where it is widest."""
-    return _LETTER * max(map(len, texts), default=0)
+    # Letters of Chinese, Japanese and Korean are as wide as two.
+    widths = (
+        sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+        for text in texts
+    )
+    return _LETTER * max(widths, default=0)
 
 
 def _short(value: float) -> str:

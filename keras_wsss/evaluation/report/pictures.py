@@ -2,18 +2,21 @@
 
 import bisect
 import dataclasses
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.drawing import glow_layer, shares
 from keras_wsss.evaluation.metrics.confusion import count_pairs
 from keras_wsss.inference.one_picture import OnePicture
-from keras_wsss.pages import mask_png, png, small_jpeg
+from keras_wsss.pages import SIDE, mask_png, png, small_jpeg, smaller_png
 
+LARGE = 960  # of a picture, longest side, as long as there is room
 MAP_SIDE = 40  # of a map, which is smooth
 # Base64 makes 4 bytes of 3; a report must stay below 15 MB.
 BUDGET = 10_000_000
@@ -61,7 +64,7 @@ class Shot:
 
     Attributes:
         name: of the picture.
-        picture: JPEG, longest side `pages.SIDE`.
+        picture: JPEG, longest side `LARGE` at most.
         size: its width and height.
         ids: categories in truth.
         truth: its mask, or None where only tags are known.
@@ -92,6 +95,22 @@ class Shot:
         layers += [] if self.truth is None else [self.truth]
         return len(self.picture) + sum(len(layer.png) for layer in layers)
 
+    def smaller(self) -> "Shot":
+        """The same with a longest side of `pages.SIDE` at most."""
+        with Image.open(io.BytesIO(self.picture)) as image:
+            picture, size = small_jpeg(np.asarray(image), SIDE)
+
+        def shrink(layer: Layer) -> Layer:
+            return Layer(smaller_png(layer.png, size), layer.text)
+
+        return dataclasses.replace(
+            self,
+            picture=picture,
+            size=size,
+            truth=self.truth and shrink(self.truth),
+            masks={key: shrink(layer) for key, layer in self.masks.items()},
+        )
+
 
 class Album:
     """Collects pictures in bounded memory: the worst and the best stay.
@@ -99,7 +118,7 @@ class Album:
     Args:
         split: names of the categories.
         budget: bytes of all images together. Beyond it, pictures of medium
-            score are left out.
+            score are made smaller; where all of them are, left out.
     """
 
     def __init__(self, split: Split, budget: int = BUDGET):
@@ -137,7 +156,7 @@ class Album:
                 probabilities of all categories, float [C].
             scores: what `picture_scores` gives, where it is known.
         """
-        picture, size = small_jpeg(image)
+        picture, size = small_jpeg(image, LARGE)
         ids = tuple(int(i) for i in self.split.scored_ids if i in truth)
         shot = Shot(
             name=name,
@@ -173,7 +192,7 @@ class Album:
             probabilities: its probabilities of all categories, float [C].
             masks: way of predicting -> uint8 [H, W].
         """
-        picture, size = small_jpeg(image)
+        picture, size = small_jpeg(image, LARGE)
         shot = Shot(
             name=name,
             picture=picture,
@@ -192,8 +211,15 @@ class Album:
         bisect.insort(self._shots, shot, key=_rank)
         self._bytes += shot.num_bytes
         while self._bytes > self.budget and len(self._shots) > 2:
-            self._bytes -= self._shots.pop(len(self._shots) // 2).num_bytes
-            self.left_out += 1
+            large = [i for i, s in enumerate(self._shots) if max(s.size) > SIDE]
+            if large:
+                index = large[len(large) // 2]
+                self._bytes -= self._shots[index].num_bytes
+                self._shots[index] = self._shots[index].smaller()
+                self._bytes += self._shots[index].num_bytes
+            else:
+                self._bytes -= self._shots.pop(len(self._shots) // 2).num_bytes
+                self.left_out += 1
 
     def _mask_layer(self, mask: np.ndarray, size: tuple[int, int]) -> Layer:
         small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
