@@ -234,7 +234,9 @@ class VisibleLabels:
             if hidden := [i for i in labels if i not in visible]:
                 self._hidden[row] = hidden
             self._progress.add()
-        hidden = self._hidden.get(row, [])
+        hidden = self._hidden.get(row)
+        if not hidden:
+            return labels
         return tuple(i for i in labels if i not in hidden)
 
     def save(self) -> None:
