@@ -234,10 +234,10 @@ class VisibleLabels:
             if hidden := [i for i in labels if i not in visible]:
                 self._hidden[row] = hidden
             self._progress.add()
-        hidden = self._hidden.get(row)
-        if not hidden:
+        kept_back = self._hidden.get(row)
+        if not kept_back:
             return labels
-        return tuple(i for i in labels if i not in hidden)
+        return tuple(i for i in labels if i not in kept_back)
 
     def save(self) -> None:
         """Keeps what is new for the next start."""
