@@ -5,6 +5,7 @@ import re
 
 import pytest
 from readers import read_voc
+from tiny import run_script
 
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation import evaluate as module
@@ -129,3 +130,10 @@ def test_tags_alone_are_not_divided(transfer_run, tmp_path, monkeypatch):
     )
     with pytest.raises(ConfigError, match="eval_root"):
         evaluate_run(transfer_run[0], out=tmp_path, shard=Shard(1, 2))
+
+
+def test_the_command_divides_one_run(tmp_path):
+    flags = [f"--workdir={tmp_path}", tmp_path, "--shard=1/2"]
+    done = run_script("evaluate.py", *flags)
+    assert done.returncode == 2
+    assert "--shard takes one run" in done.stderr
