@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 from absl import app, flags, logging
 
@@ -195,7 +196,7 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     spec = tf.TensorSpec([1, size, size, 3], tf.float32, name="image")
     function = tf.function(network, autograph=False, input_signature=[spec])
     module = tf.Module()
-    module.weights = predictor.steps.variables
+    module.weights = [v.value for v in predictor.steps.variables]
     module.function = function
     tf.saved_model.save(module, str(folder), signatures=function)
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -288,6 +289,35 @@ def constants_row(predictor: Predictor) -> dict:
     )
 
 
+def served_constants_row(predictor: Predictor) -> dict:
+    """The served graph with its weights as constants, and as variables."""
+    from keras_wsss.serving import signatures
+    from keras_wsss.serving.options import ServingOptions
+
+    if predictor.net.fixed_size:
+        predictor = untrained_predictor("conv")
+    batch = tf.constant(picture()[None])
+    tags = tf.constant([predictor.split.scored[0]])
+
+    def serve(largest: int) -> Function:
+        with mock.patch.object(signatures, "LARGEST_CONSTANT", largest):
+            module = signatures.ServingModule(
+                predictor.steps, ServingOptions(quality=Quality())
+            )
+        function = module.signatures()["tensors"]
+        # Who holds the function must hold the module's variables too.
+        return lambda: (module, function(images=batch, tags=tags)["mask"])
+
+    return row(
+        "served graph, all weights constant",
+        {
+            "constants": serve(signatures.LARGEST_CONSTANT),
+            "variables": serve(-1),
+        },
+        "1.0",
+    )
+
+
 def refiner_row() -> dict:
     """The default refiner against the dense CRF, two labels."""
     from benchmarks import refinement
@@ -357,6 +387,7 @@ def comparisons(predictor: Predictor, folder: Path) -> list[dict]:
         rows.append(onnx_row(predictor, folder / "network"))
     rows.append(encoder_row(predictor))
     rows.append(constants_row(predictor))
+    rows.append(served_constants_row(predictor))
     if _installed(("pydensecrf",), "crf"):
         rows.append(refiner_row())
     return rows

@@ -5,7 +5,8 @@ are those of every quality that `predict` can give; --noaugment, --norefine
 and --nocrf leave some out. Without masks to score by, it scores the tagger on
 the tagged pictures that the run held out of training. Of several runs it
 writes comparison.html, .md and .json too, into the first one's folder: one
-table, with differences picture by picture.
+table, with differences picture by picture. For arrays of jobs, --shard 3/8
+counts a share; a last command without it adds all and writes the results.
 """
 
 import sys
@@ -18,6 +19,7 @@ from keras_wsss.commands.cli import (
     define_compute_dtype,
     define_max_pixels,
     define_quality,
+    define_shard,
     define_tiles,
     define_workdir,
     say,
@@ -76,6 +78,7 @@ CHECKPOINT = define_checkpoint()
 COMPUTE_DTYPE = define_compute_dtype()
 QUALITY = define_quality()
 TILES = define_tiles()
+SHARD = define_shard()
 
 
 def run(argv: list[str]) -> int:
@@ -91,6 +94,13 @@ def run(argv: list[str]) -> int:
         raise ConfigError(
             f"--config.{others[0]} is a matter of training; here only "
             "--config.inference.* can be overridden."
+        )
+    from keras_wsss.inference.shards import Shard
+
+    shard = Shard.parse(SHARD.value)
+    if shard and len(runs) > 1:
+        raise ConfigError(
+            "--shard takes one run; compare them when their jobs are done."
         )
     configs = None
     if CONFIG.given:
@@ -119,5 +129,6 @@ def run(argv: list[str]) -> int:
     if len(runs) > 1:
         evaluate_runs(runs, configs=configs, **options)
     else:
-        evaluate_run(runs[0], config=configs and configs[0], **options)
+        config = configs and configs[0]
+        evaluate_run(runs[0], config=config, shard=shard, **options)
     return 0

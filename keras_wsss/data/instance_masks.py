@@ -71,6 +71,11 @@ class InstanceMask:
         return f"its entry {self.image.named} in {self.annotations}"
 
     @property
+    def file(self) -> Path:
+        """The file or folder of its instances."""
+        return self.annotations
+
+    @property
     def instances(self) -> tuple[Instance, ...]:
         """All of the picture that are not background, ascending by id."""
         return tuple(
@@ -229,8 +234,10 @@ class VisibleLabels:
             if hidden := [i for i in labels if i not in visible]:
                 self._hidden[row] = hidden
             self._progress.add()
-        hidden = self._hidden.get(row, [])
-        return tuple(i for i in labels if i not in hidden)
+        kept_back = self._hidden.get(row)
+        if not kept_back:
+            return labels
+        return tuple(i for i in labels if i not in kept_back)
 
     def save(self) -> None:
         """Keeps what is new for the next start."""

@@ -6,6 +6,7 @@ blanks as %20, and the ending comes in either case and as `.jpg`, `.jpeg` or
 `.jfif`. All readers of file names look here, so that all find the same.
 """
 
+import contextlib
 import difflib
 import functools
 import os
@@ -68,6 +69,16 @@ def _files_below(
             yield from _files_below(path, endings, above | {real})
         elif not endings or name.lower().endswith(endings):
             yield path
+
+
+def plain_files(root: str | os.PathLike[str]) -> set[str]:
+    """Names of the files in a folder, without links and sub-folders.
+
+    Looked at once: most names of a data file are right, and there are many.
+    """
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        return {e.name for e in entries if e.is_file(follow_symlinks=False)}
+    return set()
 
 
 def find_image(root: Path, name: str) -> Path | None:

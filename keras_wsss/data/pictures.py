@@ -7,7 +7,6 @@ from concurrent import futures
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.data import preprocess
@@ -75,9 +74,8 @@ class PictureStore:
             height, width = image.shape[:2]
             # Nothing to pad, nothing to resize.
             if (height, width) != (size, size):
-                image = _on_cpu(
-                    preprocess.square_image, image, size, self.colour
-                )
+                with taking_turns(max(height, width) ** 2):
+                    image = preprocess.square_array(image, size, self.colour)
             return Square(image, height, width)
 
         key = ("image", str(record.image_path), size)
@@ -194,9 +192,3 @@ def drop_bad_images(
     return dataclasses.replace(
         dataset, records=kept, skipped=skipped, negatives=negatives
     )
-
-
-def _on_cpu(function: Callable, array: np.ndarray, *options) -> np.ndarray:
-    # Called in decoding threads: a GPU has better things to do.
-    with taking_turns(max(array.shape[:2]) ** 2), tf.device("/CPU:0"):
-        return function(tf.constant(array), *options).numpy()

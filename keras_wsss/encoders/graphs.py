@@ -9,6 +9,31 @@ import tensorflow as tf
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 
+class ConstantWeights(keras.StatelessScope):
+    """Within it, models compute with their weights as constants of the graph.
+
+    For a graph that is traced once and stored: what is assigned to the
+    variables afterwards does not change it.
+
+    Args:
+        variables: that become constants, with the values that they have now.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable]):
+        super().__init__()
+        self._arrays = {id(one): one.numpy() for one in variables}
+        self._constants: dict[tuple[tf.Graph, int], tf.Tensor] = {}
+
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
+        """The constant, in the graph at hand: a branch of it has its own."""
+        if id(variable) not in self._arrays:
+            return super().get_current_value(variable)
+        key = tf.compat.v1.get_default_graph(), id(variable)
+        if key not in self._constants:
+            self._constants[key] = tf.constant(self._arrays[id(variable)])
+        return self._constants[key]
+
+
 def encoding_function(
     encoder: keras.Model, image_size: int, levels: Sequence[int]
 ) -> ConcreteFunction:

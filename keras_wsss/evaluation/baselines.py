@@ -80,6 +80,23 @@ class Baselines:
             self._mapped = [key for key in BASELINES if key in maps]
         return self._mapped
 
+    def state(self) -> dict[str, Any]:
+        """JSON values of what was counted, for `add_state` of another job."""
+        return {
+            "mapped": self._mapped,
+            "background": self._background.state(),
+            "rows": [scores.state() for scores in self._rows.values()],
+        }
+
+    def add_state(self, counts: Mapping[str, Any]) -> None:
+        """Adds what `state` gave of other pictures."""
+        self._mapped = [key for key in self._mapped if key in counts["mapped"]]
+        self._background.add_state(counts["background"])
+        for scores, more in zip(
+            self._rows.values(), counts["rows"], strict=True
+        ):
+            scores.add_state(more)
+
     def result(self, pictures: int) -> list[dict[str, Any]]:
         """A row for each kind, of its best threshold, and the background's.
 

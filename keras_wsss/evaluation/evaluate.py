@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from keras_wsss.data.images import read_image
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.baselines import Baselines
+from keras_wsss.evaluation.jobs import Jobs
 from keras_wsss.evaluation.metrics.confusion import (
     ConfusionMatrix,
     scored_view,
@@ -48,6 +49,7 @@ def evaluate(
     dense_crf: bool = False,
     baselines: bool = True,
     album: Album | None = None,
+    jobs: Jobs | None = None,
     log: Callable[[str], None] | None = None,
 ) -> dict:
     """Predicts every picture in every way asked for and scores it.
@@ -73,6 +75,7 @@ def evaluate(
         baselines: also score class activation maps, thresholded densified
             attention and all background.
         album: collects small pictures for the report.
+        jobs: what was counted before is not counted again.
         log: takes lines about how far it is; see `progress`.
 
     Returns:
@@ -86,6 +89,7 @@ def evaluate(
         "without" (see `FalsePositives`; of those of the pictures that hold no
         scored category), "pictures", "seconds" per stage, "mask_updates" (see
         `keras_wsss.mask_updates`), and "warning" where its masks are noise.
+        Of a share, "pictures" alone: how many of it are scored.
 
     Raises:
         ConfigError: `own_crf` of a network that has none, or `dense_crf` of
@@ -104,15 +108,29 @@ def evaluate(
     )
     ways = _ways(predictor, augment, refine, own_crf, asked.tiling)
     run = _Evaluation(predictor, ways, asked, dense_crf, baselines, album)
-    # While a picture is before the network, the next one is read and the one
-    # before it is scored.
-    pictures = side_by_side(run.read, records, threads=1, ahead=1)
-    scored = side_by_side(
-        lambda scoring: scoring(), map(run.add, pictures), threads=1, ahead=1
-    )
-    for _ in progress(scored, "evaluating", len(records), log):
+    left = jobs.load(records, run.add_state) if jobs else records
+
+    def scored() -> Iterator[None]:
+        step = (jobs and jobs.step) or max(len(left), 1)
+        for first in range(0, len(left), step):
+            part = left[first : first + step]
+            # While a picture is before the network, the next one is read and
+            # the one before it is scored.
+            pictures = side_by_side(run.read, part, threads=1, ahead=1)
+            yield from side_by_side(
+                lambda scoring: scoring(),
+                map(run.add, pictures),
+                threads=1,
+                ahead=1,
+            )
+            if jobs and jobs.shard:
+                jobs.keep(run.state(), part)
+
+    for _ in progress(scored(), "evaluating", len(left), log):
         pass
-    return run.result()
+    if jobs and jobs.shard:
+        return {"pictures": run.pictures}
+    return run.result([record.image_id for record in records])
 
 
 def _ways(predictor, augment, refine, own_crf, tiling) -> tuple[Quality, ...]:
@@ -172,8 +190,8 @@ class _Evaluation:
         self.pictures = 0
         self.empty = FalsePositives("evaluation pictures")
         self.per_picture: dict[str, dict[str, float]] = {}
-        self.truths: list[np.ndarray] = []
-        self.tag_scores: list[np.ndarray] = []
+        # Name -> whether each scored category is there, and its score.
+        self.tags: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.rows: dict[tuple, Scores] = {}
         self.taught: dict[str, Scores] = {}
         self.baselines = Baselines(self.split) if baselines else None
@@ -203,10 +221,12 @@ class _Evaluation:
         picture = OnePicture(predictor, image)
         found = self._add_ways(picture, truth, oracle, name, scoring)
         if not oracle:
-            self.empty.add(picture.predict(None, self.asked).mask)
+            self.empty.add(found[f"predicted {self.asked.name}"].mask)
         scores = picture.tag_scores(self.tag_views, self.tiling)
-        self.truths.append(np.isin(self.split.scored_ids, oracle))
-        self.tag_scores.append(scores[np.array(self.split.scored_ids) - 1])
+        self.tags[record.image_id] = (
+            np.isin(self.split.scored_ids, oracle),
+            scores[np.array(self.split.scored_ids) - 1],
+        )
         maps = {}
         if oracle and (self.album is not None or self.baselines is not None):
             maps = picture.maps(oracle)
@@ -241,9 +261,11 @@ class _Evaluation:
             # Of all targets at once, which is to have no class gate.
             raw = Quality(tiling=self.tiling)
             asked.append((raw, "none", self.split.target_ids))
+        looks = None
         for quality, kind, tags in asked:
-            if not quality.refine:
+            if looks not in (None, (quality.views, quality.own_crf)):
                 picture.release()  # the next one shares nothing that is large
+            looks = quality.views, quality.own_crf
             made = picture.predict(tags, quality)
             row = self._row(kind, quality.name, quality == self.default)
             scoring.add(row.add, truth, made.mask, name, picture.last_seconds)
@@ -312,16 +334,54 @@ class _Evaluation:
     ) -> None:
         """Masks made of the true tags, as they would teach, if any are."""
         for key, mask in picture.training_masks(labels).items():
-            if key not in self.taught:
-                self.taught[key] = Scores(
-                    self.split,
-                    method=key,
-                    tags="oracle",
-                )
-            scoring.add(self.taught[key].add, truth, mask, name)
+            scoring.add(self._taught(key).add, truth, mask, name)
 
-    def result(self) -> dict:
-        """Everything as plain values."""
+    def _taught(self, key: str) -> Scores:
+        if key not in self.taught:
+            self.taught[key] = Scores(self.split, method=key, tags="oracle")
+        return self.taught[key]
+
+    def state(self) -> dict[str, Any]:
+        """JSON values of what was counted, for `add_state` of another job."""
+        return {
+            "pictures": self.pictures,
+            "rows": [
+                [tags, inference, scores.row["default"], scores.state()]
+                for (tags, inference), scores in self.rows.items()
+            ],
+            "taught": {k: scores.state() for k, scores in self.taught.items()},
+            "baselines": self.baselines and self.baselines.state(),
+            "album": self.album and self.album.state(),
+            "empty": self.empty.shares,
+            "per_picture": self.per_picture,
+            "tags": {
+                name: [array.tolist() for array in arrays]
+                for name, arrays in self.tags.items()
+            },
+            "seconds": self.clock.seconds,
+        }
+
+    def add_state(self, counts: Mapping[str, Any]) -> None:
+        """Adds what `state` gave of other pictures."""
+        self.pictures += counts["pictures"]
+        for tags, inference, default, more in counts["rows"]:
+            self._row(tags, inference, default).add_state(more)
+        for key, more in counts["taught"].items():
+            self._taught(key).add_state(more)
+        for part, key in ((self.baselines, "baselines"), (self.album, "album")):
+            if part is not None:
+                part.add_state(counts[key])
+        self.empty.shares += counts["empty"]
+        self.per_picture.update(counts["per_picture"])
+        for name, (truth, scores) in counts["tags"].items():
+            self.tags[name] = np.array(truth), np.array(scores, np.float32)
+        for stage, seconds in counts["seconds"].items():
+            self.clock.add(stage, seconds)
+
+    def result(self, names_of_pictures: Sequence[str]) -> dict:
+        """Everything as plain values, pictures in this order."""
+        order = list(dict.fromkeys(names_of_pictures))
+        truths, scores = zip(*(self.tags[n] for n in order), strict=True)
         rows = [scores.result(self.pictures) for scores in self.rows.values()]
         rows.sort(key=lambda row: row["tags"])
         rows += [s.result(self.pictures) for s in self.taught.values()]
@@ -337,8 +397,8 @@ class _Evaluation:
             "tagging": {
                 "views": Quality(self.tag_views).name,
                 **tag_scores(
-                    np.array(self.truths),
-                    np.array(self.tag_scores),
+                    np.array(truths),
+                    np.array(scores),
                     names,
                     self.predictor.steps.rule,
                 ),
@@ -348,9 +408,9 @@ class _Evaluation:
             "per_picture": {
                 "measure": MEAN_IOU,
                 "first": " ".join(self.first),
-                "scores": self.per_picture,
+                "scores": {name: self.per_picture[name] for name in order},
             },
-            "without": [self.empty.result()] if self.empty.pictures else [],
+            "without": [self.empty.result()] if self.empty.shares else [],
             "seconds": self.clock.seconds,
         }
 

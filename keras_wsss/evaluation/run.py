@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_wsss import __version__
 from keras_wsss.categories import Split
 from keras_wsss.config import data_of, to_json
 from keras_wsss.data import formats
 from keras_wsss.data.records import Record
 from keras_wsss.errors import ConfigError, DataError
 from keras_wsss.evaluation.evaluate import evaluate
+from keras_wsss.evaluation.jobs import Jobs
 from keras_wsss.evaluation.report.page import run_report, write_report
 from keras_wsss.evaluation.report.pictures import Album
 from keras_wsss.evaluation.table import summary
@@ -21,6 +23,7 @@ from keras_wsss.evaluation.tagged import (
 )
 from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.predictor import Predictor
+from keras_wsss.inference.shards import Shard
 from keras_wsss.systems.quality import choose_quality
 from keras_wsss.training.summaries import write_evaluation
 
@@ -45,6 +48,7 @@ def evaluate_run(
     page: bool = True,
     limit: int | None = None,
     max_pixels: int | None = None,
+    shard: Shard | None = None,
     kept: list[Album] | None = None,
     log: Callable[[str], None] = print,
     warn: Callable[[str], None] = print,
@@ -73,12 +77,15 @@ def evaluate_run(
         page: also report.html, with small copies of the pictures.
         limit: first pictures only.
         max_pixels: largest width times height of a picture.
+        shard: which share of the pictures is scored. What it counts waits in
+            `out` for a call without, which adds all and writes the results.
         kept: gets the pictures of the page, for whoever goes on with them.
         log: takes lines about what is done.
         warn: takes a sentence where the masks of the run are noise.
 
     Returns:
-        The content of results.json.
+        The content of results.json; of a share, how many "pictures" of it
+        are scored.
 
     Raises:
         ConfigError: not a run, or nothing to evaluate on.
@@ -114,6 +121,7 @@ def evaluate_run(
     album = Album(predictor.split) if page else None
     if album is not None and kept is not None:
         kept.append(album)
+    jobs = None
     places = {"eval_root": eval_root, "eval_set": eval_set}
     data = data.replace({k: str(v) for k, v in places.items() if v})
     if data.eval_root:
@@ -122,6 +130,17 @@ def evaluate_run(
         absent = absent_categories(dataset.records[:limit], predictor.split)
         if absent:
             log(f"No picture shows {', '.join(absent)}: not in any mean.")
+        about = {
+            **quality,
+            "made_by": predictor.made_by,
+            "version": __version__,
+            "dense_crf": dense_crf,
+            "baselines": baselines,
+            "page": page,
+            "max_pixels": predictor.config.data.max_pixels,
+            "data": [to_json(data), to_json(predictor.config.split)],
+        }
+        jobs = Jobs(out, shard, about, log)
         results = evaluate(
             predictor,
             dataset.records[:limit],
@@ -129,9 +148,18 @@ def evaluate_run(
             dense_crf=dense_crf,
             baselines=baselines,
             album=album,
+            jobs=jobs,
         )
+        if shard:
+            log(f"{shard.number}/{shard.of}: {results['pictures']} pictures.")
+            return results
         results["left_out"] = {k: len(v) for k, v in dataset.skipped.items()}
         results["absent_categories"] = absent
+    elif shard:
+        raise ConfigError(
+            "--shard is for pictures with masks (config.data.eval_root); the "
+            "tagged pictures that a run held out are few: leave it out."
+        )
     else:
         results = _by_tags(predictor, workdir, limit, quality, album, log)
     results["without"] += score_negatives(
@@ -144,6 +172,8 @@ def evaluate_run(
     results["checkpoint"] = checkpoint
     write_json(out / "results.json", results)
     write_text(out / "results.md", summary(results))
+    if jobs is not None:
+        jobs.clear()
     if out.resolve().is_relative_to(workdir.resolve()):
         write_evaluation(workdir, checkpoint, headline(results))
     log(summary(results))

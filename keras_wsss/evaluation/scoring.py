@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,18 @@ class Scores:
         mask = scored_view(mask, self.split, name)
         for metric in self.metrics:
             metric.update(truth, mask, name)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values of what was counted, for `add_state` of another job."""
+        metrics = {metric.name: metric.state() for metric in self.metrics}
+        return {"seconds": self.seconds, "metrics": metrics}
+
+    def add_state(self, counts: Mapping[str, Any]) -> None:
+        """Adds what `state` gave of other pictures."""
+        if counts["seconds"] is not None:
+            self.seconds = (self.seconds or 0.0) + counts["seconds"]
+        for metric in self.metrics:
+            metric.add_state(counts["metrics"][metric.name])
 
     def result(self, pictures: int) -> dict[str, Any]:
         """The row, with the figures of all metrics over so many pictures."""

@@ -1,6 +1,7 @@
 """Scores without masks: the tagger, and what is found where nothing is."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,24 +38,23 @@ class FalsePositives:
 
     def __init__(self, of: str):
         self.of = of
-        self.pictures = self.with_mask = 0
-        self._shares: list[float] = []
+        self.shares: list[float] = []  # of the pixels of each picture
 
     def add(self, mask: np.ndarray) -> None:
         """Adds the mask of one picture, uint8 [H, W]; 0 is background."""
-        share = float(np.mean(mask > 0))
-        self.pictures += 1
-        self.with_mask += share > 0
-        self._shares.append(share)
+        self.shares.append(float(np.mean(mask > 0)))
 
     def result(self) -> dict:
         """Plain values: "of", "pictures", "with_mask", how many of them have
         a mask, and "share", the mean share of their pixels that it covers."""
+        count = len(self.shares)
+        # The exact sum, whatever the order.
+        total = math.fsum(self.shares)
         return {
             "of": self.of,
-            "pictures": self.pictures,
-            "with_mask": int(self.with_mask),
-            "share": float(np.mean(self._shares)) if self._shares else None,
+            "pictures": count,
+            "with_mask": sum(share > 0 for share in self.shares),
+            "share": total / count if count else None,
         }
 
 
@@ -83,7 +83,7 @@ def score_negatives(
         chosen = progress(paths[:_MOST], f"looking at {heading}")
         for _, prediction in _predictions(predictor, quality, chosen, Path):
             counts.add(prediction.mask)
-        if counts.pictures:
+        if counts.shares:
             found.append(counts.result())
     return found
 
@@ -221,7 +221,7 @@ def evaluate_tagged(
         },
         "pictures": len(there),
         "per_picture": {"measure": TAGS_RIGHT, "first": way, "scores": right},
-        "without": [empty.result()] if empty.pictures else [],
+        "without": [empty.result()] if empty.shares else [],
         "left_out": {"not there any more": len(pictures) - len(there)},
     }
 

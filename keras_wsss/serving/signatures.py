@@ -1,11 +1,14 @@
 """What an exported model answers: the signatures of the SavedModel."""
 
+import math
 from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.images import largest_side
+from keras_wsss.encoders.graphs import ConstantWeights
 from keras_wsss.inference.decode import decode_picture, upright_size
 from keras_wsss.serving.options import ServingOptions
 from keras_wsss.systems.quality import choose_quality
@@ -19,6 +22,10 @@ SEPARATOR = ","  # between the tags of a picture
 # Names are compared with every category, and unknown ones come back in the
 # error: megabytes of them would cost gigabytes.
 MOST_TAG_BYTES = 4096
+# Weights are constants of the graph, which a convolution library can bring
+# into its own order once; but a graph holds 2 GB at most, and dense attention
+# has that much in a few matrices. Bytes of one of those.
+LARGEST_CONSTANT = 64_000_000
 
 
 class ServingModule(tf.Module):
@@ -52,7 +59,12 @@ class ServingModule(tf.Module):
         self._quality = options.quality or choose_quality(steps)
         for view in self._quality.views:
             steps.network(view.scale)
-        self.weights = steps.variables
+        large = [v for v in steps.variables if _bytes_of(v) > LARGEST_CONSTANT]
+        self.weights = [variable.value for variable in large]
+        kept = {id(variable) for variable in large}
+        self._constants = ConstantWeights(
+            [v for v in steps.variables if id(v) not in kept]
+        )
         self._names = tf.constant(["", *steps.split.categories])
         known = {
             name: steps.split.find(name)
@@ -291,6 +303,11 @@ class ServingModule(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`Steps.segment` of uint8 [H, W, 3] and bool [C]."""
         ids = tf.cast(tf.where(wanted)[:, 0], tf.int32) + 1
-        return self._steps.segment(
-            image, ids, self._quality, self._options.max_tags
-        )
+        with self._constants:
+            return self._steps.segment(
+                image, ids, self._quality, self._options.max_tags
+            )
+
+
+def _bytes_of(variable: keras.Variable) -> int:
+    return 4 * math.prod(variable.shape)

@@ -8,6 +8,7 @@ import abc
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_wsss.categories import Split
@@ -63,13 +64,13 @@ class Steps(abc.ABC):
         self._refine = ImageGuidedRefinement()
 
     @property
-    def variables(self) -> list[tf.Variable]:
+    def variables(self) -> list[keras.Variable]:
         """All variables that the steps have used so far, but frozen ones.
 
-        Those are to be constants of the graph.
+        Those are constants of every graph.
         """
         return [
-            variable.value
+            variable
             for net in self._networks.values()
             for variable in named_variables(net, net.trained_parts).values()
         ]

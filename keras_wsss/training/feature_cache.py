@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_wsss.data.encodings import Encoding, LevelSpec
 from keras_wsss.data.pictures import PictureStore, Square
+from keras_wsss.data.pipeline import THREADS
 from keras_wsss.data.preprocess import view_function
 from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec
@@ -36,7 +37,8 @@ from keras_wsss.training.cache_statistics import CacheStatistics
 
 LOG_SECONDS = 10.0  # between two lines of a build
 _PART = 64  # pictures that are looked at in one go
-_THREADS = 2  # that read pictures and write entries
+# That read pictures and write entries: what they hold is in memory.
+_THREADS = min(max(THREADS, 2), 16)
 _Item = tuple[Record, int, Square]  # picture, number of the view, square
 
 

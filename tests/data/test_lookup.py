@@ -7,6 +7,7 @@ from keras_wsss.data.lookup import (
     find_image,
     is_image_name,
     near_image,
+    plain_files,
 )
 
 
@@ -118,3 +119,11 @@ def test_files_below_in_any_case_and_by_links(tmp_path):
     assert names == ["a/x.TXT", "b/x.TXT"]
     assert len(files_below(root)) == 4
     assert files_below(root / "nothing") == []
+
+
+def test_plain_files_are_those_that_lie_in_the_folder_itself(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "a.jpg")
+    assert plain_files(tmp_path) == {"a.jpg"}
+    assert plain_files(tmp_path / "none") == set()

@@ -77,6 +77,17 @@ def test_square_image_is_opencv_within_one_grey_level(run, size):
     assert (difference > 0).mean() < 0.1
 
 
+@pytest.mark.parametrize("shape", [(21, 37), (37, 21), (480, 640), (1, 5)])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (124, 117, 104)])
+def test_arrays_are_squared_to_the_bit_as_in_graphs(shape, colour):
+    image = _picture(*shape)
+    for size in (7, 36, 224, 462):
+        expected = preprocess.square_image(tf.constant(image), size, colour)
+        np.testing.assert_array_equal(
+            preprocess.square_array(image, size, colour), expected
+        )
+
+
 @pytest.mark.parametrize("size", [32, 48, 7, 74])
 def test_resized_mask_is_opencv_nearest(run, size):
     mask = _mask(37, 37)

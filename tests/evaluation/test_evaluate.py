@@ -141,6 +141,24 @@ def test_parts_can_be_left_out(predictor, records):
     assert "Results on 1 pictures" in summary(lean)
 
 
+def test_nothing_is_computed_twice_between_rows(
+    predictor, records, monkeypatch
+):
+    made = []
+    once = OnePicture._once
+
+    def noting(self, key, work):
+        def working():
+            made.append((id(self.image), key))
+            return work()
+
+        return once(self, key, working)
+
+    monkeypatch.setattr(OnePicture, "_once", noting)
+    evaluate(predictor, records, baselines=False, log=lambda _: None)
+    assert len(made) == len(set(made)) > 0
+
+
 def test_no_picture_is_an_error(predictor):
     with pytest.raises(DataError, match="no picture to evaluate"):
         evaluate(predictor, [])

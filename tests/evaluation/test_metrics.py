@@ -1,5 +1,7 @@
 """A metric is one class and one line: it reaches every table by itself."""
 
+import json
+
 import numpy as np
 import pytest
 from small_data import CAT
@@ -15,6 +17,7 @@ class Overreach(Metric):
 
     name = "overreach"
     columns = {"overreach": "overreach"}  # noqa: RUF012
+    counted = ("wrong", "pixels")
 
     def __init__(self, num_classes):
         super().__init__(num_classes)
@@ -44,6 +47,12 @@ def test_every_metric_says_what_the_contract_asks():
         counts = metric(3)
         counts.update(truth, truth)
         result = counts.result()
+        twice = metric(3)
+        for _ in range(2):
+            twice.add_state(json.loads(json.dumps(counts.state())))
+        counts.update(truth, truth)
+        assert twice.state() == counts.state() != metric(3).state()
+        json.dumps(twice.result())
         assert set(metric.columns.values()) <= set(result)
         assert all(result[key] == 1 for key in metric.columns.values())
         keys += [key for key in result if key != "per_class"]

@@ -37,7 +37,12 @@ from keras_wsss.data.instance_masks import (
     VisibleLabels,
     region_of,
 )
-from keras_wsss.data.lookup import IMAGE_SUFFIXES, find_image, near_image
+from keras_wsss.data.lookup import (
+    IMAGE_SUFFIXES,
+    find_image,
+    near_image,
+    plain_files,
+)
 from keras_wsss.data.problems import (
     OnProblem,
     Problem,
@@ -88,6 +93,7 @@ def source_records(
     roles = _source_roles(file, ids, source, target)
     visible = VisibleLabels(file, roles, min_pixels)
     crowds: collections.Counter[int] = collections.Counter()
+    one, many = roles.single, roles.crowd
 
     def candidates() -> Iterator[Candidate]:
         for image, name, path in _located(file, images, on_problem):
@@ -97,8 +103,9 @@ def source_records(
                 number = ids[category]
                 if number in wanted:
                     named.add(number)
-                    crowds[number] += crowd and number in source
-                if (role := roles.of(category, crowd)) > 0:
+                    if crowd and number in source:
+                        crowds[number] += 1
+                if (role := (many if crowd else one)[category]) > 0:
                     labels.add(role)
             missing = None
             if path is None:
@@ -309,9 +316,12 @@ def _located(
     """
     taken: dict[str, str] = {}
     places: dict[str, str] = {}
+    plain = plain_files(images)
     for image in progress(file.images, "reading annotations"):
         name = _record_name(image.file_name)
-        path = find_image(images, image.file_name)
+        path: Path | None = images / image.file_name
+        if image.file_name not in plain:
+            path = find_image(images, image.file_name)
         place = str(path)
         if path is not None and place in places:
             kind = "duplicate image"

@@ -16,7 +16,7 @@ from keras_wsss.data.formats.tag_cells import (
     is_yes_or_no,
 )
 from keras_wsss.data.formats.tag_table import TagTable, read_table
-from keras_wsss.data.lookup import find_image, near_image
+from keras_wsss.data.lookup import find_image, near_image, plain_files
 from keras_wsss.data.problems import (
     OnProblem,
     Problem,
@@ -234,9 +234,7 @@ def _joined(
     Returns:
         The picture's file, None if there is none, and what is said of it.
     """
-    with os.scandir(images) as entries:
-        # Looked at once: most names are right, and there are many.
-        plain = {e.name for e in entries if e.is_file(follow_symlinks=False)}
+    plain = plain_files(images)
     found: dict[str, _Line] = {}
     files: dict[str, Path | None] = {}
     for line in lines:

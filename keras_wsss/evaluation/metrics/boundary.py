@@ -87,6 +87,7 @@ class BoundaryIou(Metric):
 
     name = "boundary"
     columns: ClassVar = {"boundary IoU": "boundary_iou"}
+    counted = ("intersections", "unions")
 
     def __init__(
         self, num_classes: int, relative_distance: float = 0.02

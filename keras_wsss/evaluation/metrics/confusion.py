@@ -35,6 +35,7 @@ class ConfusionMatrix(Metric):
         "mean IoU": "mean_iou",
         "pixel accuracy": "pixel_accuracy",
     }
+    counted = ("counts", "ignored")
     of_baselines = True
 
     def __init__(self, num_classes: int) -> None:

@@ -22,12 +22,16 @@ class Metric(abc.ABC):
     Attributes:
         name: by which it is registered.
         columns: heading -> key of a figure, a column of the main table.
+        counted: attributes, integers or int64 arrays, that sum up over
+            pictures and are all that `update` changes: those of several jobs
+            are added (`evaluate --shard`).
         of_baselines: whether it is also counted for every threshold of every
             baseline, which is done dozens of times a picture.
     """
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]
+    counted: ClassVar[tuple[str, ...]]
     of_baselines: ClassVar[bool] = False
 
     def __init__(self, num_classes: int) -> None:
@@ -60,6 +64,21 @@ class Metric(abc.ABC):
             Key -> figure, None where undefined; and perhaps "per_class",
             name of a class -> key -> figure.
         """
+
+    def state(self) -> dict[str, Any]:
+        """JSON values of what was counted, for `add_state` of another job."""
+        return {
+            name: np.asarray(getattr(self, name)).tolist()
+            for name in self.counted
+        }
+
+    def add_state(self, counts: Mapping[str, Any]) -> None:
+        """Adds what `state` gave of other pictures."""
+        for name in self.counted:
+            more = counts[name]
+            if isinstance(more, list):
+                more = np.array(more, np.int64)
+            setattr(self, name, getattr(self, name) + more)
 
     def names(self, split: Split | None) -> dict[int, str]:
         """The classes that are reported: id -> name."""

@@ -1,5 +1,6 @@
 """Small versions of evaluated pictures, kept for the report."""
 
+import base64
 import bisect
 import dataclasses
 import io
@@ -111,6 +112,49 @@ class Shot:
             masks={key: shrink(layer) for key, layer in self.masks.items()},
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, bytes):
+                return base64.b64encode(value).decode()
+            if isinstance(value, Mapping):
+                return {key: plain(one) for key, one in value.items()}
+            return value
+
+        return plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Shot":
+        """Undoes `to_json`, also after writing and reading."""
+
+        def layer(found: Mapping[str, str]) -> Layer:
+            return Layer(base64.b64decode(found["png"]), found["text"])
+
+        def numbered(found: Mapping[str, float]) -> dict[int, float]:
+            return {int(key): value for key, value in found.items()}
+
+        truth = values["truth"]
+        return cls(
+            **{
+                **values,
+                "picture": base64.b64decode(values["picture"]),
+                "size": tuple(values["size"]),
+                "ids": tuple(values["ids"]),
+                "truth": None if truth is None else layer(truth),
+                **{
+                    part: {k: layer(v) for k, v in values[part].items()}
+                    for part in ("masks", "maps")
+                },
+                "guesses": {
+                    way: Guess(
+                        numbered(guess["named"]), numbered(guess["missed"])
+                    )
+                    for way, guess in values["guesses"].items()
+                },
+            }
+        )
+
 
 class Album:
     """Collects pictures in bounded memory: the worst and the best stay.
@@ -206,6 +250,17 @@ class Album:
             guesses=dict.fromkeys(masks, _guess(tags, named, probabilities)),
         )
         self._keep(shot)
+
+    def add_state(self, counts: Mapping[str, Any]) -> None:
+        """Adds what `state` gave of other pictures."""
+        self.left_out += counts["left_out"]
+        for shot in counts["shots"]:
+            self._keep(Shot.from_json(shot))
+
+    def state(self) -> dict[str, Any]:
+        """JSON values of what was kept, for `add_state` of another job."""
+        shots = [shot.to_json() for shot in self._shots]
+        return {"left_out": self.left_out, "shots": shots}
 
     def _keep(self, shot: Shot) -> None:
         bisect.insort(self._shots, shot, key=_rank)

@@ -28,6 +28,10 @@ class ArrayMask:
     path: Path
 
     @property
+    def file(self):
+        return self.path
+
+    @property
     def place(self):
         return f"its mask {self.path}"
 
