@@ -71,11 +71,6 @@ class InstanceMask:
         return f"its entry {self.image.named} in {self.annotations}"
 
     @property
-    def file(self) -> Path:
-        """The file or folder of its instances."""
-        return self.annotations
-
-    @property
     def instances(self) -> tuple[Instance, ...]:
         """All of the picture that are not background, ascending by id."""
         return tuple(

@@ -24,10 +24,6 @@ class MaskReader(Protocol):
     def place(self) -> str:
         """What messages call it: its file, or where in a file it stands."""
 
-    @property
-    def file(self) -> Path:
-        """The file, or the folder of files, that it is read from."""
-
     def read(self) -> np.ndarray:
         """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from keras_wsss.data.records import Record
 from keras_wsss.files import atomic_path
-from keras_wsss.inference.mask_notes import digest
+from keras_wsss.inference.mask_notes import digest, digest_of_bytes
 from keras_wsss.inference.shards import FOLDER, Shard
+from keras_wsss.progress import progress
 
 COUNTS_FILE = "counts.json"
 _STEP = 100  # pictures between two states of a job that are kept
@@ -19,7 +20,7 @@ class Jobs:
     """Counts of pictures, in a file for each share.
 
     They are believed as long as nothing has changed that decides them: the
-    network, the settings, and size and time of every picture and mask.
+    network, the settings, size and time of every picture, and its mask.
 
     Args:
         folder: of the results.
@@ -69,7 +70,10 @@ class Jobs:
             places = sorted(self._folder.glob(f"{FOLDER}/*/{COUNTS_FILE}"))
         places = [place for place in places if place.is_file()]
         if places or shard:
-            self._looks = {r.image_id: _looks(r) for r in records}
+            self._looks = {
+                record.image_id: _looks(record)
+                for record in progress(records, "looking at masks")
+            }
         for place in places:
             state = _read(place)
             pictures = state.get("pictures", {})
@@ -78,8 +82,9 @@ class Jobs:
                 for name, looks in pictures.items()
             ):
                 self._log(
-                    f"{place}: of other weights, settings or pictures; what "
-                    "it counts is counted anew."
+                    f"{place}: of other weights, settings or pictures, or of "
+                    "those of another job; what it counts is counted anew. "
+                    "Delete it if nobody needs it."
                 )
                 continue
             add(state["counts"])
@@ -129,10 +134,10 @@ def _read(place: Path) -> dict[str, Any]:
 
 
 def _looks(record: Record) -> list[Any]:
-    """By which another picture or mask is told: sizes, times, labels."""
-    found: list[Any] = [list(record.labels)]
-    for path in (record.image_path, record.mask and record.mask.file):
-        if path and os.path.isfile(path):
-            status = os.stat(path)
-            found.append([status.st_size, status.st_mtime_ns])
-    return found
+    """By which another picture or mask is told.
+
+    A mask by what it holds: outlines may come from several files.
+    """
+    status = os.stat(record.image_path)
+    mask = digest_of_bytes(record.read_mask().tobytes())
+    return [status.st_size, status.st_mtime_ns, mask]

@@ -172,8 +172,6 @@ def evaluate_run(
     results["checkpoint"] = checkpoint
     write_json(out / "results.json", results)
     write_text(out / "results.md", summary(results))
-    if jobs is not None:
-        jobs.clear()
     if out.resolve().is_relative_to(workdir.resolve()):
         write_evaluation(workdir, checkpoint, headline(results))
     log(summary(results))
@@ -182,6 +180,8 @@ def evaluate_run(
         report = run_report(workdir, predictor, results, album)
         write_report(out / "report.html", report)
         log(f"Written: {out}/report.html")
+    if jobs is not None:
+        jobs.clear()  # last: what fails above can be tried again
     return results
 
 

@@ -15,6 +15,7 @@ does before and after the two graphs is in the model's `manifest.json`, under
 import argparse
 import itertools
 import json
+import os
 import struct
 import sys
 import unicodedata
@@ -332,6 +333,29 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+def save_names(out: Path, categories: Sequence[str]) -> None:
+    """Writes the names of the ids beside a model's masks.
+
+    Args:
+        out: the folder; its categories.json has a name for each id.
+        categories: of the model, id 1 first.
+
+    Raises:
+        ValueError: there the ids mean something else.
+    """
+    path = out / "categories.json"
+    named = {str(i): name for i, name in enumerate(categories, start=1)}
+    known = json.loads(path.read_bytes()) if path.exists() else {}
+    if not isinstance(known, dict) or {**named, **known} != named:
+        raise ValueError(
+            f"{path} has other names for the ids of this model's masks; give "
+            "another --out."
+        )
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(named), "utf-8")
+    os.replace(temporary, path)
+
+
 def pixels(text: str) -> int:
     """A number of pixels, at least one; argparse names this function."""
     if int(text) < 1:
@@ -357,8 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         model = EdgeModel(options.model, options.threads)
         options.out.mkdir(parents=True, exist_ok=True)
-        named = dict(enumerate(model.categories, start=1))
-        (options.out / "categories.json").write_text(json.dumps(named), "utf-8")
+        save_names(options.out, model.categories)
         names = output_names(options.pictures, options.out)
         for path, name in zip(options.pictures, names, strict=True):
             image = read_picture(path)

@@ -137,7 +137,11 @@ def predict_tiles(
 
     given = [tag for tag in tags.split(",") if tag]
     found = client_edge.predict_tiles(ask, np.asarray(picture), side, given)
-    return {**found, "tags": [names[i] for i in found["tag_ids"]]}
+    return {
+        **found,
+        "tags": [names[i] for i in found["tag_ids"]],
+        "scores": found["scores"].tolist(),
+    }
 
 
 def _wrong(url: str, what: str, answer: Any) -> RuntimeError:

@@ -1,7 +1,8 @@
 """Jobs that score a share each give what one evaluation gives."""
 
-import os
+import dataclasses
 import re
+import shutil
 
 import pytest
 from readers import read_voc
@@ -26,7 +27,7 @@ def records(predictor, shapes_dir):
 def score(predictor, records, monkeypatch):
     """Scores a share; `score.seen` has the pictures that it looked at."""
 
-    def run(out, shard=None, about="", **options):
+    def run(out, shard=None, about="", records=records, **options):
         work = Jobs(out, shard, about, run.lines.append)
         options = {"augment": False, "log": lambda _: None, **options}
         results = evaluate(predictor, records, jobs=work, **options)
@@ -97,28 +98,41 @@ def test_counts_of_other_settings_or_pictures_are_not_believed(
     assert len(score.seen) == len(records)
     assert re.search("counted anew", score.lines[-1])
     score.seen.clear()
-    mask = records[2].mask.file
-    before = os.stat(mask)
-    os.utime(mask)
-    try:
-        score(tmp_path, **options)
-    finally:
-        os.utime(mask, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert len(score.seen) == len(records)
+    mask = dataclasses.replace(records[2], mask=records[0].mask)
+    picture = dataclasses.replace(records[2], image_path=tmp_path / "copy.png")
+    shutil.copyfile(records[2].image_path, picture.image_path)
+    for changed in (mask, picture):
+        other = [*records[:2], changed, records[3]]
+        score(tmp_path, records=other, **options)
+        assert len(score.seen) == len(records)
+        score.seen.clear()
+    score(tmp_path, **options)
+    assert not score.seen
 
 
-def test_results_are_of_the_last_command(transfer_run, tmp_path):
-    options = {"limit": 2, "augment": False, "refine": False, "page": False}
+def test_results_are_of_the_last_command(transfer_run, tmp_path, monkeypatch):
+    options = {"limit": 2, "augment": False, "refine": False}
     options |= {"out": tmp_path, "log": lambda _: None, "baselines": False}
     run, shard = transfer_run[0], Shard(1, 1)
     assert evaluate_run(run, shard=shard, **options) == {"pictures": 2}
     assert not (tmp_path / "results.json").exists()
-    assert (tmp_path / "shards/1-of-1/counts.json").exists()
+    counts = tmp_path / "shards/1-of-1/counts.json"
+    assert counts.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_wsss.evaluation.run.write_report", full_disk)
+        with pytest.raises(OSError, match="disk"):
+            evaluate_run(run, **options)
+    assert counts.exists()
     lines = []
     evaluate_run(run, **{**options, "log": lines.append})
     assert "2 of 2 pictures were scored before." in lines
     assert (tmp_path / "results.json").exists()
+    assert (tmp_path / "report.html").exists()
     assert not (tmp_path / "shards").exists()
+
+
+def full_disk(*_):
+    raise OSError("no room on the disk")
 
 
 def test_tags_alone_are_not_divided(transfer_run, tmp_path, monkeypatch):

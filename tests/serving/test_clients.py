@@ -178,6 +178,7 @@ def test_tiles_make_up_the_picture(size):
     found = client_rest.predict_tiles(send, Image.fromarray(pixels), 64)
     np.testing.assert_array_equal(found["mask"], pixels[..., 0] > 100)
     assert (found["tags"], found["tag_ids"]) == (["fish"], [1])
+    assert isinstance(found["scores"], list)
     assert found["scores"][0] == pytest.approx(1, abs=0.5)
 
 
@@ -272,6 +273,20 @@ def test_names_of_ids_lie_beside_the_masks(tmp_path):
         client_rest.save_names(tmp_path, {"tag_ids": [2], "tags": ["fish"]})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_folder_of_another_models_masks_is_refused(
+    tiling_client, tmp_path, capsys
+):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    path = tmp_path / "out" / "categories.json"
+    path.parent.mkdir()
+    path.write_text('{"1": "cat", "2": "dog"}')
+    flags = [f"{tmp_path}/a.png", f"--out={path.parent}", "--tags=star"]
+    assert tiling_client(flags) == 1
+    assert "give another --out" in capsys.readouterr().err
+    assert json.loads(path.read_bytes())["2"] == "dog"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_no_tile_is_nothing(tiling_client, tmp_path, capsys):

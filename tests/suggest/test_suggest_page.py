@@ -213,7 +213,12 @@ def test_a_copy_is_the_same_text(opened):
 
 
 @pytest.mark.parametrize(
-    "lost", ["localStorage.clear()", "history.replaceState(null, '')"]
+    "lost",
+    [
+        "localStorage.clear()",
+        "history.replaceState(null, '')",
+        "for (const key of Object.keys(localStorage)) localStorage[key] = '{'",
+    ],
 )
 def test_what_was_changed_outlives_the_loss_of_either_keeper(opened, lost):
     browser = opened()

@@ -66,11 +66,6 @@ class IndexMask:
         """What messages call it."""
         return f"its mask {self.path}"
 
-    @property
-    def file(self) -> Path:
-        """The mask itself."""
-        return self.path
-
     def read(self) -> np.ndarray:
         """The mask as uint8 [height, width]: 0 background, ids, 255 ignore.
 

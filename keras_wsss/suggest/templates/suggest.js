@@ -15,14 +15,14 @@
   // After about one reload of a hundred Chromium gives a page from a file an
   // empty storage of its own, and what is changed there is lost with it. So
   // the tab keeps the state too; the later of both counts.
-  try {
-    for (const text of [localStorage.getItem(data.key), inTab()]) {
-      const kept = JSON.parse(text);
+  for (const keeper of [() => localStorage.getItem(data.key), inTab]) {
+    try {
+      const kept = JSON.parse(keeper());
       const isUsable = kept && kept.cards && kept.at < cards.length;
       if (isUsable && (kept.turn ?? 0) >= state.turn)
         state = { ...kept, turn: kept.turn ?? 0 };
-    }
-  } catch { warn(); }
+    } catch { warn(); }
+  }
 
   function inTab() {
     return history.state?.[data.key] ?? null;

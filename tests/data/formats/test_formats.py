@@ -28,10 +28,6 @@ class ArrayMask:
     path: Path
 
     @property
-    def file(self):
-        return self.path
-
-    @property
     def place(self):
         return f"its mask {self.path}"
 
