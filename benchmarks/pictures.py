@@ -17,18 +17,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from absl import app, flags
+
+from benchmarks.early_help import early_help
+
+SIZES = flags.DEFINE_list("sizes", ["224", "320", "448"], "Sides of squares.")
+TURNS = flags.DEFINE_integer("turns", 25, "Turns of each way.", lower_bound=1)
+
+early_help()
+
 import cv2
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 from PIL import Image
 
 from keras_wsss.data import preprocess
 from keras_wsss.data.images import read_image
 from keras_wsss.evaluation.table import markdown_table
-
-SIZES = flags.DEFINE_list("sizes", ["224", "320", "448"], "Sides of squares.")
-TURNS = flags.DEFINE_integer("turns", 25, "Turns of each way.", lower_bound=1)
 
 
 def ways(image: np.ndarray, size: int) -> dict[str, Callable[[], np.ndarray]]:
