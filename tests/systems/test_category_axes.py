@@ -91,6 +91,7 @@ OTHER = {
     "model.guide_maps": True,
     "model.guide_features": 4,
     "model.tagger_units": 8,
+    "model.tagger_sharpness": 0.5,
     "model.judge": "tagger",
     "image.size": 80,
     "prior.dropout": 0.0,

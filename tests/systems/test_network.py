@@ -97,7 +97,7 @@ def test_impossible_fields_are_config_errors(changes, text):
 @pytest.mark.parametrize(
     ("kind", "group", "shared"),
     [
-        (TransferNet, Config.published().model, 17),
+        (TransferNet, Config.published().model, 18),
         (Prior, Config.published("prior").prior, 3),
     ],
 )
