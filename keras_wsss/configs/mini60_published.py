@@ -35,10 +35,9 @@ What differs from the paper and the authors' release:
 * And what differs in every config: docs/method.md, "Where no field gives the
   published form".
 
-Figures are in docs/results.md: after 400 updates the decoder is still on the
-plateau that the published initialisation begins with (docs/method.md) and
-answers "background" everywhere. `--config.model.initializer=he` in both
-trainings changes that alone.
+Figures are in docs/results.md: after 400 updates the decoder still answers
+"background" everywhere, with `--config.model.initializer=he` in both trainings
+too.
 """
 
 from keras_wsss.config import Config
