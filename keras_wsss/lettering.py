@@ -33,13 +33,14 @@ def writable(text: str, number: int | None = None) -> str:
     """A text in letters that there are, so that no box or ? stands for one.
 
     Where OpenCV is older than 5, that is ASCII: marks are left out ("Kühe"
-    becomes "Kuhe"). What it cannot write even so (scripts whose letters
-    change with their neighbours or run from right to left, and emoji) is:
+    becomes "Kuhe"). What even then has a letter that is missing (of scripts
+    whose letters change with their neighbours or run from right to left, and
+    emoji) is written as a number.
 
     Args:
         text: a name.
-        number: of the category that has the name; it is written instead of
-            the name. Without it an ellipsis stands for what is missing.
+        number: of the category that has the name, to be written instead.
+            Without it an ellipsis stands for what is missing.
     """
     text = unicodedata.normalize("NFC", text)
     if all(map(_has_letter, text)):

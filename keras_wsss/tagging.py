@@ -111,7 +111,6 @@ def choose_rule(
     )
     first, last = _best(values, _EQUAL_F1)
     tag_threshold = float((_THRESHOLDS[first] + _THRESHOLDS[last]) / 2)
-    highest = scores_of.max(axis=1)
     if empty.sum() < _FEWEST:
         highest = scores_of.max(axis=1)
         limit = np.quantile(highest, _TURNED_AWAY, method="lower")
