@@ -20,6 +20,9 @@ _EQUAL_F1 = 0.005
 _NEARLY_EQUAL_F1 = 0.01
 # Fewer pictures of a kind decide nothing.
 _FEWEST = 10
+# Pictures with a tag that one without any counts for at most: a dozen of them
+# do not know how many of a hundred would be named.
+_MOST_WEIGHT = 2.0
 # Share of the pictures with a tag that the answer "none" turns away where there
 # are no pictures to choose it by.
 _TURNED_AWAY = 0.05
@@ -87,7 +90,8 @@ def choose_rule(
     Both have the best F1: `tag_threshold` on pictures with a tag, the middle
     of all that are as good (within 0.005); `none_threshold` on these and on
     those without any, which together weigh as much, as nobody knows how many
-    there will be, the highest of all that are nearly as good (within 0.01).
+    there will be, but none of them more than two others, the highest of all
+    that are nearly as good (within 0.01).
     Where there are fewer than ten without any, `none_threshold` turns away a
     twentieth of the others.
 
@@ -115,7 +119,8 @@ def choose_rule(
         highest = scores_of.max(axis=1)
         limit = np.quantile(highest, _TURNED_AWAY, method="lower")
         return TagRule(tag_threshold, float(limit))
-    weights = np.where(tagged, 1.0, tagged.sum() / empty.sum())[tagged | empty]
+    weight = min(tagged.sum() / empty.sum(), _MOST_WEIGHT)
+    weights = np.where(tagged, 1.0, weight)[tagged | empty]
     truth_of, scores_of = truth[tagged | empty], scores[tagged | empty]
     values = np.array(
         [

@@ -132,7 +132,7 @@ def test_an_answer_of_none_is_worth_what_it_costs():
     rule = choose_rule(truth, scores)
     # To name everything has an F1 of 2/3, and no threshold a better one.
     assert (scores[:100] < rule.none_threshold).mean() < 0.1
-    # Eleven pictures without a tag weigh as much as a hundred with one.
+    # Eleven pictures without a tag, all of which would be named.
     scores[:100] = rng.uniform(0.4, 1, (100, 1))
     scores[100:] = 0.45
     few = choose_rule(truth[:111], scores[:111])
@@ -141,6 +141,20 @@ def test_an_answer_of_none_is_worth_what_it_costs():
     rule = choose_rule(truth[:100], scores[:100])
     turned_away = (scores[:100] < rule.none_threshold).mean()
     assert 0.02 < turned_away <= 0.05
+
+
+def test_three_pictures_of_nothing_do_not_turn_away_a_tenth():
+    truth = np.zeros((151, 1), bool)
+    truth[:138] = True
+    scores = np.full((151, 1), 0.1)
+    scores[:138] = 0.95
+    scores[:14] = 0.5
+    scores[-3:] = 0.7
+    assert choose_rule(truth, scores).choose(scores[:138]).all()
+    # Thirty of 130 are as large a share, and do.
+    truth = np.vstack([truth[:138], np.zeros((130, 1), bool)])
+    scores = np.vstack([scores[:138], np.repeat(scores[138:], 10, axis=0)])
+    assert choose_rule(truth, scores).none_threshold > 0.7
 
 
 @pytest.mark.parametrize(("low", "expected"), [(1, 0.9), (2, 0.5)])
