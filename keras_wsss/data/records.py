@@ -127,8 +127,9 @@ class Records(Sequence[Record]):
     def append(self, record: Record) -> None:
         """Adds a record behind the others."""
         mask: Any = record.mask
-        fields = _fields_of(type(mask))
-        about_mask = (type(mask), *fields(mask)) if fields else (mask,)
+        kind: Any = type(mask)
+        fields = _fields_of(kind)
+        about_mask = (kind, *fields(mask)) if fields else (mask,)
         values = (*_BUT_MASK(record), *about_mask)
         if len(values) != len(self._before):
             self._before = (_OWN,) * len(values)
