@@ -1,7 +1,7 @@
 """Annotations as light tuples: what every format of instances becomes."""
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -144,7 +144,7 @@ class Annotations(NamedTuple):
     """
 
     path: Path
-    images: tuple[AnnotatedImage, ...]
+    images: Sequence[AnnotatedImage]
     categories: dict[int, str]
     instances: Instances
     dropped: dict[str, int]

@@ -1,6 +1,8 @@
 """Index masks painted from the instances of a picture."""
 
+import bisect
 import dataclasses
+from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -195,10 +197,10 @@ class VisibleLabels:
             min_pixels,
             *(sorted(part.items()) for part in (roles.single, roles.crowd)),
         )
-        self._rows = {image.id: row for row, image in enumerate(file.images)}
-        self._progress = Progress(len(self._rows), "visible labels", "pictures")
+        self._ids = array("q", (image.id for image in file.images))
+        self._progress = Progress(len(self._ids), "visible labels", "pictures")
         # Pictures that were looked at, and what was hidden in them.
-        self._judged = np.zeros(len(self._rows), bool)
+        self._judged = np.zeros(len(self._ids), bool)
         self._hidden: dict[int, list[int]] = {}
         self._new = 0
         kept = file.instances.load(*self._key) if min_pixels > 0 else None
@@ -221,7 +223,7 @@ class VisibleLabels:
             min_pixels: what it was made for.
         """
         assert min_pixels in (None, self._min_pixels)
-        row = self._rows[mask.image.id]
+        row = bisect.bisect_left(self._ids, mask.image.id)
         if not self._judged[row]:
             visible = mask.visible(labels, self._min_pixels)
             self._judged[row] = True

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_wsss.categories import Split
 from keras_wsss.data.formats.index_masks import IndexMask
 from keras_wsss.data.formats.voc import read_classes
-from keras_wsss.data.records import Record
+from keras_wsss.data.records import Record, Records
 from keras_wsss.errors import DataError
 
 MASKS = "SegmentationClass"
@@ -22,7 +22,7 @@ MASKS = "SegmentationClass"
 
 def with_true_masks(
     records: Sequence[Record], root: Path, split: Split, max_pixels: int
-) -> tuple[Record, ...]:
+) -> Records:
     """Gives target records their true masks.
 
     Args:
@@ -35,7 +35,7 @@ def with_true_masks(
         DataError: a picture has no mask.
     """
     ids = tuple(split.find(name) or 0 for name in read_classes(root))
-    found = []
+    found = Records()
     for record in records:
         path = root / MASKS / f"{record.image_id}.png"
         if not path.exists():
@@ -45,7 +45,7 @@ def with_true_masks(
             )
         mask = IndexMask(path, ids, max_pixels)
         found.append(dataclasses.replace(record, mask=mask))
-    return tuple(found)
+    return found
 
 
 def window_tags(masks: tf.Tensor, ids: Sequence[int]) -> tf.Tensor:

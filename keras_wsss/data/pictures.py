@@ -1,6 +1,7 @@
 """Squared pictures and masks, decoded once and kept in memory if they fit."""
 
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -163,20 +164,23 @@ def drop_bad_images(
         return None
 
     with futures.ThreadPoolExecutor(4) as pool:
-        both = (*dataset.records, *dataset.negatives)
-        found = progress(
-            pool.map(problem, both), "checking pictures", len(both)
-        )
+        both = itertools.chain(dataset.records, dataset.negatives)
+        count = len(dataset.records) + len(dataset.negatives)
+        found = progress(pool.map(problem, both), "checking pictures", count)
         all_problems = list(found)
     problems = all_problems[: len(dataset.records)]
     others = all_problems[len(dataset.records) :]
-    pairs = list(zip(dataset.records, problems, strict=True))
-    kept = tuple(record for record, found in pairs if found is None)
-    bad = tuple(record.image_id for record, found in pairs if found is not None)
-    negatives = tuple(
-        record
-        for record, found in zip(dataset.negatives, others, strict=True)
-        if found is None
+    kept, negatives = (
+        records.pick(n for n, found in enumerate(several) if found is None)
+        for records, several in (
+            (dataset.records, problems),
+            (dataset.negatives, others),
+        )
+    )
+    bad = tuple(
+        record.image_id
+        for record, found in zip(dataset.records, problems, strict=True)
+        if found is not None
     )
     if not bad and len(negatives) == len(dataset.negatives):
         return dataset

@@ -15,7 +15,7 @@ from typing import Any
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.data.formats.index_masks import IndexMask
 from keras_wsss.data.formats.voc import CLASSES_FILE, read_classes
-from keras_wsss.data.records import Dataset
+from keras_wsss.data.records import Dataset, Records
 from keras_wsss.errors import DataError
 
 MANIFEST = "pseudo_labels.json"
@@ -54,7 +54,7 @@ def with_pseudo_masks(
         )
     names = _read_names(folder)
     ids = tuple(split.find(name) or IGNORE for name in names)
-    records = []
+    records = Records()
     for record in dataset.records:
         path = mask_path(folder, record.image_id)
         if not path.exists():
@@ -64,7 +64,7 @@ def with_pseudo_masks(
             )
         mask = IndexMask(path, ids, max_pixels)
         records.append(dataclasses.replace(record, mask=mask))
-    return dataclasses.replace(dataset, records=tuple(records))
+    return dataclasses.replace(dataset, records=records)
 
 
 def unknown_categories(folder: Path, split: Split) -> dict[str, int | None]:

@@ -16,7 +16,7 @@ from keras_wsss.files import atomic_path
 
 # Smaller files are read in less time than they are worth.
 SMALLEST = 2_000_000  # bytes
-_VERSION = 2  # of what readers find in a file
+_VERSION = 3  # of what readers find in a file
 
 
 class ReadingIndex:

@@ -1,8 +1,15 @@
 """The one record type that every reader gives and everything else takes."""
 
+import copy
 import dataclasses
+import functools
+import marshal
+import operator
+import os
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 
@@ -85,12 +92,156 @@ class Record:
         return tuple(i for i in self.annotated if i not in maybe)
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+_BUT_MASK = operator.attrgetter(
+    *("image_id", "image_path", "domain", "labels"),
+    *("uncertain", "annotated", "trusted"),
+)
+_OWN = object()  # stands where records differ
+_IN_COMMON = object()  # what cannot be written as bytes
+
+
+class Records(Sequence[Record]):
+    """Records in some 130 bytes each, made anew whenever they are asked for.
+
+    As objects they take ten times that. What is the same object in one record
+    and the next, such as the instances of a file, is kept once; the rest is
+    bytes. Paths, and masks that are frozen dataclasses, are taken apart.
+
+    Args:
+        records: what it holds, in their order.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()):
+        # What makes paths and tuples, and by its ids, what records share.
+        self._makers: list[Callable] = []
+        self._shared: list[tuple[Any, ...]] = []
+        self._places: dict[Any, int] = {}  # in these lists
+        self._before: tuple[Any, ...] = ()
+        self._bytes = bytearray()
+        self._ends = array("q", [0])
+        self._rows = array("q")
+        for record in records:
+            self.append(record)
+
+    def append(self, record: Record) -> None:
+        """Adds a record behind the others."""
+        mask: Any = record.mask
+        kind: Any = type(mask)
+        fields = _fields_of(kind)
+        about_mask = (kind, *fields(mask)) if fields else (mask,)
+        values = (*_BUT_MASK(record), *about_mask)
+        if len(values) != len(self._before):
+            self._before = (_OWN,) * len(values)
+        own: list[Any] = []
+        shared = []
+        for value, before in zip(values, self._before, strict=True):
+            packed = _IN_COMMON if value is before else self._pack(value)
+            if packed is _IN_COMMON:
+                shared.append(value)
+            else:
+                shared.append(_OWN)
+                own.append(packed)
+        self._before = values
+        place = self._place(tuple(map(id, shared)), self._shared, tuple(shared))
+        self._bytes += marshal.dumps((place, *own))
+        self._rows.append(len(self._ends) - 1)
+        self._ends.append(len(self._bytes))
+
+    def pick(self, numbers: Iterable[int]) -> "Records":
+        """Those of some numbers, in this order; no bytes are copied."""
+        picked = copy.copy(self)
+        picked._rows = array("q", (self._rows[number] for number in numbers))
+        return picked
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Records": ...
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.pick(range(len(self))[index])
+        row = self._rows[index]
+        place, *own = marshal.loads(
+            self._bytes[self._ends[row] : self._ends[row + 1]]
+        )
+        packed = iter(own)
+        name, path, domain, labels, uncertain, annotated, trusted, mask, *of = (
+            self._unpack(next(packed)) if value is _OWN else value
+            for value in self._shared[place]
+        )
+        return Record(
+            name,
+            path,
+            domain,
+            labels,
+            mask(*of) if of else mask,
+            uncertain,
+            annotated,
+            trusted,
+        )
+
+    def _pack(self, value: Any) -> Any:
+        """What `marshal` writes, and `_unpack` undoes."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is tuple:
+            try:
+                return bytes(value)  # ids
+            except (TypeError, ValueError):
+                return _IN_COMMON
+        if isinstance(value, Path):
+            folder, name = os.path.split(value)
+            place = self._places.get(folder)
+            if place is None:
+                place = self._place(folder, self._makers, Path(folder).joinpath)
+            return place, name
+        if isinstance(value, tuple) and _PLAIN.issuperset(map(type, value)):
+            return self._place(kind, self._makers, kind), *value
+        return _IN_COMMON
+
+    def _unpack(self, value: Any) -> Any:
+        if type(value) is bytes:
+            return tuple(value)
+        if type(value) is not tuple:
+            return value
+        maker, *rest = value
+        return self._makers[maker](*rest)
+
+    def _place(self, key: Any, values: list, value: Any) -> int:
+        """Where in a list a value lies, which is kept from now on."""
+        place = self._places.setdefault(key, len(values))
+        if place == len(values):
+            values.append(value)
+        return place
+
+
+@functools.cache
+def _fields_of(kind: Any) -> Callable[[Any], list[Any]] | None:
+    """Gives what a mask of a type is made of, in order, if that is known."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return None
+    fields = dataclasses.fields(kind)
+    frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    if not frozen or any(f.kw_only or not f.init for f in fields):
+        return None
+    names = [field.name for field in fields]
+    return (lambda mask: [getattr(mask, n) for n in names]) if names else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """Records in a fixed order, and what the reader left out.
 
     Attributes:
-        records: the records, in the reader's documented order.
+        records: the records, in the reader's documented order. As with the
+            other fields of records, any iterable of them may be given.
         skipped: reason -> image ids that were left out for it. Nothing is
             left out silently: counts reach the run folder, and the names of
             pictures with a bad file the log too.
@@ -106,13 +257,18 @@ class Dataset:
         foreign: pictures of which the files name unknown categories alone.
     """
 
-    records: tuple[Record, ...]
+    records: Records
     skipped: dict[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict
     )
     dropped: dict[str, int] = dataclasses.field(default_factory=dict)
-    negatives: tuple[Record, ...] = ()
-    left_out: tuple[Record, ...] = ()
+    negatives: Records = dataclasses.field(default_factory=Records)
+    left_out: Records = dataclasses.field(default_factory=Records)
     listed: tuple[int, ...] = ()
     unknown: tuple[str, ...] = ()
     foreign: frozenset[str] = frozenset()
+
+    def __post_init__(self):
+        for part in ("records", "negatives", "left_out"):
+            if not isinstance(records := getattr(self, part), Records):
+                object.__setattr__(self, part, Records(records))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -104,28 +105,29 @@ class PairSampler:
         absent_ids: Sequence[int] = (),
         trusted_draws: int = 1,
     ):
-        self.records = tuple(records)
+        self.records = records
         self.pairs_per_image = pairs_per_image
         self.absent_per_image = absent_per_image
         self.seed = seed
         self._absent_ids = np.unique(np.array(absent_ids, np.int32))
-        self._chunks = [
-            (index, record.labels[start : start + pairs_per_image])
-            for index, record in enumerate(self.records)
-            for start in range(0, len(record.labels), pairs_per_image)
-            for _ in range(trusted_draws if record.trusted else 1)
-        ]
+        # Which record a chunk is of, and which of its labels come first.
+        self._chunks, self._starts = array("q"), array("q")
+        negatives = array("q")
+        for index, record in enumerate(records):
+            for start in range(0, len(record.labels), pairs_per_image):
+                for _ in range(trusted_draws if record.trusted else 1):
+                    self._chunks.append(index)
+                    self._starts.append(start)
+            if record.absent and not record.labels:
+                negatives.append(index)
         self._with_labels = len(self._chunks)
         if not self._chunks:
             raise DataError(
                 f"None of the {len(self.records)} pictures has a label; "
                 "training needs labelled pictures."
             )
-        self._chunks += [
-            (index, ())
-            for index, record in enumerate(self.records)
-            if record.absent and not record.labels
-        ]
+        self._chunks += negatives
+        self._starts += array("q", [0]) * len(negatives)
         # Two epochs at a time: batches straddle, threads read ahead.
         self._order = functools.lru_cache(maxsize=4)(self._epoch_order)
 
@@ -142,15 +144,18 @@ class PairSampler:
     def slot(self, number: int) -> PairBatch:
         """Slot `number` of the whole run (from 0), as a batch of one."""
         epoch, position = divmod(number, self.slots_per_epoch)
-        record, present = self._chunks[self._order(epoch)[position]]
-        absent = self._absent(number, self.records[record])
+        chunk = self._order(epoch)[position]
+        index, start = self._chunks[chunk], self._starts[chunk]
+        record = self.records[index]
+        present = record.labels[start : start + self.pairs_per_image]
+        absent = self._absent(number, record)
         labels = np.zeros(self.queries, np.int32)
         labels[: len(present)] = present
         first = self.pairs_per_image
         labels[first : first + len(absent)] = absent
         asked = np.arange(self.queries) < len(present)
         return PairBatch(
-            record=np.array([record], np.int32),
+            record=np.array([index], np.int32),
             labels=labels[None],
             weights=(labels > 0).astype(np.float32)[None],
             present=asked.astype(np.float32)[None],

@@ -23,7 +23,7 @@ from keras_wsss.data.pseudo_masks import (
     MASKS,
     with_pseudo_masks,
 )
-from keras_wsss.data.records import Dataset, MaskReader, Record
+from keras_wsss.data.records import Dataset, MaskReader, Record, Records
 from keras_wsss.errors import ConfigError, DataError
 
 PERSON, PSEUDO = "person", "pseudo"
@@ -125,18 +125,20 @@ def with_target_masks(dataset: Dataset, data: Any, split: Split) -> TargetMasks:
     for place in places:
         if place.origin == PERSON:
             _add(persons, _read_persons(place, dataset, data, split), place)
-    left = [r for r in dataset.records if r.image_id not in persons]
+    left = dataset.records.pick(
+        number
+        for number, record in enumerate(dataset.records)
+        if record.image_id not in persons
+    )
     folder = pseudo_folder(data.target_masks)
     if folder is not None:
-        pseudo = dataclasses.replace(dataset, records=tuple(left))
-        left = list(
-            with_pseudo_masks(pseudo, folder, split, data.max_pixels).records
-        )
-    others = {record.image_id: record for record in left}
-    records, retagged, digest = [], [], hashlib.sha256()
+        pseudo = dataclasses.replace(dataset, records=left)
+        left = with_pseudo_masks(pseudo, folder, split, data.max_pixels).records
+    others = iter(left)
+    records, retagged, digest = Records(), [], hashlib.sha256()
     for record in dataset.records:
         if record.image_id not in persons:
-            records.append(others[record.image_id])
+            records.append(next(others))
             continue
         reader, judged = persons[record.image_id]
         mask = reader.read()
@@ -147,7 +149,7 @@ def with_target_masks(dataset: Dataset, data: Any, split: Split) -> TargetMasks:
             retagged.append(record.image_id)
         records.append(dataclasses.replace(found, mask=reader))
     return TargetMasks(
-        dataclasses.replace(dataset, records=tuple(records)),
+        dataclasses.replace(dataset, records=records),
         len(persons),
         tuple(retagged),
         digest.hexdigest() if persons else "",

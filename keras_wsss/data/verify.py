@@ -174,14 +174,14 @@ def _verify(
     if part == "target" and data.target_masks:
         dataset = with_target_masks(dataset, data, split).dataset
     used = dataset.records
-    others = (*dataset.negatives, *dataset.left_out)
+    all_records = (*used, *dataset.negatives, *dataset.left_out)
     checked = _in_threads(
         lambda record: _check_record(record, data),
-        (*used, *others),
+        all_records,
         f"checking {part} pictures",
     )
     good, pixels, turned = [], _no_pixels(), 0
-    for record, found in zip((*used, *others), checked, strict=True):
+    for record, found in zip(all_records, checked, strict=True):
         for problem in found.problems:
             on_problem(problem)
         turned += found.turned
@@ -192,7 +192,7 @@ def _verify(
                 pixels += found.pixels
     names = {record.image_id for record in good}
     bad = tuple(r.image_id for r in used if r.image_id not in names)
-    left = tuple(r for r in used if r.image_id in names)
+    left = used.pick(n for n, r in enumerate(used) if r.image_id in names)
     if bad:
         skipped = {**dataset.skipped, FAULTY: bad}
         dataset = dataclasses.replace(dataset, records=left, skipped=skipped)

@@ -29,14 +29,14 @@ def tagged_pairs(
         ids: categories in order of preference.
         count: how many, if there are as many.
     """
-    chosen: list[Pair] = []
-    for label in ids:
-        having = [record for record in records if label in record.labels]
-        if having and len(chosen) < count:
+    best: dict[int, Record] = {}
+    for record in records:
+        for label in record.labels:
             # Fewest other things in it, then first in order.
-            record = min(having, key=lambda record: len(record.labels))
-            chosen.append((record, label))
-    return chosen
+            known = best.setdefault(label, record)
+            if len(record.labels) < len(known.labels):
+                best[label] = record
+    return [(best[label], label) for label in ids if label in best][:count]
 
 
 def masked_pairs(

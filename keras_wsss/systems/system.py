@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,11 +81,11 @@ class TrainingData:
     """
 
     split: Split
-    source: tuple[Record, ...]
-    heldout: tuple[Record, ...]
-    target: tuple[Record, ...]
-    heldout_tagged: tuple[Record, ...]
-    heldout_negatives: tuple[Record, ...]
+    source: Sequence[Record]
+    heldout: Sequence[Record]
+    target: Sequence[Record]
+    heldout_tagged: Sequence[Record]
+    heldout_negatives: Sequence[Record]
     counts: dict
 
 
@@ -293,12 +294,16 @@ class System(abc.ABC):
         encoder = get_encoder(config.model.encoder)
         weights = config.model.encoder_weights or None
         encoder.load_weights(net.encoder, weights)
-        records = (*data.source, *data.target)
-        step = max(1, len(records) // CALIBRATION_PICTURES)
+        count = len(data.source) + len(data.target)
+        step = max(1, count // CALIBRATION_PICTURES)
+        records = itertools.islice(
+            itertools.chain(data.source, data.target),
+            *(0, step * CALIBRATION_PICTURES, step),
+        )
         calibrate(
             net.encoder,
             whole_inputs(
-                records[::step][:CALIBRATION_PICTURES],
+                list(records),
                 net.views,
                 PictureStore(config.data.max_pixels),
             ),

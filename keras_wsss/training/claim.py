@@ -89,13 +89,17 @@ def check_folder(config, phase: Phase, workdir: Path, init_from) -> None:
         )
 
 
-def check_pictures(workdir: Path, data: TrainingData, config: Config) -> None:
+def check_pictures(workdir: Path, here: dict[str, dict]) -> None:
     """Checks that a run which is resumed reads what it read before.
+
+    Args:
+        workdir: its folder.
+        here: what `pictures_of` gives.
 
     Raises:
         ConfigError: pictures, labels or pseudo labels are others.
     """
-    known, here = _noted_pictures(workdir), pictures_of(data, config)
+    known = _noted_pictures(workdir)
     changed = []
     for part in sorted(known.keys() & here.keys()):
         if known[part] == here[part]:
@@ -123,10 +127,14 @@ def pictures_of(data: TrainingData, config: Config) -> dict[str, dict]:
             made_by = [made_by, persons]
 
     def part(records: Sequence[Record], more: Any = None) -> dict:
-        named = [[r.image_id, r.labels, r.uncertain] for r in records]
-        text = json.dumps([named, more], sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return {"pictures": len(named), "digest": digest}
+        # Of [[[name, labels, uncertain], ...], more], in pieces.
+        digest, comma = hashlib.sha256(b"[["), ""
+        for r in records:
+            text = json.dumps([r.image_id, r.labels, r.uncertain])
+            digest.update(f"{comma}{text}".encode())
+            comma = ", "
+        digest.update(f"], {json.dumps(more, sort_keys=True)}]".encode())
+        return {"pictures": len(records), "digest": digest.hexdigest()}
 
     return {
         "source": part(data.source),

@@ -227,7 +227,8 @@ class FeatureCache:
                     f"{total * self.entry_size / 1e6:.0f} MB more on its disk."
                 )
             built = Progress(total, "feature cache", "views", log, LOG_SECONDS)
-            inputs = self._inputs(missing, pool, ahead=2 * _THREADS)
+            wanted = ((records[number], views) for number, views in missing)
+            inputs = self._inputs(wanted, pool, ahead=2 * _THREADS)
             writes: collections.deque[futures.Future] = collections.deque()
             for batch in _batches(inputs, self.encoder_batch):
                 for item, outputs in self._encode(batch):
@@ -283,22 +284,25 @@ class FeatureCache:
         records: Sequence[Record],
         numbers: Sequence[int],
         pool: futures.Executor,
-    ) -> list[tuple[Record, list[int]]]:
-        """Pictures with the views of which no entry serves."""
+    ) -> list[tuple[int, list[int]]]:
+        """Indices of pictures, with the views of which no entry serves."""
         # A record given twice would be encoded and counted twice.
-        keyed = {(str(r.image_path), r.image_id): r for r in records}
-        pictures = list(keyed.values())
+        names = (hash((str(r.image_path), r.image_id)) for r in records)
+        hashes = np.fromiter(names, np.int64, len(records))
+        pictures = np.sort(np.unique(hashes, return_index=True)[1]).tolist()
         keys = self._index.list_keys()
 
-        def missing(part: Sequence[Record]) -> list[tuple[Record, list[int]]]:
-            views = (
-                [v for v in numbers if self._lacks(record, v, keys)]
-                for record in part
-            )
-            return [pair for pair in zip(part, views, strict=True) if pair[1]]
+        def missing(part: Sequence[int]) -> list[tuple[int, list[int]]]:
+            found = []
+            for row in part:
+                record = records[row]
+                if v := [v for v in numbers if self._lacks(record, v, keys)]:
+                    found.append((row, v))
+            return found
 
         # A task for each picture would take longer than most of them do.
-        parts = [pictures[i : i + _PART] for i in range(0, len(keyed), _PART)]
+        count = len(pictures)
+        parts = [pictures[i : i + _PART] for i in range(0, count, _PART)]
         looks = progress(
             pool.map(missing, parts),
             "looking into the feature cache",

@@ -1,6 +1,8 @@
 """From a config to the records and streams that training reads."""
 
 import hashlib
+import itertools
+from array import array
 from collections.abc import Sequence
 
 import keras
@@ -10,7 +12,13 @@ from keras_wsss.config import data_of, split_of
 from keras_wsss.data import formats
 from keras_wsss.data.pictures import PictureStore, drop_bad_images
 from keras_wsss.data.pseudo_masks import unknown_categories
-from keras_wsss.data.records import MISSING, UNREADABLE, Dataset, Record
+from keras_wsss.data.records import (
+    MISSING,
+    UNREADABLE,
+    Dataset,
+    Record,
+    Records,
+)
 from keras_wsss.data.target_masks import (
     TargetMasks,
     pseudo_folder,
@@ -39,10 +47,10 @@ def read_training_data(
     """
     split = split_of(config)
     data = data_of(config)
-    source = Dataset(())
+    source = Dataset(Records())
     if with_source:
         source = _readable(formats.read(data, split, "source"), data)
-    target = Dataset(())
+    target = Dataset(Records())
     if with_target:
         target = read_target_records(config, split)
     for dataset, path, used in (
@@ -68,19 +76,20 @@ def read_training_data(
         folder = pseudo_folder(data.target_masks)
         unknown = unknown_categories(folder, split) if folder else {}
     held, kept = _parted(source.records, data.heldout)
-    held_tagged, tagged = _parted(target.records, data.heldout_tags)
-    held_tagged, tagged = _none_lost(held_tagged, tagged)
+    held_tagged, tagged = _parted(
+        target.records, data.heldout_tags, none_lost=True
+    )
     if with_target and not any(record.labels for record in tagged):
         raise DataError(
             f"{data.target_tags}: no picture with a tag is left to train on; "
             "hold out less of them (config.data.heldout_tags)."
         )
     # Those that nothing in a run trains on for want of a source label too.
-    negatives = [
+    negatives = Records(
         record
-        for record in (*held, *source.negatives)
+        for record in itertools.chain(held, source.negatives)
         if set(split.target_ids) <= set(record.absent)
-    ]
+    )
     counts = {
         "source_pictures": len(kept),
         "source_pairs": sum(len(r.labels) for r in kept),
@@ -101,23 +110,23 @@ def read_training_data(
             "digest": masks.digest,
         },
         "never_absent": [
-            split.name_of(i) for i in _never_absent((*kept, *tagged), split)
+            split.name_of(i) for i in _never_absent((kept, tagged), split)
         ],
         "bad_pictures": [*_bad_pictures(source), *_bad_pictures(target)],
     }
     return TrainingData(
-        split, kept, held, tagged, held_tagged, tuple(negatives), counts
+        split, kept, held, tagged, held_tagged, negatives, counts
     )
 
 
-def _never_absent(records: Sequence[Record], split: Split) -> list[int]:
+def _never_absent(parts: Sequence[Records], split: Split) -> list[int]:
     """Targets that are tags of pictures, and that no picture is known to lack.
 
     The tagger would learn to name them everywhere.
     """
-    left = {i for record in records for i in record.labels}
+    left = {i for part in parts for record in part for i in record.labels}
     left &= set(split.target_ids)
-    for record in records:
+    for record in itertools.chain(*parts):
         if not left:
             break
         left.difference_update(record.absent)
@@ -174,28 +183,29 @@ def _bad_pictures(dataset: Dataset) -> list[str]:
 
 
 def _parted(
-    records: Sequence[Record], share: float
-) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    records: Records, share: float, none_lost: bool = False
+) -> tuple[Records, Records]:
     """The records that are held out, and the others.
 
     What a person has drawn is always trained on.
+
+    Args:
+        records: of one domain.
+        share: of them that is held out.
+        none_lost: hold no category out with all of its pictures.
     """
-    is_held = [not r.trusted and _is_held_out(r, share) for r in records]
-    pairs = list(zip(records, is_held, strict=True))
-    return (
-        tuple(record for record, held in pairs if held),
-        tuple(record for record, held in pairs if not held),
-    )
-
-
-def _none_lost(
-    held: tuple[Record, ...], kept: tuple[Record, ...]
-) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """The same, but no category is held out with all of its pictures."""
-    left = {i for record in kept for i in record.labels}
-    common = tuple(r for r in held if left.issuperset(r.labels))
-    rare = (r for r in held if not left.issuperset(r.labels))
-    return common, (*kept, *rare)
+    held, kept, rare = array("q"), array("q"), []
+    left: set[int] = set()
+    for number, record in enumerate(records):
+        if not record.trusted and _is_held_out(record, share):
+            held.append(number)
+        else:
+            kept.append(number)
+            left.update(record.labels)
+    if none_lost:
+        rare = [n for n in held if not left.issuperset(records[n].labels)]
+    common = sorted({*held} - {*rare})
+    return records.pick(common), records.pick(itertools.chain(kept, rare))
 
 
 def _is_held_out(record: Record, share: float) -> bool:

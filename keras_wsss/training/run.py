@@ -193,12 +193,13 @@ def _prepare(
         with_target=settings.target_pictures > 0,
         with_source=phase.source,
     )
-    check_pictures(workdir, data, config)
+    pictures = pictures_of(data, config)
+    check_pictures(workdir, pictures)
     _log_ignored(config, data, log)
     strategy = workers.strategy
     workers.same(
         "a configuration or list of pictures",
-        repr((phase.name, to_json(config), _named(data))),
+        repr((phase.name, to_json(config), pictures)),
         "give all workers the same command, config and files",
     )
     with strategy.scope():
@@ -218,7 +219,7 @@ def _prepare(
         )
     about = {
         "data": data.counts,
-        "pictures": pictures_of(data, config),
+        "pictures": pictures,
         "versions": library_versions(),
         "devices": computing_devices(workers.local_replicas),
         "compute_dtype": net.compute_dtype,
@@ -320,14 +321,6 @@ def _start(
     ):
         log(f"The weights of {run} were trained otherwise: {'; '.join(used)}.")
     return {"categories": categories.to_dict()}
-
-
-def _named(data: TrainingData) -> list[list[tuple[Any, ...]]]:
-    """The pictures by what is the same wherever they lie."""
-    return [
-        [(r.image_id, r.labels, r.uncertain) for r in records]
-        for records in (data.source, data.heldout, data.target)
-    ]
 
 
 def _heldout_tags(job: Job, parts: Parts) -> HeldOutTags:

@@ -3,6 +3,7 @@
 import pytest
 
 from keras_wsss.data.lookup import (
+    Names,
     files_below,
     find_image,
     is_image_name,
@@ -121,9 +122,21 @@ def test_files_below_in_any_case_and_by_links(tmp_path):
     assert files_below(root / "nothing") == []
 
 
+def test_names_that_are_given_twice_are_told():
+    names = Names(["b", "a", "", "b", "c", "a", "b"])
+    assert names.repeated() == {hash("a"), hash("b")}
+    assert [name in names for name in ("a", "", "c", "d")] == [True] * 3 + [
+        False
+    ]
+    assert not Names().repeated()
+
+
 def test_plain_files_are_those_that_lie_in_the_folder_itself(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "b").mkdir()
     (tmp_path / "c.jpg").symlink_to(tmp_path / "a.jpg")
-    assert plain_files(tmp_path) == {"a.jpg"}
-    assert plain_files(tmp_path / "none") == set()
+    plain = plain_files(tmp_path)
+    assert [name for name in ("a.jpg", "b", "c.jpg", "d") if name in plain] == [
+        "a.jpg"
+    ]
+    assert "a.jpg" not in plain_files(tmp_path / "none")

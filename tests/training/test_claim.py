@@ -1,5 +1,6 @@
 """Whether a folder holds the run that a command describes."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -145,6 +146,19 @@ def test_pseudo_labels_of_another_model_are_other_data(shapes_dir, tmp_path):
     assert found[0] == found[1]
     assert found[0]["target"] != found[2]["target"]
     assert found[0]["source"] == found[2]["source"]
+
+
+def test_the_digest_of_pictures_is_that_of_one_text(shapes_dir):
+    """Runs of earlier versions have noted it."""
+    config = tiny_config(shapes_dir)
+    data = read_training_data(config, with_target=True)
+    for part, records in (("source", data.source), ("target", data.target)):
+        named = [[r.image_id, r.labels, r.uncertain] for r in records]
+        text = json.dumps([named, None], sort_keys=True)
+        assert pictures_of(data, config)[part] == {
+            "pictures": len(records),
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+        }
 
 
 def test_a_run_that_noted_no_pictures_keeps_its_places(

@@ -9,7 +9,7 @@ from keras_wsss.data.formats.format import Format
 from keras_wsss.data.formats.tags import IGNORED, NOT_TARGET
 from keras_wsss.data.lookup import is_image_name
 from keras_wsss.data.problems import OnProblem, Problem, closest, raise_problem
-from keras_wsss.data.records import NO_TARGET, Dataset, Record
+from keras_wsss.data.records import NO_TARGET, Dataset, Record, Records
 from keras_wsss.errors import DataError
 
 NONE = "_none_"  # the folder of pictures of no category
@@ -82,7 +82,7 @@ def read_class_folders(
             f"{root}: there is no folder in it; make one for each category, "
             "with its pictures."
         )
-    records: list[Record] = []
+    records = Records()
     skipped: dict[str, list[str]] = {}
     dropped = {NOT_TARGET: 0, IGNORED: 0}
 
@@ -135,7 +135,7 @@ def read_class_folders(
                 )
             )
     return Dataset(
-        tuple(records),
+        records,
         {reason: tuple(names) for reason, names in skipped.items()},
         {reason: number for reason, number in dropped.items() if number},
     )

@@ -24,6 +24,7 @@ from keras_wsss.data.formats.coco_entries import (
 )
 from keras_wsss.data.formats.filed_instances import (
     Columns,
+    FiledImages,
     FiledInstances,
     SortedColumns,
 )
@@ -177,7 +178,8 @@ def _streamed(
                     columns.add(image, instance, start, size)
     assert categories is not None
     assert images is not None
-    found = tuple(images[number] for number in sorted(images))
+    found = FiledImages.of([images[number] for number in sorted(images)])
+    del images
     return Annotations(
         path=path,
         images=found,
@@ -192,16 +194,13 @@ def _streamed(
 def _to_arrays(file: Annotations) -> dict[str, np.ndarray]:
     """What a `ReadingIndex` keeps of a file."""
     assert isinstance(file.instances, FiledInstances)
-    names = "\n".join(image.file_name for image in file.images)
+    assert isinstance(file.images, FiledImages)
     categories = [[k, name] for k, name in file.categories.items()]
     about = json.dumps([categories, file.dropped])
     return {
         **file.instances.columns._asdict(),
-        "names": np.frombuffer(names.encode(), np.uint8),
-        "sizes_of_images": np.array(
-            [(image.id, image.width, image.height) for image in file.images],
-            np.int64,
-        ).reshape(-1, 3),
+        "names": file.images.names,
+        "sizes_of_images": file.images.numbers,
         "rest": np.frombuffer(about.encode(), np.uint8),
     }
 
@@ -214,12 +213,7 @@ def _from_arrays(
 ) -> Annotations:
     """Undoes `_to_arrays`."""
     categories, dropped = json.loads(arrays["rest"].tobytes())
-    names = arrays["names"].tobytes().decode().split("\n")
-    sizes = arrays["sizes_of_images"].tolist()
-    images = tuple(
-        AnnotatedImage(number, name, width, height)
-        for name, (number, width, height) in zip(names, sizes, strict=False)
-    )
+    images = FiledImages(arrays["names"], arrays["sizes_of_images"])
     columns = SortedColumns(*(arrays[n] for n in SortedColumns._fields))
     return Annotations(
         path=path,

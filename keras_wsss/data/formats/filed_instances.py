@@ -4,10 +4,10 @@ import bisect
 import copy
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -34,10 +34,10 @@ class SortedColumns(NamedTuple):
 
     Attributes:
         first: int64 [pictures + 1], where those of a picture begin.
-        categories: int64 [annotations].
+        categories: integers [annotations].
         crowds: bool [annotations].
-        starts: int64 [annotations], bytes of the file.
-        sizes: int32 [annotations], bytes.
+        starts: integers [annotations], bytes of the file.
+        sizes: integers [annotations], bytes.
     """
 
     first: np.ndarray
@@ -45,6 +45,53 @@ class SortedColumns(NamedTuple):
     crowds: np.ndarray
     starts: np.ndarray
     sizes: np.ndarray
+
+
+class FiledImages(Sequence[AnnotatedImage]):
+    """The pictures of a file, ascending by id, in few bytes each.
+
+    Args:
+        names: uint8 [N], file names in UTF-8 with a zero byte behind each.
+        numbers: int64 [pictures, 3], id, width and height.
+    """
+
+    def __init__(self, names: np.ndarray, numbers: np.ndarray):
+        self.numbers = numbers
+        self._names = names.tobytes()
+        self._ends = array("q", np.flatnonzero(names == 0).tobytes())
+
+    @classmethod
+    def of(cls, images: Collection[AnnotatedImage]) -> "FiledImages":
+        """Takes pictures over."""
+        names = "".join(f"{image.file_name}\0" for image in images)
+        numbers = [(image.id, image.width, image.height) for image in images]
+        return cls(
+            np.frombuffer(names.encode(), np.uint8),
+            np.array(numbers, np.int64).reshape(-1, 3),
+        )
+
+    @property
+    def names(self) -> np.ndarray:
+        """As it was made of."""
+        return np.frombuffer(self._names, np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[AnnotatedImage, ...]: ...
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return tuple(self[row] for row in range(len(self))[index])
+        row = range(len(self))[index]
+        first = self._ends[row - 1] + 1 if row else 0
+        name = self._names[first : self._ends[row]].decode()
+        number, width, height = self.numbers[row].tolist()
+        return AnnotatedImage(number, name, width, height)
 
 
 class Columns:
@@ -69,19 +116,25 @@ class Columns:
         self.starts.append(start)
         self.sizes.append(size)
 
-    def sorted(self, images: Sequence[AnnotatedImage]) -> SortedColumns:
-        """The same by pictures, which ascend by id."""
+    def sorted(self, images: FiledImages) -> SortedColumns:
+        """The same by pictures."""
         owners = np.asarray(self.images, np.int64)
         order = np.lexsort((np.asarray(self.ids, np.int64), owners))
-        ids = np.array([image.id for image in images], np.int64)
-        first = np.searchsorted(owners[order], ids)
+        first = np.searchsorted(owners[order], images.numbers[:, 0])
         return SortedColumns(
             np.append(first, len(order)),
-            np.asarray(self.categories, np.int64)[order],
+            _narrow(np.asarray(self.categories, np.int64))[order],
             np.asarray(self.crowds, np.int8)[order].astype(bool),
-            np.asarray(self.starts, np.int64)[order],
-            np.asarray(self.sizes, np.int32)[order],
+            _narrow(np.asarray(self.starts, np.int64))[order],
+            _narrow(np.asarray(self.sizes, np.int64))[order],
         )
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """The same, of the smallest type that holds them, if none is negative."""
+    if not len(values) or values.min() < 0:
+        return values
+    return values.astype(np.min_scalar_type(values.max()))
 
 
 class FiledInstances(Instances):
@@ -89,7 +142,7 @@ class FiledInstances(Instances):
 
     Args:
         path: the JSON file.
-        images: its pictures, ascending by id.
+        images: its pictures.
         columns: its annotations.
         masks: whether instances have polygons or runs.
         index: keeps what is found of them.
@@ -100,7 +153,7 @@ class FiledInstances(Instances):
     def __init__(
         self,
         path: Path,
-        images: tuple[AnnotatedImage, ...],
+        images: FiledImages,
         columns: SortedColumns,
         masks: bool,
         index: ReadingIndex,
@@ -113,8 +166,8 @@ class FiledInstances(Instances):
         self._images = images
         self._masks = masks
         self._doubts = doubts or {}
-        self._image_ids = array("q", (image.id for image in images))
-        self._first = array("q", columns.first.tolist())
+        self._image_ids = array("q", images.numbers[:, 0].tobytes())
+        self._first = array("q", columns.first.tobytes())
 
     def _row(self, image: int) -> int:
         """Of a picture among all; -1 if there is none of this id."""

@@ -39,7 +39,7 @@ from keras_wsss.data.problems import (
     problem_of,
     raise_problem,
 )
-from keras_wsss.data.records import MISSING, Dataset, Record
+from keras_wsss.data.records import MISSING, Dataset, Record, Records
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
@@ -269,14 +269,14 @@ def evaluation_records(
         else:
             on_problem(each.missing)
     folder = folder._replace(pictures=tuple(there))
-    records = []
+    records = Records()
     for each, mask, counts in _counted(folder, ids, max_pixels, on_problem):
         assert each.image is not None
         shown = _under_ids(counts, ids)
         labels = tuple(i for i in split.target_ids if shown[i])
         records.append(Record(each.name, each.image, "target", labels, mask))
     return Dataset(
-        tuple(records),
+        records,
         {MISSING: tuple(skipped)} if skipped else {},
         **_listed(folder, split),
     )

@@ -39,6 +39,7 @@ from keras_wsss.data.instance_masks import (
 )
 from keras_wsss.data.lookup import (
     IMAGE_SUFFIXES,
+    Names,
     find_image,
     near_image,
     plain_files,
@@ -49,7 +50,13 @@ from keras_wsss.data.problems import (
     closest,
     raise_problem,
 )
-from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
+from keras_wsss.data.records import (
+    MISSING,
+    NO_TARGET,
+    Dataset,
+    Record,
+    Records,
+)
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
@@ -198,7 +205,7 @@ def evaluation_records(
     roles = _evaluation_roles(file, ids)
     visible = VisibleLabels(file, roles, 1)
     targets = set(split.target_ids)
-    records = []
+    records = Records()
     skipped: list[str] = []
     crowds: collections.Counter[int | None] = collections.Counter()
     for image, record_id, path in _located(file, images, on_problem):
@@ -219,7 +226,7 @@ def evaluation_records(
         records.append(Record(record_id, path, "target", labels, mask))
     visible.save()
     return Dataset(
-        tuple(records),
+        records,
         {UNPLACED: tuple(skipped)} if skipped else {},
         {
             **file.dropped,
@@ -269,7 +276,7 @@ def tagged_records(
             "or the file."
         )
     check_spelling(file.path, file.categories.values(), split, on_problem)
-    records = []
+    records = Records()
     foreign: set[str] = set()
     skipped: dict[str, list[str]] = {}
     for image, record_id, path in _located(file, images, on_problem):
@@ -299,7 +306,7 @@ def tagged_records(
             )
         )
     return Dataset(
-        tuple(records),
+        records,
         {key: tuple(value) for key, value in skipped.items()},
         file.dropped,
         foreign=frozenset(foreign),
@@ -317,9 +324,17 @@ def _located(
     taken: dict[str, str] = {}
     places: dict[str, str] = {}
     plain = plain_files(images)
+    # Where all names are those of files, pictures that are one have one name,
+    # and none has to be remembered but those with a name that others have too.
+    usual = all(image.file_name in plain for image in file.images)
+    names = Names(_record_name(image.file_name) for image in file.images)
+    repeated = names.repeated()
     for image in progress(file.images, "reading annotations"):
         name = _record_name(image.file_name)
         path: Path | None = images / image.file_name
+        if usual and hash(name) not in repeated:
+            yield image, name, path
+            continue
         if image.file_name not in plain:
             path = find_image(images, image.file_name)
         place = str(path)

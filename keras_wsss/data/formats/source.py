@@ -17,7 +17,13 @@ from keras_wsss.data.problems import (
     closest,
     raise_problem,
 )
-from keras_wsss.data.records import MISSING, Dataset, MaskReader, Record
+from keras_wsss.data.records import (
+    MISSING,
+    Dataset,
+    MaskReader,
+    Record,
+    Records,
+)
 from keras_wsss.errors import DataError
 
 NO_SOURCE = "no source category in the picture"
@@ -95,9 +101,7 @@ def source_dataset(
     source, target = set(split.source_ids), set(split.target_ids)
     annotated = _annotated(split, listed, negatives)
     lacking_all = target <= set(annotated)
-    records: list[Record] = []
-    without: list[Record] = []
-    left_out: list[Record] = []
+    records, without, left_out = Records(), Records(), Records()
     skipped: dict[str, list[str]] = collections.defaultdict(list)
     hidden_labels = 0
     for each in candidates:
@@ -134,11 +138,11 @@ def source_dataset(
         else:
             left_out.append(record)
     return Dataset(
-        records=tuple(records),
+        records=records,
         skipped={key: tuple(value) for key, value in skipped.items()},
         dropped={HIDDEN_LABELS: hidden_labels} if hidden_labels else {},
-        negatives=tuple(without),
-        left_out=tuple(left_out),
+        negatives=without,
+        left_out=left_out,
     )
 
 

@@ -11,6 +11,7 @@ from keras_wsss.data.problems import closest
 from keras_wsss.errors import DataError
 from keras_wsss.files import normal_name
 
+_REMEMBERED = 10_000  # rows that are written differently
 _DOUBT = "?"  # before a name that may be in the picture or not
 # Cells of a column for each category.
 _PRESENT = ("1", "1.0", "true", "yes", "x")
@@ -92,6 +93,8 @@ class CellReader:
         cells = self._cells(row)
         tags = self._rows.get(cells)
         if tags is None:
+            if len(self._rows) == _REMEMBERED:
+                self._rows.clear()
             tags = self._rows[cells] = self._read(row)
         return tags
 

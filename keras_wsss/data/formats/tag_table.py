@@ -1,7 +1,6 @@
 """Rows of a tags file, whatever its separator and columns are called."""
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ _VALUE = (
 )  # fmt: skip
 _SEPARATORS = ",;\t"
 _FIELDS = "let config.data.tags_image_column and tags_label_column"
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _SEP_LINE = re.compile(r'\s*"?sep=([,;\t])"?\s', re.IGNORECASE)  # Excel's
 
 
@@ -81,8 +81,8 @@ def read_table(
     """
     text = read_text(path)
     separator = _separator(text)
-    stream = io.StringIO(text, newline="")
-    rows = _rows(path, csv.reader(stream, delimiter=separator, strict=True))
+    lines = (line[0] for line in _LINE.finditer(text))
+    rows = _rows(path, csv.reader(lines, delimiter=separator, strict=True))
     if _SEP_LINE.match(text):
         next(rows)
     header = tuple(normal_name(c.strip()) for c in next(rows, (1, []))[1])

@@ -23,7 +23,13 @@ from keras_wsss.data.problems import (
     path_problem,
     raise_problem,
 )
-from keras_wsss.data.records import MISSING, NO_TARGET, Dataset, Record
+from keras_wsss.data.records import (
+    MISSING,
+    NO_TARGET,
+    Dataset,
+    Record,
+    Records,
+)
 from keras_wsss.errors import DataError
 
 # Reasons in `Dataset.dropped`.
@@ -114,10 +120,10 @@ def read_tags(
         pairs = len(joined) * len(targets)
         said = sum(len(targets & {*line.tags.labels}) for _, line in joined)
         dropped[MINUS] = pairs - said
-    root = len(str(images / "x")) - 1
-    records: list[Record] = []
+    root = len(_prefix(images))
+    records = Records()
     skipped: dict[str, list[str]] = {}
-    named: dict[str, Path] = {}
+    named: dict[str, str] = {}
     for image, line in joined:
         labels = tuple(i for i in line.tags.labels if i in targets)
         dropped[NOT_TARGET] += len(line.tags.labels) - len(labels)
@@ -132,7 +138,7 @@ def read_tags(
             reason = MISSING if image is None else NO_TARGET
             skipped.setdefault(reason, []).append(line.image)
             continue
-        name = os.path.splitext(str(image)[root:])[0]
+        name = os.path.splitext(image[root:])[0]
         if name in named:
             text = (
                 f"{image} and {named[name]} differ in their ending only; "
@@ -144,7 +150,7 @@ def read_tags(
         records.append(
             Record(
                 name,
-                image,
+                Path(image),
                 "target",
                 labels,
                 uncertain=tuple(i for i in line.tags.unknown if i in targets),
@@ -154,7 +160,7 @@ def read_tags(
             )
         )
     return Dataset(
-        records=tuple(records),
+        records=records,
         skipped={key: tuple(value) for key, value in skipped.items()},
         dropped=dict(+dropped),
     )
@@ -220,7 +226,7 @@ def _joined(
     split: Split,
     on_problem: OnProblem,
     dropped: collections.Counter[str],
-) -> list[tuple[Path | None, _Line]]:
+) -> list[tuple[str | None, _Line]]:
     """Pictures with all tags that their rows give them.
 
     Args:
@@ -234,17 +240,19 @@ def _joined(
     Returns:
         The picture's file, None if there is none, and what is said of it.
     """
-    plain = plain_files(images)
+    plain, prefix = plain_files(images), _prefix(images)
     found: dict[str, _Line] = {}
-    files: dict[str, Path | None] = {}
+    missing: set[str] = set()
     for line in lines:
         dropped[IGNORED] += line.tags.ignored
-        right = line.image in plain
-        image = images / line.image if right else find_image(images, line.image)
-        key = str(image or line.image)
+        key = prefix + line.image
+        if line.image not in plain:
+            image = find_image(images, line.image)
+            key = str(image or line.image)
+            if image is None:
+                missing.add(key)
         first = found.setdefault(key, line)
         if first is line:
-            files[key] = image
             continue
         if text := _contradiction(table, first, line, split):
             on_problem(_problem("duplicate image", table.path, line.line, text))
@@ -262,7 +270,14 @@ def _joined(
         if tags == first.tags:
             dropped[REPEATED] += 1
         found[key] = first._replace(tags=tags)
-    return [(files[key], line) for key, line in found.items()]
+    return [
+        (None if key in missing else key, line) for key, line in found.items()
+    ]
+
+
+def _prefix(folder: Path) -> str:
+    """What the paths of the files in a folder begin with."""
+    return str(folder / "x")[:-1]
 
 
 def _contradiction(

@@ -1,5 +1,6 @@
 """What the training loop takes from TransferNet."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from keras_wsss.data.encodings import Encodings
@@ -142,7 +143,7 @@ def _streams(
 
 def taught_ids(data: TrainingData) -> frozenset[int]:
     """Ids that some training picture has as a label."""
-    records = (*data.source, *data.target)
+    records = itertools.chain(data.source, data.target)
     return frozenset(i for record in records for i in record.labels)
 
 

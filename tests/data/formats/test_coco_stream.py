@@ -54,7 +54,7 @@ def whole(path):
 
 
 def same(one, other):
-    assert one.images == other.images
+    assert list(one.images) == list(other.images)
     assert one.categories == other.categories
     assert one.dropped == other.dropped
     assert sorted(one.instances) == sorted(other.instances)
