@@ -61,8 +61,7 @@ def get_config() -> Config:
             "model.decoder_width": 0.5,
             "model.guide_features": 16,
             "train.feature_dropout": 0.2,
-            # Both chosen on held-out tags, see docs/results.md.
-            "model.tagger_sharpness": 0.1,
+            # Chosen on held-out tags, see docs/results.md.
             "train.tagger_multiplier": 8.0,
             "train.labels_per_image": 2,
             "train.log_every": 100,
