@@ -1,8 +1,8 @@
 """The one record type that every reader gives and everything else takes."""
 
-import copy
 import dataclasses
 import functools
+import inspect
 import marshal
 import operator
 import os
@@ -93,6 +93,7 @@ class Record:
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})
+_PATH = type(Path())
 _BUT_MASK = operator.attrgetter(
     *("image_id", "image_path", "domain", "labels"),
     *("uncertain", "annotated", "trusted"),
@@ -150,9 +151,19 @@ class Records(Sequence[Record]):
 
     def pick(self, numbers: Iterable[int]) -> "Records":
         """Those of some numbers, in this order; no bytes are copied."""
-        picked = copy.copy(self)
-        picked._rows = array("q", (self._rows[number] for number in numbers))
+        rows = array("q", (self._rows[number] for number in numbers))
+        picked = Records()
+        vars(picked).update({**vars(self), "_rows": rows})
         return picked
+
+    def __reduce__(self) -> tuple[type, tuple[list[Record]]]:
+        # What is shared is known by where it lies, elsewhere in a copy.
+        return Records, (list(self),)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Records) or len(self) != len(other):
+            return False
+        return all(map(operator.eq, self, other))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -196,13 +207,13 @@ class Records(Sequence[Record]):
                 return bytes(value)  # ids
             except (TypeError, ValueError):
                 return _IN_COMMON
-        if isinstance(value, Path):
+        if kind is _PATH:
             folder, name = os.path.split(value)
             place = self._places.get(folder)
             if place is None:
                 place = self._place(folder, self._makers, Path(folder).joinpath)
             return place, name
-        if isinstance(value, tuple) and _PLAIN.issuperset(map(type, value)):
+        if hasattr(kind, "_make") and _PLAIN.issuperset(map(type, value)):
             return self._place(kind, self._makers, kind), *value
         return _IN_COMMON
 
@@ -227,11 +238,14 @@ def _fields_of(kind: Any) -> Callable[[Any], list[Any]] | None:
     """Gives what a mask of a type is made of, in order, if that is known."""
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return None
-    fields = dataclasses.fields(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    taken = inspect.signature(kind).parameters.values()
     frozen = kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    if not frozen or any(f.kw_only or not f.init for f in fields):
+    # One that makes something of what it is given is not made of its fields.
+    if not frozen or hasattr(kind, "__post_init__"):
         return None
-    names = [field.name for field in fields]
+    if names != [p.name for p in taken if p.kind is p.POSITIONAL_OR_KEYWORD]:
+        return None
     return (lambda mask: [getattr(mask, n) for n in names]) if names else None
 
 

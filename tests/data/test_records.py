@@ -1,6 +1,8 @@
 """Records that are kept as bytes, as if they were objects in a tuple."""
 
+import copy
 import dataclasses
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -31,6 +33,36 @@ class HalfHidden(OwnMask):
     twice: int = dataclasses.field(init=False, default=0)
 
 
+@dataclasses.dataclass(frozen=True)
+class Below:
+    """It makes another field of what it is given, if asked twice another."""
+
+    path: Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", "root" / self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """It takes what is no field."""
+
+    path: Path
+    root: dataclasses.InitVar[Path] = Path("root")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed(Told):
+    """It has a way of its own to be made."""
+
+    def __init__(self, text):
+        object.__setattr__(self, "path", Path(text.strip("<>")))
+
+
+class OwnPath(type(Path())):
+    """It may know more than its text."""
+
+
 def of_instances(number):
     name = f"{number:012}.jpg"
     image = AnnotatedImage(number, name, 640, 480)
@@ -54,6 +86,9 @@ def of_all_kinds():
         Record("b/ü", path, "target", (1,), annotated=(1, 2), trusted=True),
         Record("b/ü", path, "target", (255, 1000), own, (), (1000,)),
         Record("b/ü", path, "target", (np.int64(7),), HalfHidden(3)),
+        Record("f", OwnPath("g/h"), "target", (1,), Below(path)),
+        Record("f", path, "target", (1,), Told(path, FILE)),
+        Record("f", path, "target", (1,), Parsed("<g/h>")),
         Record("c", Path("/"), "source", (2,), IndexMask(path, (1, 0))),
         Record("d", Path(".."), "source", (2,), IndexMask(FILE, (1, 0), 9)),
         *map(of_instances, range(3, 9)),
@@ -65,6 +100,7 @@ def test_records_are_what_was_put_in():
     records = Records(plain)
     assert list(records) == plain
     assert [records[-1], records[4]] == [plain[-1], plain[4]]
+    assert type(records[6].image_path) is OwnPath
     assert len(records) == len(plain)
     assert plain[5] in records
     for part in (slice(2, 9, 3), slice(None, None, -1), slice(5, 2)):
@@ -82,6 +118,25 @@ def test_picked_records_may_be_picked_from_and_added_to():
     assert list(records) == plain
     records.append(of_instances(78))
     assert [picked[2], records[-1]] == [of_instances(77), of_instances(78)]
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))],
+)
+def test_a_copy_holds_the_same_and_goes_its_own_way(copied):
+    plain = [
+        r for r in of_all_kinds() if type(r.mask) in (IndexMask, type(None))
+    ]
+    records = Records(plain)
+    other = copied(records[1:])
+    assert list(other) == plain[1:]
+    assert other == records[1:]
+    other.append(of_all_kinds()[2])
+    assert other[-1] == of_all_kinds()[2]
+    assert list(records) == plain
+    assert other != records
+    assert other[:-2] != records[:-2]
 
 
 def test_a_data_set_keeps_its_records_so():

@@ -242,15 +242,13 @@ def _joined(
     """
     plain, prefix = plain_files(images), _prefix(images)
     found: dict[str, _Line] = {}
-    missing: set[str] = set()
     for line in lines:
         dropped[IGNORED] += line.tags.ignored
         key = prefix + line.image
         if line.image not in plain:
             image = find_image(images, line.image)
-            key = str(image or line.image)
-            if image is None:
-                missing.add(key)
+            # No file is called so: "images/a" may be there, but not in images.
+            key = f"\0{line.image}" if image is None else str(image)
         first = found.setdefault(key, line)
         if first is line:
             continue
@@ -271,7 +269,8 @@ def _joined(
             dropped[REPEATED] += 1
         found[key] = first._replace(tags=tags)
     return [
-        (None if key in missing else key, line) for key, line in found.items()
+        (None if key.startswith("\0") else key, line)
+        for key, line in found.items()
     ]
 
 

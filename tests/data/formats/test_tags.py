@@ -182,6 +182,19 @@ def test_missing_pictures_are_named_or_counted(tmp_path):
     assert found.skipped == {MISSING: ("gone",)}
 
 
+def test_a_name_that_fits_from_elsewhere_takes_no_picture_away(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path, images = write_tags(
+        tmp_path, ["a.jpg,cat", "tagged/a.jpg,dog"], ["a.jpg"]
+    )
+    folder = images.relative_to(tmp_path)
+    found = read_tags(path, folder, SPLIT, skip_missing=True)
+    assert [record.labels for record in found.records] == [(CAT,)]
+    assert found.skipped == {MISSING: ("tagged/a.jpg",)}
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
