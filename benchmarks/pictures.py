@@ -4,7 +4,8 @@
 
 The ways take turns on one picture of 640 x 480 pixels; printed are medians,
 and the share of pixels that differ from those of the served graph. Threads of
-TensorFlow count too, so other work on the machine hardly matters.
+TensorFlow count too, so other work on the machine hardly matters. Then pictures
+a second by the clock with several threads, for which nothing else may run.
 """
 
 import os
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 
 from absl import app, flags
@@ -23,6 +25,7 @@ from benchmarks.early_help import early_help
 
 SIZES = flags.DEFINE_list("sizes", ["224", "320", "448"], "Sides of squares.")
 TURNS = flags.DEFINE_integer("turns", 25, "Turns of each way.", lower_bound=1)
+THREADS = flags.DEFINE_list("threads", ["1", "2", "4"], "Numbers of threads.")
 
 early_help()
 
@@ -85,16 +88,44 @@ def rows(path: Path, size: int) -> list[dict]:
     ]
 
 
+def rates(path: Path, size: int) -> list[dict]:
+    """Pictures a second from file to square; counts of threads take turns."""
+    counts = [int(count) for count in THREADS.value]
+    found: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(TURNS.value // 5 + 1):
+        for count in counts:
+            with futures.ThreadPoolExecutor(count) as pool:
+                start = time.perf_counter()
+                list(
+                    pool.map(
+                        lambda one: preprocess.square_array(
+                            read_image(one), size
+                        ),
+                        [path] * 200,
+                    )
+                )
+                found[count].append(200 / (time.perf_counter() - start))
+    first = statistics.median(found[counts[0]])
+    return [
+        {"threads": count, "rate": rate, "ratio": rate / first}
+        for count in counts
+        for rate in [statistics.median(found[count])]
+    ]
+
+
 def main(_) -> None:
-    """Prints the table."""
+    """Prints the tables."""
     cv2.setNumThreads(1)
     cells = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.jpg"
         Image.fromarray(cells).resize((640, 480)).save(path, quality=90)
         found = [line for size in SIZES.value for line in rows(path, int(size))]
+        found_rates = rates(path, int(SIZES.value[0]))
     columns = {"size": "size", "way": "way", "processor ms": "ms"}
     print(markdown_table(found, columns | {"other pixels": "other pixels"}, 2))
+    columns = {"threads": "threads", "pictures a second": "rate"}
+    print(markdown_table(found_rates, columns | {"ratio": "ratio"}, 2))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Masks of the same weights in two types: how many pixels are other ones.
+
+    python -m benchmarks.precision --workdir runs/mini60/self_training
+
+Each evaluation picture is predicted with the labels that its mask shows, by the
+run's weights in float32 and in --compute_dtype, on the same machine.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from pathlib import Path
+
+from absl import app, flags
+
+from benchmarks.early_help import early_help
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder.", required=True)
+_TYPE = flags.DEFINE_enum(
+    "compute_dtype", "bfloat16", ["bfloat16", "float16"], "The other type."
+)
+_IMAGES = flags.DEFINE_integer("images", 225, "Pictures at most.")
+
+early_help()
+
+import numpy as np
+
+from keras_wsss.commands.cli import exit_with
+from keras_wsss.data import formats
+from keras_wsss.data.images import read_image
+from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix
+from keras_wsss.evaluation.table import markdown_table
+from keras_wsss.inference.predictor import Predictor
+from keras_wsss.systems.quality import RAW
+
+
+def run() -> None:
+    """Prints the table."""
+    one, other = (
+        Predictor.from_workdir(Path(_WORKDIR.value), compute_dtype=kind)
+        for kind in ("float32", _TYPE.value)
+    )
+    data = formats.read(one.config.data, one.split, "evaluation")
+    ways = {
+        "raw": {"views": RAW, "refine": False},
+        "augmented and refined": {},
+    }
+    size = one.split.num_categories + 1
+    found = {
+        name: [ConfusionMatrix(size) for _ in (one, other)] for name in ways
+    }
+    equal: dict[str, list[float]] = {name: [] for name in ways}
+    for record in data.records[: _IMAGES.value]:
+        image = read_image(record.image_path, one.config.data.max_pixels)
+        truth = record.mask.read()
+        for name, options in ways.items():
+            masks = [
+                predictor(image, record.labels, **options).mask
+                for predictor in (one, other)
+            ]
+            equal[name].append(float(np.mean(masks[0] == masks[1])))
+            for matrix, mask in zip(found[name], masks, strict=True):
+                matrix.update(truth, mask, record.image_id)
+    rows = [
+        {
+            "masks": name,
+            "equal": f"{np.mean(equal[name]):.2%}",
+            "least": f"{np.min(equal[name]):.2%}",
+            "float32": first.mean_iou(),
+            "other": second.mean_iou(),
+        }
+        for name, (first, second) in found.items()
+    ]
+    columns = {"masks": "masks", "equal pixels": "equal"}
+    columns |= {"in the picture with fewest": "least"}
+    columns |= {"mean IoU, float32": "float32", _TYPE.value: "other"}
+    print(markdown_table(rows, columns, 4))
+
+
+if __name__ == "__main__":
+    app.run(lambda _: exit_with(run))
