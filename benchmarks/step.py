@@ -7,8 +7,11 @@
 The network of a config with random weights, on a batch of noise as the
 feature cache gives it (or of pictures, with --nocached). All variants take
 turns in one run; printed are medians and ratios to the first, which are
-medians over the turns. In place of a phase, "predict" is the network alone,
-encoder to foreground, of one picture and one label.
+medians over the turns, by the clock and of the processor. Beside other work,
+compare the processor's on one core (`taskset -c 0 python ...`): several
+threads wait for each other, and PyTorch's are busy while they do. In place of
+a phase, "predict" is the network alone, encoder to foreground, of one picture
+and one label, and "encode" its encoder.
 """
 
 import os
@@ -25,7 +28,9 @@ from keras_wsss.commands.config_flag import define_config
 
 CONFIG = define_config("Of the run.")
 PHASE = flags.DEFINE_string(
-    "phase", "transfer", "Phase: sizes of its batch; or predict."
+    "phase",
+    "transfer",
+    "Phase: sizes of its batch; or encode or predict.",
 )
 ROUNDS = flags.DEFINE_integer("rounds", 8, "Turns of every variant.")
 CACHED = flags.DEFINE_bool("cached", True, "Features from the cache.")
@@ -34,8 +39,8 @@ VARIANTS = flags.DEFINE_list(
     ["unfused", "float32", "bfloat16"],
     "Of unfused (float32 with Keras's own Adam), float32, bfloat16, float16, "
     "xla (float32); torch and torch_bfloat16 are PyTorch's step (extra "
-    "bench), of encoders with switches; of predict also torch_compiled and "
-    "torch_compiled_bfloat16.",
+    "bench), of encoders with switches; of encode and predict also "
+    "torch_compiled and torch_compiled_bfloat16.",
 )
 
 early_help()
@@ -75,20 +80,22 @@ def make_step(
     Args:
         config: of the network and the losses.
         variant: see --variants.
-        phase: gives the sizes of the batch; or "predict", for a prediction.
+        phase: gives the sizes of the batch; or "encode" or "predict".
         cached: whether the batch has the encoder's outputs, not pictures.
     """
     dtype = variant if variant in COMPUTE_DTYPES else "float32"
     config = config.replace({"model.compute_dtype": dtype})
     split = split_of(config)
-    if phase == "predict" and variant.startswith("torch"):
+    whole = phase == "predict"
+    if phase in ("encode", "predict") and variant.startswith("torch"):
         from benchmarks.torch_peer import make_torch_prediction
 
-        return make_torch_prediction(config, split.num_categories, variant)
+        categories = split.num_categories
+        return make_torch_prediction(config, categories, variant, whole)
     keras.utils.set_random_seed(0)
     net = build_network(config, split)
-    if phase == "predict":
-        return make_prediction(Predictor(net, split, config))
+    if phase in ("encode", "predict"):
+        return make_prediction(Predictor(net, split, config), whole)
     optimizer: MultiplierAdam | UnfusedAdam = make_optimizer(config)
     if variant == "unfused":
         optimizer = UnfusedAdam(multipliers=optimizer.multipliers)
@@ -121,15 +128,17 @@ def make_step(
     return step
 
 
-def make_prediction(predictor: Predictor) -> Callable[[], None]:
-    """A function that runs the network on a square picture, for one label."""
+def make_prediction(predictor: Predictor, whole: bool) -> Callable[[], None]:
+    """A function that runs the network, or its encoder, on a square picture."""
     steps = predictor.compiled.of_scale(1.0)
     size = predictor.config.image.size
     image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     ids = tf.constant(predictor.split.target_ids[:1], tf.int32)
 
     def predict() -> None:
-        steps.foreground(*steps.encode(image, False), ids).numpy()
+        encoded = steps.encode(image, False)
+        result = steps.foreground(*encoded, ids) if whole else encoded[0]
+        result.numpy()
 
     predict()
     return predict
@@ -171,14 +180,15 @@ def random_part(
 def seconds_in_turns(
     functions: Mapping[str, Callable[[], None]], rounds: int
 ) -> dict[str, np.ndarray]:
-    """Seconds [rounds] of each, which take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    """Seconds [rounds, 2] of each, which take turns: clock, processor."""
+    seconds: dict[str, list[np.ndarray]] = {name: [] for name in functions}
     for number in range(rounds):
         # The one that goes first finds other things in the caches.
         for name in list(functions)[:: 1 if number % 2 else -1]:
-            start = time.perf_counter()
+            start = np.array([time.perf_counter(), time.process_time()])
             functions[name]()
-            seconds[name].append(time.perf_counter() - start)
+            end = np.array([time.perf_counter(), time.process_time()])
+            seconds[name].append(end - start)
     return {name: np.array(own) for name, own in seconds.items()}
 
 
@@ -187,7 +197,7 @@ def time_in_turns(
 ) -> dict[str, float]:
     """Median seconds of each, which take turns."""
     seconds = seconds_in_turns(functions, rounds)
-    return {name: float(np.median(own)) for name, own in seconds.items()}
+    return {name: float(np.median(own[:, 0])) for name, own in seconds.items()}
 
 
 def main(_) -> None:
@@ -201,8 +211,12 @@ def main(_) -> None:
     }
     seconds = seconds_in_turns(steps, ROUNDS.value)
     for name, own in seconds.items():
-        ratio = np.median(seconds[names[0]] / own)
-        print(f"{name:23} {1000 * np.median(own):7.0f} ms  {ratio:.2f} x")
+        clock, processor = 1000 * np.median(own, axis=0)
+        ratios = np.median(seconds[names[0]] / own, axis=0)
+        print(
+            f"{name:23} {clock:7.0f} ms  {ratios[0]:.2f} x"
+            f"   processor {processor:7.0f} ms  {ratios[1]:.2f} x"
+        )
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ class PeerEncoder(nn.Module):
 
 
 def make_torch_prediction(
-    config: Config, categories: int, variant: str
+    config: Config, categories: int, variant: str, whole: bool
 ) -> Callable[[], None]:
     """A function that runs the network on one picture, for one label.
 
@@ -182,6 +182,7 @@ def make_torch_prediction(
         categories: C.
         variant: torch, torch_bfloat16, torch_compiled (`torch.compile`) or
             torch_compiled_bfloat16.
+        whole: or the encoder alone.
     """
     torch.manual_seed(0)
     net = Peer(config, categories).to(memory_format=torch.channels_last)
@@ -193,6 +194,8 @@ def make_torch_prediction(
 
     def network(image: torch.Tensor) -> torch.Tensor:
         features, indices = encoder(image)
+        if not whole:
+            return features
         attention, attended = net.attend(features, labels)
         evidence = net.tags(features) if config.model.guide_maps else None
         guide = net.guide(features, labels, attention, attended, evidence)
