@@ -47,7 +47,10 @@ from PIL import Image
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import Config, split_of
-from keras_wsss.encoders.graphs import with_constant_weights
+from keras_wsss.encoders.graphs import (
+    ConstantWeights,
+    with_constant_weights,
+)
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.one_picture import OnePicture
@@ -186,24 +189,21 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     net = predictor.net
     size = net.views.image_size
     encode = with_constant_weights(net.encoder, (1, size, size, 3))
+    constants = ConstantWeights(predictor.steps.variables)
 
     def network(image: tf.Tensor) -> tf.Tensor:
         labels = tf.constant([[predictor.split.scored_ids[0]]], tf.int32)
         features, *levels = encode(image)
-        outputs = net.attention([features, labels], training=False)
-        return net.mask_logits(
-            [
-                outputs["densified_attention"],
-                labels,
-                *net.select_levels(levels),
-            ],
-            training=False,
-        )
+        with constants:
+            outputs = net.attention([features, labels], training=False)
+            return net.mask_logits(
+                [outputs["guide"], labels, *net.select_levels(levels)],
+                training=False,
+            )
 
     spec = tf.TensorSpec([1, size, size, 3], tf.float32, name="image")
     function = tf.function(network, autograph=False, input_signature=[spec])
     module = tf.Module()
-    module.weights = [v.value for v in predictor.steps.variables]
     module.function = function
     tf.saved_model.save(module, str(folder), signatures=function)
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
