@@ -3,6 +3,8 @@
     python -m benchmarks.feature_cache --encoder vgg16 --image_size 224
 
 Makes pictures of its own and uses random weights: neither changes the time.
+A cache is built in turns with the encoder alone. Beside other work, compare
+the processor's time on one core (`taskset -c 0 python ...`).
 """
 
 import os
@@ -10,6 +12,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import argparse
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +23,8 @@ from benchmarks.early_help import early_help
 _PARSER = argparse.ArgumentParser(description=__doc__)
 _PARSER.add_argument("--encoder", default="vgg_small")
 _PARSER.add_argument("--image_size", type=int, default=224)
+_PARSER.add_argument("--compute_dtype", default="float32")
+_PARSER.add_argument("--rounds", type=int, default=5, help="Of building.")
 _PARSER.add_argument("--pictures", type=int, default=16)
 _PARSER.add_argument("--batch", type=int, default=8)
 _PARSER.add_argument("--cached_steps", type=int, default=40)
@@ -39,6 +44,7 @@ from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.encoders import get_encoder
 from keras_wsss.encoders.graphs import encoding_function
+from keras_wsss.precision import computing_in
 from keras_wsss.training.cache_entry import (
     pack_switches,
     unpack_switches,
@@ -68,6 +74,43 @@ def seconds(function: Callable[[], object], repeats: int) -> float:
         function()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def building(
+    cache: FeatureCache,
+    records: list[Record],
+    encode: Callable[[tf.Tensor], list[tf.Tensor]],
+    rounds: int,
+) -> None:
+    """Prints what a build takes, and the encoder alone for as many views."""
+    count = len(records) * cache.num_views
+    size, batch = cache.views.image_size, cache.encoder_batch
+    images = tf.random.normal([batch, size, size, 3], seed=0)
+
+    def build() -> None:
+        shutil.rmtree(cache.folder, ignore_errors=True)
+        cache.build(records, log=lambda line: None)
+
+    def bare() -> None:
+        for _ in range(count // batch):
+            [output.numpy() for output in encode(images)]
+
+    times: dict[Callable[[], None], list[np.ndarray]] = {build: [], bare: []}
+    for number in range(rounds + 1):
+        for function, own in times.items():
+            start = np.array([time.perf_counter(), time.process_time()])
+            function()
+            end = np.array([time.perf_counter(), time.process_time()])
+            if number:  # the first pays for tracing
+                own.append((end - start) / count)
+    built, encoded = (np.array(own) for own in times.values())
+    shares = np.median(encoded / built, axis=0)
+    for number, clock in enumerate(("clock", "processor")):
+        one, other = 1000 * np.median([built, encoded], axis=1)[:, number]
+        print(
+            f"build, by the {clock:9}   {one:8.1f} ms a view   encoder alone "
+            f"{other:.1f}: {shares[number]:.2f}"
+        )
 
 
 def packing(shapes: tuple[tuple[int, ...], ...], repeats: int) -> None:
@@ -110,24 +153,22 @@ def main() -> None:
     given = _PARSER.parse_args()
 
     entry = get_encoder(given.encoder)
-    encoder = entry.build(given.image_size)
+    with computing_in(given.compute_dtype):
+        encoder = entry.build(given.image_size)
+    encode = encoding_function(encoder, given.image_size, (2, 3, 4))
     views = ViewSpec(given.image_size, stride=entry.stride, pixels=entry.pixels)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         records = make_pictures(folder, given.pictures)
         cache = FeatureCache(folder / "cache", encoder, views, levels=(2, 3, 4))
-        cache.build(records, log=lambda line: None)
-        results = cache.results()
+        building(cache, records, encode, given.rounds)
         packing(cache.level_specs, repeats=20)
         print(f"entry                     {cache.entry_size / 1e6:8.2f} MB")
-        build = 1 / results["built_per_second"]
-        print(f"build                     {build * 1000:8.1f} ms a view")
 
         def stream(**changes) -> Stream:
             sampler = PairSampler(records, 1, seed=0)
             return Stream(sampler, given.batch, views, 2, **changes)
 
-        encode = encoding_function(encoder, given.image_size, (2, 3, 4))
         store = PictureStore(memory_mb=500)
         figures = {
             "encode each time": input_seconds(

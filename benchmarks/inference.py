@@ -4,10 +4,13 @@
     python -m benchmarks.inference --quick          # small, to see it work
     python -m benchmarks.inference --scale          # 10, 100, 1,000 pictures
     python -m benchmarks.inference --workdir RUN    # a trained model instead
+    taskset -c 0 python -m benchmarks.inference --onnx --processor
 
 Both sides of a comparison take turns in the same process, so their ratio
 holds whatever else the machine does; the ratio is the median over the turns.
 Weights are random unless --workdir is given: time does not depend on them.
+Threads that wait for each other are slowed by other work, and not all
+libraries alike; one core's processor time (the last line above) is not.
 ONNX Runtime needs `pip install '.[edge]'`, the dense CRF `'.[crf]'`.
 """
 
@@ -32,6 +35,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "A run of train.py.")
 _QUICK = flags.DEFINE_bool("quick", False, "Small network, few turns.")
 _TURNS = flags.DEFINE_integer("turns", 9, "Turns of each comparison.")
 _SCALE = flags.DEFINE_bool("scale", False, "Only time and memory by number.")
+_ONNX = flags.DEFINE_bool("onnx", False, "Only against ONNX Runtime.")
+_PROCESSOR = flags.DEFINE_bool("processor", False, "Time of the processor.")
 _COUNTS = flags.DEFINE_list("counts", ["10", "100", "1000"], "For --scale.")
 
 early_help()
@@ -42,7 +47,10 @@ from PIL import Image
 
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.config import Config, split_of
-from keras_wsss.encoders.graphs import with_constant_weights
+from keras_wsss.encoders.graphs import (
+    ConstantWeights,
+    with_constant_weights,
+)
 from keras_wsss.errors import ConfigError
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.one_picture import OnePicture
@@ -64,7 +72,8 @@ def make_predictor() -> Predictor:
         seconds = time.perf_counter() - start
         print(f"Loading {_WORKDIR.value}: {seconds:.2f} s (goal: under 3)\n")
         return predictor
-    return untrained_predictor("conv" if _QUICK.value else "dense")
+    small = _QUICK.value or _ONNX.value
+    return untrained_predictor("conv" if small else "dense")
 
 
 def untrained_predictor(attention: str) -> Predictor:
@@ -90,14 +99,15 @@ def compare(functions: dict[str, Function]) -> dict[str, float]:
     """
     for function in functions.values():
         function()
+    clock = time.process_time if _PROCESSOR.value else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(3 if _QUICK.value else _TURNS.value):
         # The one that goes first finds other things in the caches.
         order = list(functions) if turn % 2 else list(functions)[::-1]
         for name in order:
-            start = time.perf_counter()
+            start = clock()
             functions[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     result = {name: statistics.median(s) for name, s in seconds.items()}
     first, second = (np.array(s) for s in seconds.values())
     return {**result, "ratio": float(np.median(second / first))}
@@ -179,24 +189,21 @@ def onnx_row(predictor: Predictor, folder: Path) -> dict:
     net = predictor.net
     size = net.views.image_size
     encode = with_constant_weights(net.encoder, (1, size, size, 3))
+    constants = ConstantWeights(predictor.steps.variables)
 
     def network(image: tf.Tensor) -> tf.Tensor:
         labels = tf.constant([[predictor.split.scored_ids[0]]], tf.int32)
         features, *levels = encode(image)
-        outputs = net.attention([features, labels], training=False)
-        return net.mask_logits(
-            [
-                outputs["densified_attention"],
-                labels,
-                *net.select_levels(levels),
-            ],
-            training=False,
-        )
+        with constants:
+            outputs = net.attention([features, labels], training=False)
+            return net.mask_logits(
+                [outputs["guide"], labels, *net.select_levels(levels)],
+                training=False,
+            )
 
     spec = tf.TensorSpec([1, size, size, 3], tf.float32, name="image")
     function = tf.function(network, autograph=False, input_signature=[spec])
     module = tf.Module()
-    module.weights = [v.value for v in predictor.steps.variables]
     module.function = function
     tf.saved_model.save(module, str(folder), signatures=function)
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -380,6 +387,8 @@ def picture() -> np.ndarray:
 
 def comparisons(predictor: Predictor, folder: Path) -> list[dict]:
     """All lines of the table; what cannot be run is said."""
+    if _ONNX.value:
+        return [onnx_row(predictor, folder / "network")]
     image = picture()
     rows = label_rows(predictor, image)
     rows.append(export_row(predictor, image, folder / "export"))

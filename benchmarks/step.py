@@ -1,10 +1,17 @@
 """Time of a training step, side by side: optimizer, precision, XLA.
 
     python -m benchmarks.step --config mini60_vgg --phase transfer
+    python -m benchmarks.step --config mini60_vgg --phase predict \
+        --variants float32,torch
 
 The network of a config with random weights, on a batch of noise as the
 feature cache gives it (or of pictures, with --nocached). All variants take
-turns in one run; printed are medians and ratios to the first.
+turns in one run; printed are medians and ratios to the first, which are
+medians over the turns, by the clock and of the processor. Beside other work,
+compare the processor's on one core (`taskset -c 0 python ...`): several
+threads wait for each other, and PyTorch's are busy while they do. In place of
+a phase, "predict" is the network alone, encoder to foreground, of one picture
+and one label, and "encode" its encoder.
 """
 
 import os
@@ -20,7 +27,11 @@ from benchmarks.early_help import early_help
 from keras_wsss.commands.config_flag import define_config
 
 CONFIG = define_config("Of the run.")
-PHASE = flags.DEFINE_string("phase", "transfer", "Phase: sizes of its batch.")
+PHASE = flags.DEFINE_string(
+    "phase",
+    "transfer",
+    "Phase: sizes of its batch; or encode or predict.",
+)
 ROUNDS = flags.DEFINE_integer("rounds", 8, "Turns of every variant.")
 CACHED = flags.DEFINE_bool("cached", True, "Features from the cache.")
 VARIANTS = flags.DEFINE_list(
@@ -40,6 +51,7 @@ import tensorflow as tf
 from keras_wsss.config import Config, split_of
 from keras_wsss.devices import announce_devices
 from keras_wsss.encoders.graphs import encoding_function
+from keras_wsss.inference.predictor import Predictor
 from keras_wsss.systems.network import build_network, named_variables
 from keras_wsss.systems.optimizer import LayerMultipliers, MultiplierAdam
 from keras_wsss.systems.transfernet.update import (
@@ -67,14 +79,22 @@ def make_step(
     Args:
         config: of the network and the losses.
         variant: see --variants.
-        phase: gives the sizes of the batch.
+        phase: gives the sizes of the batch; or "encode" or "predict".
         cached: whether the batch has the encoder's outputs, not pictures.
     """
     dtype = variant if variant in COMPUTE_DTYPES else "float32"
     config = config.replace({"model.compute_dtype": dtype})
     split = split_of(config)
+    whole = phase == "predict"
+    if phase in ("encode", "predict") and variant.startswith("torch"):
+        from benchmarks.torch_peer import make_torch_prediction
+
+        categories = split.num_categories
+        return make_torch_prediction(config, categories, variant, whole)
     keras.utils.set_random_seed(0)
     net = build_network(config, split)
+    if phase in ("encode", "predict"):
+        return make_prediction(Predictor(net, split, config), whole)
     optimizer: MultiplierAdam | UnfusedAdam = make_optimizer(config)
     if variant == "unfused":
         optimizer = UnfusedAdam(multipliers=optimizer.multipliers)
@@ -105,6 +125,22 @@ def make_step(
 
     step()
     return step
+
+
+def make_prediction(predictor: Predictor, whole: bool) -> Callable[[], None]:
+    """A function that runs the network, or its encoder, on a square picture."""
+    steps = predictor.compiled.of_scale(1.0)
+    size = predictor.config.image.size
+    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
+    ids = tf.constant(predictor.split.target_ids[:1], tf.int32)
+
+    def predict() -> None:
+        encoded = steps.encode(image, False)
+        result = steps.foreground(*encoded, ids) if whole else encoded[0]
+        result.numpy()
+
+    predict()
+    return predict
 
 
 def random_part(
@@ -140,17 +176,27 @@ def random_part(
     }
 
 
+def seconds_in_turns(
+    functions: Mapping[str, Callable[[], None]], rounds: int
+) -> dict[str, np.ndarray]:
+    """Seconds [rounds, 2] of each, which take turns: clock, processor."""
+    seconds: dict[str, list[np.ndarray]] = {name: [] for name in functions}
+    for number in range(rounds):
+        # The one that goes first finds other things in the caches.
+        for name in list(functions)[:: 1 if number % 2 else -1]:
+            start = np.array([time.perf_counter(), time.process_time()])
+            functions[name]()
+            end = np.array([time.perf_counter(), time.process_time()])
+            seconds[name].append(end - start)
+    return {name: np.array(own) for name, own in seconds.items()}
+
+
 def time_in_turns(
     functions: Mapping[str, Callable[[], None]], rounds: int
 ) -> dict[str, float]:
     """Median seconds of each, which take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(own)) for name, own in seconds.items()}
+    seconds = seconds_in_turns(functions, rounds)
+    return {name: float(np.median(own[:, 0])) for name, own in seconds.items()}
 
 
 def main(_) -> None:
@@ -162,10 +208,14 @@ def main(_) -> None:
         name: make_step(config, name, PHASE.value, CACHED.value)
         for name in names
     }
-    medians = time_in_turns(steps, ROUNDS.value)
-    for name, median in medians.items():
-        ratio = medians[names[0]] / median
-        print(f"{name:9} {1000 * median:7.0f} ms a step  {ratio:.2f} x")
+    seconds = seconds_in_turns(steps, ROUNDS.value)
+    for name, own in seconds.items():
+        clock, processor = 1000 * np.median(own, axis=0)
+        ratios = np.median(seconds[names[0]] / own, axis=0)
+        print(
+            f"{name:23} {clock:7.0f} ms  {ratios[0]:.2f} x"
+            f"   processor {processor:7.0f} ms  {ratios[1]:.2f} x"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""TransferNet's training step in PyTorch, as a peer to be timed against.
+"""TransferNet's step and prediction in PyTorch, peers to be timed against.
 
 Not a port of anybody's code: the layers and losses of this project, for
 encoders with pooling switches, written the way PyTorch wants them (channels
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from keras_wsss.config import Config
 from keras_wsss.encoders import get_encoder
+from keras_wsss.encoders.vgg import Vgg
 from keras_wsss.systems.transfernet.decoder import used_levels
 
 
@@ -139,6 +140,77 @@ class Peer(nn.Module):
             factor = self.stride // self.model.output_stride
             logits = logits + self.coarse(_enlarged(guide[:, :1], factor))
         return logits[:, 1] - logits[:, 0]
+
+
+class PeerEncoder(nn.Module):
+    """A VGG with random weights."""
+
+    def __init__(self, encoder: Vgg):
+        super().__init__()
+        self.scale = encoder.feature_scale
+        blocks, channels = [], 3
+        for block in encoder.blocks:
+            sizes = [channels] + [block.filters] * block.convolutions
+            blocks.append(
+                nn.ModuleList(
+                    nn.Conv2d(a, b, 3, padding=1)
+                    for a, b in itertools.pairwise(sizes)
+                )
+            )
+            channels = block.filters
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: torch.Tensor):
+        """Features [B, N, D] and the indices of all pools, finest first."""
+        indices = []
+        for number, block in enumerate(self.blocks):
+            if number:
+                x, index = functional.max_pool2d(x, 2, return_indices=True)
+                indices.append(index)
+            for convolution in block:
+                x = functional.relu(convolution(x))
+        return self.scale * x.flatten(2).transpose(1, 2).float(), indices
+
+
+def make_torch_prediction(
+    config: Config, categories: int, variant: str, whole: bool
+) -> Callable[[], None]:
+    """A function that runs the network on one picture, for one label.
+
+    Args:
+        config: of the network; its encoder is a VGG.
+        categories: C.
+        variant: torch or torch_bfloat16.
+        whole: or the encoder alone.
+    """
+    torch.manual_seed(0)
+    net = Peer(config, categories).to(memory_format=torch.channels_last)
+    encoder = PeerEncoder(get_encoder(config.model.encoder))
+    encoder = encoder.to(memory_format=torch.channels_last)
+    labels, size = torch.tensor([1]), config.image.size
+    image = 60 * torch.randn(1, 3, size, size)
+    image = image.contiguous(memory_format=torch.channels_last)
+
+    def network(image: torch.Tensor) -> torch.Tensor:
+        features, indices = encoder(image)
+        if not whole:
+            return features
+        attention, attended = net.attend(features, labels)
+        evidence = net.tags(features) if config.model.guide_maps else None
+        guide = net.guide(features, labels, attention, attended, evidence)
+        guide = guide.contiguous(memory_format=torch.channels_last)
+        logits = net.decode(guide, [indices[n - 1] for n in net.used])
+        return logits.float().sigmoid()
+
+    @torch.inference_mode()
+    def predict() -> None:
+        with torch.autocast(
+            "cpu", torch.bfloat16, variant.endswith("bfloat16")
+        ):
+            network(image).numpy()
+
+    predict()
+    return predict
 
 
 def make_torch_step(

@@ -85,6 +85,8 @@ def chains(tmp_path):
         seconds = {"rows": [{"mean": 0.5, "milliseconds": len(name)}]}
         write_json(root / "evaluation" / "results.json", seconds)
         write_text(root / "cache" / "a.features", "features")
+        # It notes paths and times of files, which no two chains share.
+        write_json(root / "cache" / "pictures.json", {"files": name})
     return tmp_path / "killed", tmp_path / "unbroken"
 
 
@@ -101,6 +103,7 @@ def test_whole_chains_pass(chains):
         "run/config.json",
         "evaluation/report.html",
         "cache/a.features",
+        "cache/pictures.json",
     ],
 )
 def test_a_half_file_is_named(chains, name):

@@ -222,7 +222,8 @@ def stage_of(command: Command, ended: Ended, pending: bool) -> str:
     """
     last = ended.operations[-1] if ended.operations else None
     if last is not None and last.event == "subprocess.Popen":
-        return "checking the export"
+        exported = command.name == "export"
+        return "checking the export" if exported else "starting"
     if last is not None and (pending or last.event == "open"):
         return f"writing {file_of(last)}"
     if last is not None and last.path.startswith("cache"):

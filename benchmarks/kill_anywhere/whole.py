@@ -45,8 +45,8 @@ def without_times(value: Any) -> Any:
 def problems(root: Path, unbroken: Path) -> Iterator[str]:
     """What is wrong with the files that have their final names.
 
-    Data and cache are compared with the same files of the unbroken chain;
-    all others must be readable to the end.
+    Data and entries of the cache are compared with the same files of the
+    unbroken chain; all others must be readable to the end.
 
     Args:
         root: folder of the chain.
@@ -55,7 +55,7 @@ def problems(root: Path, unbroken: Path) -> Iterator[str]:
     for path in visible(root):
         name = path.relative_to(root)
         try:
-            if name.parts[0] in ("data", "cache"):
+            if name.parts[0] == "data" or path.suffix == SUFFIX:
                 same = (unbroken / name).read_bytes() == path.read_bytes()
                 if not same:
                     yield f"{name} differs from the unbroken chain's"

@@ -204,6 +204,20 @@ def _level_maps(payload: memoryview, spec: LevelSpec) -> np.ndarray:
     return np.frombuffer(payload, "<f2").reshape(spec.shape)
 
 
+def positive_zeros(maps: np.ndarray) -> np.ndarray:
+    """The same values with 0.0 in place of -0.0.
+
+    On bits, as NumPy adds half floats one by one.
+
+    Args:
+        maps: float16, or uint8, which stays as it is.
+    """
+    if maps.dtype != np.float16:
+        return maps
+    bits = maps.view(np.uint16)
+    return (bits * (bits != 0x8000)).view(np.float16)
+
+
 # --- Pooling switches, at two bits each.
 
 

@@ -29,6 +29,7 @@ from keras_wsss.training.cache_entry import (
     DamagedEntryError,
     Entry,
     layouts_of,
+    positive_zeros,
     read_entry,
     write_entry,
 )
@@ -375,7 +376,7 @@ class FeatureCache:
                 "not finite in float16; check its weights and feature scale."
             )
         # A convolution library may give -0.0 in a batch of another size.
-        features, *levels = (maps + maps.dtype.type(0) for maps in outputs)
+        features, *levels = map(positive_zeros, outputs)
         entry = Entry(features, tuple(levels), square.height, square.width)
         key = self._index.key(record, view, self.written)
         write_entry(self._index.path(key), key, self._layout, entry)

@@ -1,4 +1,4 @@
-"""Switches at two bits a cell."""
+"""Switches at two bits a cell, and zeros without a sign."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from keras_wsss.training.cache_entry import (
     pack_switches,
     packed_size,
+    positive_zeros,
     unpack_switches,
 )
 
@@ -38,3 +39,11 @@ def test_what_does_not_fit_is_refused(switches):
 def test_wrong_size_is_refused():
     with pytest.raises(ValueError, match="cannot hold"):
         unpack_switches(np.zeros(3, np.uint8), (4,))
+
+
+def test_minus_zeros_turn_and_nothing_else():
+    values = np.array([-0.0, 0.0, -1.5, 6e-8, np.inf, np.nan], np.float16)
+    found = positive_zeros(values)
+    expected = np.array([0.0, 0.0, -1.5, 6e-8, np.inf, np.nan], np.float16)
+    assert found.dtype == np.float16
+    assert found.tobytes() == expected.tobytes()
