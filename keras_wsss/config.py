@@ -294,10 +294,9 @@ class ModelConfig(Group):
     )
     tagger_units: int = field(512, "Width of the tagger.", at_least=1)
     tagger_sharpness: float = field(
-        0.1,
+        0.0,
         "How much the tagger looks at the places with most evidence: 0 takes "
         "the mean over the picture, much more than 1 the maximum.",
-        published=0.0,
         at_least=0,
     )
     attention_gain: float = field(

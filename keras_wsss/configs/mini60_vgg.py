@@ -32,8 +32,6 @@ VGG16 = {
     "model.encoder": "vgg16",
     "model.output_stride": 2,
     "model.ignore_padding": False,
-    # The places with most evidence tell no more than the mean here.
-    "model.tagger_sharpness": 0.0,
     "image.size": 224,
     "image.resize": 224,
 }
