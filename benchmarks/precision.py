@@ -29,10 +29,9 @@ import numpy as np
 from keras_wsss.commands.cli import exit_with
 from keras_wsss.data import formats
 from keras_wsss.data.images import read_image
-from keras_wsss.evaluation.metrics.confusion import ConfusionMatrix
 from keras_wsss.evaluation.table import markdown_table
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.systems.quality import RAW
+from keras_wsss.systems.quality import choose_quality
 
 
 def run() -> None:
@@ -43,39 +42,30 @@ def run() -> None:
     )
     data = formats.read(one.config.data, one.split, "evaluation")
     ways = {
-        "raw": {"views": RAW, "refine": False},
-        "augmented and refined": {},
-    }
-    size = one.split.num_categories + 1
-    found = {
-        name: [ConfusionMatrix(size) for _ in (one, other)] for name in ways
+        "raw": choose_quality(one.steps, augment=False, refine=False),
+        "augmented and refined": choose_quality(one.steps),
     }
     equal: dict[str, list[float]] = {name: [] for name in ways}
     for record in data.records[: _IMAGES.value]:
         image = read_image(record.image_path, one.config.data.max_pixels)
-        truth = record.mask.read()
-        for name, options in ways.items():
-            masks = [
-                predictor(image, record.labels, **options).mask
+        for name, quality in ways.items():
+            first, second = (
+                predictor.predict(image, record.labels, quality).mask
                 for predictor in (one, other)
-            ]
-            equal[name].append(float(np.mean(masks[0] == masks[1])))
-            for matrix, mask in zip(found[name], masks, strict=True):
-                matrix.update(truth, mask, record.image_id)
+            )
+            equal[name].append(float(np.mean(first == second)))
     rows = [
         {
             "masks": name,
-            "equal": f"{np.mean(equal[name]):.2%}",
-            "least": f"{np.min(equal[name]):.2%}",
-            "float32": first.mean_iou(),
-            "other": second.mean_iou(),
+            "equal": f"{np.mean(shares):.2%}",
+            "least": f"{np.min(shares):.2%}",
         }
-        for name, (first, second) in found.items()
+        for name, shares in equal.items()
     ]
     columns = {"masks": "masks", "equal pixels": "equal"}
-    columns |= {"in the picture with fewest": "least"}
-    columns |= {"mean IoU, float32": "float32", _TYPE.value: "other"}
-    print(markdown_table(rows, columns, 4))
+    print(
+        markdown_table(rows, {**columns, "in the picture with fewest": "least"})
+    )
 
 
 if __name__ == "__main__":
