@@ -92,24 +92,20 @@ def rates(path: Path, size: int) -> list[dict]:
     """Pictures a second from file to square; counts of threads take turns."""
     counts = [int(count) for count in THREADS.value]
     found: dict[int, list[float]] = {count: [] for count in counts}
+
+    def square(_: int) -> np.ndarray:
+        return preprocess.square_array(read_image(path), size)
+
     for _ in range(TURNS.value // 5 + 1):
         for count in counts:
             with futures.ThreadPoolExecutor(count) as pool:
                 start = time.perf_counter()
-                list(
-                    pool.map(
-                        lambda one: preprocess.square_array(
-                            read_image(one), size
-                        ),
-                        [path] * 200,
-                    )
-                )
+                list(pool.map(square, range(200)))
                 found[count].append(200 / (time.perf_counter() - start))
-    first = statistics.median(found[counts[0]])
+    medians = {count: statistics.median(found[count]) for count in counts}
     return [
-        {"threads": count, "rate": rate, "ratio": rate / first}
-        for count in counts
-        for rate in [statistics.median(found[count])]
+        {"threads": count, "rate": rate, "ratio": rate / medians[counts[0]]}
+        for count, rate in medians.items()
     ]
 
 

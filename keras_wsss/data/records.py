@@ -103,7 +103,7 @@ _IN_COMMON = object()  # what cannot be written as bytes
 
 
 class Records(Sequence[Record]):
-    """Records in some 130 bytes each, made anew whenever they are asked for.
+    """Records in some 100 bytes each, made anew whenever they are asked for.
 
     As objects they take ten times that. What is the same object in one record
     and the next, such as the instances of a file, is kept once; the rest is
