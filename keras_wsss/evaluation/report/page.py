@@ -123,7 +123,7 @@ def run_report(
     # A run that goes on, or was stopped, has no results yet.
     with contextlib.suppress(ConfigError):
         done = read_results(run)
-        facts["trained for"] = f"{done['minutes']:.0f} min"
+        facts["trained for"] = f"{done['minutes']:.1f} min"
         trained = done.get("versions", {})
     versions = {f"evaluation: {k}": v for k, v in library_versions().items()}
     versions |= {f"training: {k}": v for k, v in trained.items()}
