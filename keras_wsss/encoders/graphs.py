@@ -9,7 +9,38 @@ import tensorflow as tf
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 
-class ConstantWeights(keras.StatelessScope):
+class CastWeights(keras.StatelessScope):
+    """Within it, models read weights that were cast already.
+
+    A layer of bfloat16 casts its float32 weights at every call. Of a matrix
+    of hundreds of megabytes, that takes longer than the product. What is
+    assigned to the variables afterwards changes nothing.
+
+    Args:
+        variables: of layers that compute in `dtype`.
+        dtype: "bfloat16" or "float16"; with "float32" nothing is kept.
+
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable], dtype: str):
+        super().__init__()
+        self._cast: dict[int, tf.Variable] = {}
+        for one in [] if dtype == "float32" else variables:
+            value = tf.cast(one.value, dtype)
+            self._cast[id(one)] = tf.Variable(value, trainable=False)
+
+    def weight_of(self, variable: keras.Variable) -> tf.Variable:
+        """What stands for a variable, perhaps itself."""
+        return self._cast.get(id(variable), variable.value)
+
+    def get_current_value(self, variable: keras.Variable) -> tf.Tensor | None:
+        """What is read of a variable, if it is not the variable itself."""
+        if id(variable) in self._cast:
+            return tf.convert_to_tensor(self._cast[id(variable)])
+        return super().get_current_value(variable)
+
+
+class ConstantWeights(CastWeights):
     """Within it, models compute with their weights as constants of the graph.
 
     For a graph that is traced once and stored: what is assigned to the
@@ -17,10 +48,17 @@ class ConstantWeights(keras.StatelessScope):
 
     Args:
         variables: that become constants, with the values that they have now.
+        large: that do not, see `CastWeights`.
+        dtype: that those are read in.
     """
 
-    def __init__(self, variables: Sequence[keras.Variable]):
-        super().__init__()
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        large: Sequence[keras.Variable] = (),
+        dtype: str = "float32",
+    ):
+        super().__init__(large, dtype)
         self._arrays = {id(one): one.numpy() for one in variables}
         self._constants: dict[tuple[tf.Graph, int], tf.Tensor] = {}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_wsss.encoders.graphs import CastWeights
 from keras_wsss.systems.steps import Steps
 
 _FLAG = tf.TensorSpec([], tf.bool)
@@ -26,6 +27,16 @@ def _compiled(function: Callable, *signature: tf.TensorSpec) -> Callable:
     )
 
 
+def _within(weights: CastWeights, function: Callable) -> Callable:
+    """The function, reading weights that were cast already."""
+
+    def wrapped(*arguments: Any) -> Any:
+        with weights:
+            return function(*arguments)
+
+    return wrapped
+
+
 class CompiledSteps:
     """The steps of a network, each traced once for pictures of all sizes.
 
@@ -40,8 +51,10 @@ class CompiledSteps:
         self._steps = steps
         self._of_scales: dict[float, ScaledSteps] = {}
         self._making = threading.Lock()
+        net = steps.network(1.0)
+        self._weights = CastWeights(net.large_weights, net.compute_dtype)
         self.choose_tags = _compiled(steps.choose_tags, _SCORES)
-        self.maps = _compiled(steps.maps)
+        self.maps = _compiled(_within(self._weights, steps.maps))
         self.training_masks = _compiled(steps.training_masks, _PICTURE, _IDS)
         self.to_picture = _compiled(
             steps.to_picture, _PLANES, _SIDE, _SIDE, _FLAG
@@ -69,7 +82,9 @@ class CompiledSteps:
         """
         with self._making:
             if scale not in self._of_scales:
-                self._of_scales[scale] = ScaledSteps(self._steps, scale)
+                self._of_scales[scale] = ScaledSteps(
+                    self._steps, scale, self._weights
+                )
             return self._of_scales[scale]
 
 
@@ -79,9 +94,10 @@ class ScaledSteps:
     Args:
         steps: what they do.
         scale: factor of the network's input size.
+        weights: those that were cast already.
     """
 
-    def __init__(self, steps: Steps, scale: float):
+    def __init__(self, steps: Steps, scale: float, weights: CastWeights):
         # Outside of graphs, or its variables would belong to one.
         steps.network(scale)
         self.encode = _compiled(
@@ -100,8 +116,11 @@ class ScaledSteps:
             lambda features: steps.tag_scores(features, scale)
         )
         self.foreground: Callable[[Any, Any, Any], tf.Tensor] = _compiled(
-            lambda features, mask_inputs, ids: steps.foreground(
-                features, mask_inputs, ids, scale
+            _within(
+                weights,
+                lambda features, mask_inputs, ids: steps.foreground(
+                    features, mask_inputs, ids, scale
+                ),
             )
         )
         # The CRF must know the size of its grid.

@@ -60,11 +60,14 @@ class ServingModule(tf.Module):
         for view in self._quality.views:
             steps.network(view.scale)
         large = [v for v in steps.variables if _bytes_of(v) > LARGEST_CONSTANT]
-        self.weights = [variable.value for variable in large]
         kept = {id(variable) for variable in large}
+        net = steps.network(1.0)
         self._constants = ConstantWeights(
-            [v for v in steps.variables if id(v) not in kept]
+            [v for v in steps.variables if id(v) not in kept],
+            [v for v in net.large_weights if id(v) in kept],
+            net.compute_dtype,
         )
+        self.weights = [self._constants.weight_of(v) for v in large]
         self._names = tf.constant(["", *steps.split.categories])
         known = {
             name: steps.split.find(name)

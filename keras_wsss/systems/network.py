@@ -39,6 +39,14 @@ class Network(keras.Model):
         super().__init__(inputs, outputs, **kwargs)
         self._arguments = dict(arguments)
 
+    @property
+    def large_weights(self) -> list[keras.Variable]:
+        """Weights that a product is faster than their cast.
+
+        Of layers that compute in `compute_dtype`; see `CastWeights`.
+        """
+        return []
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this network, as JSON values."""
         return {**self._arguments, "name": self.name}

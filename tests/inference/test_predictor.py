@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 from tiny import SIZE, tiny_config
@@ -22,6 +23,9 @@ from keras_wsss.inference.predictor import (
     augmented_views,
 )
 from keras_wsss.run_folder import CHECKPOINTS, ENCODER
+from keras_wsss.serving import signatures
+from keras_wsss.serving.options import ServingOptions
+from keras_wsss.serving.signatures import ServingModule
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality
 from keras_wsss.tagging import TagRule
@@ -189,6 +193,38 @@ def test_dense_attention_has_one_size(image):
     assert dense(image, tags=[1]).mask.shape == image.shape[:2]
     with pytest.raises(ConfigError, match=r"scales must be \(1.0,\)"):
         dense(image, tags=[1], views=[View(0.5)])
+
+
+def test_dense_attention_is_cast_once(image, monkeypatch):
+    config = tiny_config("data").replace(
+        {"model.attention": "dense", "model.compute_dtype": "bfloat16"}
+    )
+    split = split_of(config)
+    net = build_network(config, split)
+    dense = Predictor(net, split, config)
+    # The published one is too large for a graph.
+    monkeypatch.setattr(signatures, "LARGEST_CONSTANT", 1000)
+    served = ServingModule(dense.steps, ServingOptions(quality=Quality()))
+    kernel = net.large_weights[0]
+    assert kernel.dtype == "float32"
+    held = [w for w in served.weights if w.shape == kernel.shape]
+    assert [w.dtype for w in held] == [tf.bfloat16]
+
+    steps, ids = dense.compiled.of_scale(1.0), tf.constant([1, 3])
+    encoded = steps.encode(image, False)
+    graph = steps.foreground.get_concrete_function(*encoded, ids).graph
+    cast = [op for op in graph.get_operations() if op.type == "Cast"]
+    assert cast
+    assert kernel.shape not in [op.outputs[0].shape for op in cast]
+    # The layer's own cast, at the call, gives the same to the bit.
+    called = tf.function(dense.steps.foreground, autograph=False)
+    expected = called(*encoded, ids, 1.0)
+    np.testing.assert_array_equal(steps.foreground(*encoded, ids), expected)
+    mask = served.signatures()["tensors"](
+        images=image[None], tags=tf.constant([split.name_of(1)])
+    )["mask"]
+    own = dense(image, [1], RAW, refine=False).mask
+    assert np.mean(mask[0] != own) < 1e-3
 
 
 def test_augmented_views():

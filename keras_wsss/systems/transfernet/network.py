@@ -185,6 +185,13 @@ class TransferNet(Network):
         kernel = self.attention.get_layer("att").cls_embed.kernel
         return keras.ops.convert_to_numpy(kernel)
 
+    @property
+    def large_weights(self) -> list[keras.Variable]:
+        """Dense attention's; see `Network.large_weights`."""
+        if not self.fixed_size:
+            return []
+        return [self.attention.get_layer("att").feat_embed.kernel]
+
     def select_levels(self, levels: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """From all levels of the encoder, what `masks` takes."""
         return [levels[number - 1] for number in self.used_levels]
