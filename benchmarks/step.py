@@ -39,7 +39,8 @@ VARIANTS = flags.DEFINE_list(
     ["unfused", "float32", "bfloat16"],
     "Of unfused (float32 with Keras's own Adam), float32, bfloat16, float16, "
     "xla (float32); torch and torch_bfloat16 are PyTorch's step (extra "
-    "bench), of encoders with switches.",
+    "bench), of encoders with switches, and torch_compiled and "
+    "torch_bfloat16_compiled the same by its compiler.",
 )
 
 early_help()
@@ -115,9 +116,7 @@ def make_step(
     if variant.startswith("torch"):
         from benchmarks.torch_peer import make_torch_step
 
-        half = variant == "torch_bfloat16"
-        precision = "bfloat16" if half else "float32"
-        return make_torch_step(config, batch, split.num_categories, precision)
+        return make_torch_step(config, batch, split.num_categories, variant)
 
     def step() -> None:
         for value in update(batch, 1e-4).values():

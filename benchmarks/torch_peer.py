@@ -180,7 +180,7 @@ def make_torch_prediction(
     Args:
         config: of the network; its encoder is a VGG.
         categories: C.
-        variant: torch or torch_bfloat16.
+        variant: torch, torch_bfloat16, or those with "_compiled" behind.
         whole: or the encoder alone.
     """
     torch.manual_seed(0)
@@ -202,19 +202,19 @@ def make_torch_prediction(
         logits = net.decode(guide, [indices[n - 1] for n in net.used])
         return logits.float().sigmoid()
 
+    run = _maybe_compiled(network, variant)
+
     @torch.inference_mode()
     def predict() -> None:
-        with torch.autocast(
-            "cpu", torch.bfloat16, variant.endswith("bfloat16")
-        ):
-            network(image).numpy()
+        with torch.autocast("cpu", torch.bfloat16, "bfloat16" in variant):
+            run(image).numpy()
 
     predict()
     return predict
 
 
 def make_torch_step(
-    config: Config, batch: Mapping[str, Mapping], categories: int, dtype: str
+    config: Config, batch: Mapping[str, Mapping], categories: int, variant: str
 ) -> Callable[[], None]:
     """A function that makes one update of the peer and waits for it.
 
@@ -222,7 +222,7 @@ def make_torch_step(
         config: of the network and the losses; one label a picture.
         batch: as `benchmarks.step.random_part` makes its parts, cached.
         categories: C.
-        dtype: "float32" or "bfloat16".
+        variant: torch, torch_bfloat16, or those with "_compiled" behind.
     """
     torch.manual_seed(0)
     net = Peer(config, categories)
@@ -252,9 +252,8 @@ def make_torch_step(
         total = (sharpness * evidence).logsumexp(1)
         return (total - math.log(evidence.shape[1])) / sharpness
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, dtype == "bfloat16"):
+    def losses() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, "bfloat16" in variant):
             attention, attended = net.attend(features, labels)
             loss = functional.cross_entropy(
                 net.judge(attended).float(), labels - 1
@@ -280,11 +279,21 @@ def make_torch_step(
         common = 2 * (found * wanted).sum((1, 2))
         size = found.sum((1, 2)) + wanted.sum((1, 2))
         overlap = config.train.overlap_weight
-        (loss + overlap * (1 - common / size).mean()).backward()
+        return loss + overlap * (1 - common / size).mean()
+
+    run = _maybe_compiled(losses, variant)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        run().backward()
         optimizer.step()
 
     step()
     return step
+
+
+def _maybe_compiled(function: Callable, variant: str) -> Callable:
+    return torch.compile(function) if "compiled" in variant else function
 
 
 def _tensor(values) -> torch.Tensor:
