@@ -11,7 +11,8 @@ medians over the turns, by the clock and of the processor. Beside other work,
 compare the processor's on one core (`taskset -c 0 python ...`): several
 threads wait for each other, and PyTorch's are busy while they do. In place of
 a phase, "predict" is the network alone, encoder to foreground, of one picture
-and one label, and "encode" its encoder.
+and one label, and "encode" its encoder. The last line is the highest memory of
+the process meanwhile (Linux): all variants', and TensorFlow itself.
 """
 
 import os
@@ -20,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from absl import app, flags
 
@@ -198,6 +200,18 @@ def time_in_turns(
     return {name: float(np.median(own[:, 0])) for name, own in seconds.items()}
 
 
+def highest_memory() -> float:
+    """GB of this process since `forget_memory`; Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1e6
+
+
+def forget_memory() -> None:
+    """Lets `highest_memory` begin with what is held now; Linux."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def main(_) -> None:
     """Prints a line for every variant."""
     announce_devices()
@@ -207,6 +221,9 @@ def main(_) -> None:
         name: make_step(config, name, PHASE.value, CACHED.value)
         for name in names
     }
+    on_linux = Path("/proc/self/clear_refs").exists()
+    if on_linux:
+        forget_memory()
     seconds = seconds_in_turns(steps, ROUNDS.value)
     for name, own in seconds.items():
         clock, processor = 1000 * np.median(own, axis=0)
@@ -215,6 +232,8 @@ def main(_) -> None:
             f"{name:23} {clock:7.0f} ms  {ratios[0]:.2f} x"
             f"   processor {processor:7.0f} ms  {ratios[1]:.2f} x"
         )
+    if on_linux:
+        print(f"highest memory {highest_memory():.2f} GB")
 
 
 if __name__ == "__main__":
