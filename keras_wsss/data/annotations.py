@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from keras_wsss.data.aside import Column
+
 # Category of regions that are not to be judged, whatever lies there; all of
 # its instances are crowds.
 IGNORED_REGION = "__ignore__"
@@ -81,7 +83,7 @@ class Instances(Mapping[int, tuple[Instance, ...]]):
     def without_crowds(self, ignored: frozenset[int]) -> "Instances":
         """The same, but of categories that are not `ignored` none is one."""
 
-    def load(self, *key: Any) -> dict[str, np.ndarray] | None:
+    def load(self, *key: Any) -> dict[str, Column] | None:
         """Arrays that were found at an earlier start, see `ReadingIndex`."""
         return None
 

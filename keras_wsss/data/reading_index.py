@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_wsss.data.aside import Column
 from keras_wsss.data.file_notes import is_fresh, looks_of
 from keras_wsss.files import atomic_path
 
 # Smaller files are read in less time than they are worth.
 SMALLEST = 2_000_000  # bytes
-_VERSION = 3  # of what readers find in a file
+_VERSION = 4  # of what readers find in a file
 
 
 class ReadingIndex:
@@ -36,7 +37,7 @@ class ReadingIndex:
         self._path = path
         self.looks = looks_of(path)
 
-    def load(self, *key: Any) -> dict[str, np.ndarray] | None:
+    def load(self, *key: Any) -> dict[str, Column] | None:
         """What was saved under a key, or None.
 
         Args:
@@ -52,11 +53,14 @@ class ReadingIndex:
             ):
                 if str(found["about"]) != self._about(key):
                     return None
-                return {name: found[name] for name in found.files}
+                names = [name for name in found.files if name != "about"]
+                return {name: Column(found[name]) for name in names}
         except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
             return None
 
-    def save(self, arrays: Mapping[str, np.ndarray], *key: Any) -> None:
+    def save(
+        self, arrays: Mapping[str, np.ndarray | Column], *key: Any
+    ) -> None:
         """Keeps arrays under a key, if the folder can be written."""
         size = int(self.looks.split()[0])
         if self._folder is None or size < SMALLEST or is_fresh(self.looks):

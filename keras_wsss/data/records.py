@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import marshal
 import operator
 import os
 from array import array
@@ -13,6 +12,7 @@ from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 
+from keras_wsss.data.aside import Spool
 from keras_wsss.errors import DataError
 
 Domain = Literal["source", "target"]
@@ -103,11 +103,12 @@ _IN_COMMON = object()  # what cannot be written as bytes
 
 
 class Records(Sequence[Record]):
-    """Records in some 100 bytes each, made anew whenever they are asked for.
+    """Records that are made anew whenever they are asked for.
 
-    As objects they take ten times that. What is the same object in one record
-    and the next, such as the instances of a file, is kept once; the rest is
-    bytes. Paths, and masks that are frozen dataclasses, are taken apart.
+    As objects they take 1 kB each, here 8 bytes and what they share: what is
+    the same object in one record and the next, such as the instances of a
+    file, is kept once. The rest is kept aside, some 100 bytes in a temporary
+    file. Paths, and masks that are frozen dataclasses, are taken apart.
 
     Args:
         records: what it holds, in their order.
@@ -119,9 +120,8 @@ class Records(Sequence[Record]):
         self._shared: list[tuple[Any, ...]] = []
         self._places: dict[Any, int] = {}  # in these lists
         self._before: tuple[Any, ...] = ()
-        self._bytes = bytearray()
-        self._ends = array("q", [0])
-        self._rows = array("q")
+        self._spool = Spool()
+        self._rows: range | array[int] = range(0)  # of it
         for record in records:
             self.append(record)
 
@@ -145,9 +145,14 @@ class Records(Sequence[Record]):
                 own.append(packed)
         self._before = values
         place = self._place(tuple(map(id, shared)), self._shared, tuple(shared))
-        self._bytes += marshal.dumps((place, *own))
-        self._rows.append(len(self._ends) - 1)
-        self._ends.append(len(self._bytes))
+        row, rows = len(self._spool), self._rows
+        self._spool.append((place, *own))
+        if rows == range(row):
+            self._rows = range(row + 1)
+            return
+        if isinstance(rows, range):
+            rows = self._rows = array("q", rows)
+        rows.append(row)
 
     def pick(self, numbers: Iterable[int]) -> "Records":
         """Those of some numbers, in this order; no bytes are copied."""
@@ -177,10 +182,7 @@ class Records(Sequence[Record]):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self.pick(range(len(self))[index])
-        row = self._rows[index]
-        place, *own = marshal.loads(
-            self._bytes[self._ends[row] : self._ends[row + 1]]
-        )
+        place, *own = self._spool[self._rows[index]]
         packed = iter(own)
         name, path, domain, labels, uncertain, annotated, trusted, mask, *of = (
             self._unpack(next(packed)) if value is _OWN else value

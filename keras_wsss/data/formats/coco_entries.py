@@ -6,7 +6,7 @@ code trusts sizes, run lengths and coordinates.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from keras_wsss.data.annotations import (
     AnnotatedImage,
     Instance,
 )
+from keras_wsss.data.aside import SpooledSet
 from keras_wsss.data.problems import path_problem
 from keras_wsss.data.segmentation import (
     checked_polygons,
@@ -29,6 +30,13 @@ _LARGEST = 2**63  # no id reaches it
 _WRONG_ENTRY = "wrong entry"
 
 Tell: TypeAlias = Callable[[str, str, str], None]
+
+
+class ImagesById(Protocol):
+    """A dictionary of pictures, or what can do as much."""
+
+    def get(self, number: int, /) -> AnnotatedImage | None:
+        """The picture of an id, if there is one."""
 
 
 class WrongError(Exception):
@@ -129,8 +137,7 @@ def images_of(
     entries: Iterable, tell: Tell, max_pixels: int
 ) -> Iterator[AnnotatedImage]:
     """Yields pictures of the valid entries of a list of images."""
-    ids: set[int] = set()
-    names: set[str] = set()
+    ids, names = SpooledSet(), SpooledSet()
     for index, entry in enumerate(entries):
         record, kind = f"images[{index}]", _WRONG_ENTRY
         text = _entry_problem(entry, _IMAGE_FIELDS)
@@ -172,7 +179,7 @@ class Doubts(dict[int, list[Instance]]):
     def add(
         self,
         entry: Any,
-        images: dict[int, AnnotatedImage],
+        images: ImagesById,
         categories: dict[int, str],
     ) -> None:
         """Adds one, if it names a picture; `categories` may grow by one."""
@@ -215,7 +222,7 @@ def number_of(entry: dict) -> int | None:
 def instance_of(
     entry: Any,
     index: int,
-    images: dict[int, AnnotatedImage],
+    images: ImagesById,
     categories: dict[int, str],
     masks: bool,
 ) -> tuple[int, Instance, int]:

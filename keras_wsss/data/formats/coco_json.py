@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from keras_wsss.data.annotations import (
-    AnnotatedImage,
     Annotations,
     HeldInstances,
     Instance,
 )
+from keras_wsss.data.aside import Column
 from keras_wsss.data.formats.coco_entries import (
     CRUMBS,
     Doubts,
@@ -26,6 +26,7 @@ from keras_wsss.data.formats.filed_instances import (
     Columns,
     FiledImages,
     FiledInstances,
+    ImageSizes,
     SortedColumns,
 )
 from keras_wsss.data.images import DEFAULT_MAX_PIXELS
@@ -139,15 +140,14 @@ def _streamed(
     def read_categories(elements: Iterator[Element]) -> dict[int, str]:
         return dict(categories_of((e.value for e in elements), tell))
 
-    def read_images(elements: Iterator[Element]) -> dict[int, AnnotatedImage]:
+    def read_images(elements: Iterator[Element]) -> FiledImages:
         entries = (e.value for e in elements)
-        found = images_of(entries, tell, max_pixels)
-        return {image.id: image for image in found}
+        return FiledImages.of(images_of(entries, tell, max_pixels))
 
     categories: dict[int, str] | None = None
-    images: dict[int, AnnotatedImage] | None = None
+    images: FiledImages | None = None
+    columns: Columns | None = None
     early: list[str] = []
-    columns = Columns()
     dropped: collections.Counter[str] = collections.Counter()
     doubts = Doubts()
     for key, elements in lists.elements():
@@ -165,33 +165,33 @@ def _streamed(
             if images is None:
                 early.append("images")
                 images = read_images(lists.ahead("images"))
+            columns, sizes = Columns(images), ImageSizes(images)
             for number, (entry, start, size) in enumerate(elements):
                 try:
                     image, instance, crumbs = instance_of(
-                        entry, number, images, categories, masks
+                        entry, number, sizes, categories, masks
                     )
                 except WrongError as wrong:
                     tell(*wrong.args)
-                    doubts.add(entry, images, categories)
+                    doubts.add(entry, sizes, categories)
                 else:
                     dropped[CRUMBS] += crumbs
                     columns.add(image, instance, start, size)
     assert categories is not None
     assert images is not None
-    found = FiledImages.of([images[number] for number in sorted(images)])
-    del images
+    assert columns is not None
     return Annotations(
         path=path,
-        images=found,
+        images=images,
         categories=categories,
         instances=FiledInstances(
-            path, found, columns.sorted(found), masks, index, doubts
+            path, images, columns.sorted(), masks, index, doubts
         ),
         dropped=dict(+dropped),
     )
 
 
-def _to_arrays(file: Annotations) -> dict[str, np.ndarray]:
+def _to_arrays(file: Annotations) -> dict[str, np.ndarray | Column]:
     """What a `ReadingIndex` keeps of a file."""
     assert isinstance(file.instances, FiledInstances)
     assert isinstance(file.images, FiledImages)
@@ -206,13 +206,13 @@ def _to_arrays(file: Annotations) -> dict[str, np.ndarray]:
 
 
 def _from_arrays(
-    arrays: dict[str, np.ndarray],
+    arrays: dict[str, Column],
     path: Path,
     masks: bool,
     index: ReadingIndex,
 ) -> Annotations:
     """Undoes `_to_arrays`."""
-    categories, dropped = json.loads(arrays["rest"].tobytes())
+    categories, dropped = json.loads(arrays["rest"][:].tobytes())
     images = FiledImages(arrays["names"], arrays["sizes_of_images"])
     columns = SortedColumns(*(arrays[n] for n in SortedColumns._fields))
     return Annotations(

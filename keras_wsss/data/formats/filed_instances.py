@@ -3,9 +3,9 @@
 import bisect
 import copy
 import json
+import struct
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -18,6 +18,7 @@ from keras_wsss.data.annotations import (
     Mark,
     marks_of,
 )
+from keras_wsss.data.aside import Aside, Column
 from keras_wsss.data.file_notes import looks_of
 from keras_wsss.data.formats.coco_entries import (
     WrongError,
@@ -28,55 +29,81 @@ from keras_wsss.data.formats.coco_entries import (
 from keras_wsss.data.reading_index import ReadingIndex
 from keras_wsss.errors import DataError
 
+_TOGETHER = 1000  # pictures that are read at once
+_SORTED = 1 << 16  # annotations that are sorted at once, and
+_PASSES = 16  # times that all are looked through for it, where these are many
+# An annotation in the order of its file; `row` is that of its picture.
+_ENTRY = np.dtype(
+    [
+        ("row", np.uint32),
+        ("id", np.int64),
+        ("category", np.int64),
+        ("crowd", np.bool_),
+        ("start", np.int64),
+        ("size", np.uint32),
+    ]
+)
+_pack = struct.Struct("=Iqq?qI").pack
+
 
 class SortedColumns(NamedTuple):
     """Annotations, those of a picture in a row, by their ids.
 
     Attributes:
-        first: int64 [pictures + 1], where those of a picture begin.
+        first: integers [pictures + 1], where those of a picture begin.
         categories: integers [annotations].
         crowds: bool [annotations].
         starts: integers [annotations], bytes of the file.
         sizes: integers [annotations], bytes.
     """
 
-    first: np.ndarray
-    categories: np.ndarray
-    crowds: np.ndarray
-    starts: np.ndarray
-    sizes: np.ndarray
+    first: Column
+    categories: Column
+    crowds: Column
+    starts: Column
+    sizes: Column
 
 
 class FiledImages(Sequence[AnnotatedImage]):
-    """The pictures of a file, ascending by id, in few bytes each.
+    """The pictures of a file, ascending by id; in memory are their ids alone.
 
     Args:
-        names: uint8 [N], file names in UTF-8 with a zero byte behind each.
-        numbers: int64 [pictures, 3], id, width and height.
+        names: uint8 [N], file names in UTF-8, one behind the other.
+        numbers: int64 [pictures, 4], id, width, height, and where in `names`
+            the name ends.
     """
 
-    def __init__(self, names: np.ndarray, numbers: np.ndarray):
-        self.numbers = numbers
-        self._names = names.tobytes()
-        self._ends = array("q", np.flatnonzero(names == 0).tobytes())
+    def __init__(self, names: Column, numbers: Column):
+        self.names, self.numbers = names, numbers
+        self._ids = _held(numbers, np.s_[:, 0])
 
     @classmethod
-    def of(cls, images: Collection[AnnotatedImage]) -> "FiledImages":
-        """Takes pictures over."""
-        names = "".join(f"{image.file_name}\0" for image in images)
-        numbers = [(image.id, image.width, image.height) for image in images]
-        return cls(
-            np.frombuffer(names.encode(), np.uint8),
-            np.array(numbers, np.int64).reshape(-1, 3),
-        )
+    def of(cls, images: Iterable[AnnotatedImage]) -> "FiledImages":
+        """Takes pictures over, which may be of any order."""
+        texts, rows = Aside(), array("q")
+        for image in images:
+            texts.append(image.file_name.encode())
+            rows.extend((image.id, image.width, image.height, len(texts)))
+        numbers = np.array(rows, np.int64).reshape(-1, 4)
+        order = np.argsort(numbers[:, 0])
+        ends = numbers[:, 3]
+        starts = np.append(0, ends[:-1])[order]
+        numbers = numbers[order]
+        ends = numbers[:, 3]
+        names = Column(np.zeros(0, np.uint8))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            names.append_bytes(texts.read(start, end))
+        numbers[:, 3] = np.cumsum(ends - starts)
+        return cls(names, Column(numbers))
 
-    @property
-    def names(self) -> np.ndarray:
-        """As it was made of."""
-        return np.frombuffer(self._names, np.uint8)
+    def row(self, number: int) -> int:
+        """Of the picture of an id among all; -1 if there is none."""
+        row = bisect.bisect_left(self._ids, number)
+        found = row < len(self._ids) and self._ids[row] == number
+        return row if found else -1
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._ids)
 
     @overload
     def __getitem__(self, index: int) -> AnnotatedImage: ...
@@ -88,53 +115,127 @@ class FiledImages(Sequence[AnnotatedImage]):
         if isinstance(index, slice):
             return tuple(self[row] for row in range(len(self))[index])
         row = range(len(self))[index]
-        first = self._ends[row - 1] + 1 if row else 0
-        name = self._names[first : self._ends[row]].decode()
-        number, width, height = self.numbers[row].tolist()
-        return AnnotatedImage(number, name, width, height)
+        return self._read(row, row + 1)[0]
+
+    def __iter__(self) -> Iterator[AnnotatedImage]:
+        for row in range(0, len(self), _TOGETHER):
+            yield from self._read(row, min(row + _TOGETHER, len(self)))
+
+    def _read(self, first: int, last: int) -> list[AnnotatedImage]:
+        rows = self.numbers[max(first - 1, 0) : last].tolist()
+        begin = rows.pop(0)[3] if first else 0
+        texts = self.names[begin : rows[-1][3]].tobytes()
+        images, start = [], 0
+        for number, width, height, end in rows:
+            name = texts[start : end - begin].decode()
+            images.append(AnnotatedImage(number, name, width, height))
+            start = end - begin
+        return images
+
+
+class ImageSizes:
+    """Pictures without their names, to check annotations by.
+
+    Args:
+        images: of a file.
+    """
+
+    def __init__(self, images: FiledImages):
+        self._images = images
+        self._sizes = _held(images.numbers, np.s_[:, 1:3])
+        self._last: AnnotatedImage | None = None
+
+    def get(self, number: int) -> AnnotatedImage | None:
+        """The picture of an id, if there is one."""
+        if self._last is None or self._last.id != number:
+            row = self._images.row(number)
+            if row < 0:
+                return None
+            width, height = self._sizes[2 * row : 2 * row + 2]
+            self._last = AnnotatedImage(number, "", width, height)
+        return self._last
 
 
 class Columns:
-    """What is kept of the annotations of a file, in its order."""
+    """What is kept of the annotations of a file, in its order.
 
-    def __init__(self):
-        self.ids = array("q")
-        self.images = array("q")
-        self.categories = array("q")
-        self.crowds = array("b")
-        self.starts = array("q")  # bytes of the file
-        self.sizes = array("q")
+    Args:
+        images: the pictures of the file.
+    """
+
+    def __init__(self, images: FiledImages):
+        self._images = images
+        self._last = (0, -1)  # a picture and its row
+        self._counts = array("I", bytes(4 * len(images)))
+        self._entries = Column(np.zeros(0, _ENTRY))
 
     def add(
         self, image: int, instance: Instance, start: int, size: int
     ) -> None:
         """Adds an annotation, and where in the file it stands."""
-        self.ids.append(instance.id)
-        self.images.append(image)
-        self.categories.append(instance.category)
-        self.crowds.append(instance.crowd)
-        self.starts.append(start)
-        self.sizes.append(size)
+        number, row = self._last
+        if row < 0 or number != image:
+            row = self._images.row(image)
+            self._last = image, row
+        self._counts[row] += 1
+        entry = _pack(
+            row, instance.id, instance.category, instance.crowd, start, size
+        )
+        self._entries.append_bytes(entry)
 
-    def sorted(self, images: FiledImages) -> SortedColumns:
+    def sorted(self) -> SortedColumns:
         """The same by pictures."""
-        owners = np.asarray(self.images, np.int64)
-        order = np.lexsort((np.asarray(self.ids, np.int64), owners))
-        first = np.searchsorted(owners[order], images.numbers[:, 0])
+        entries, first = self._entries, np.zeros(len(self._counts) + 1, int)
+        np.cumsum(self._counts, out=first[1:])
+        columns = {
+            name: Column(
+                np.zeros(0, _smallest(b[name] for b in entries.blocks()))
+            )
+            for name in ("category", "start", "size")
+        }
+        columns["crowd"] = Column(np.zeros(0, bool))
+        # Those of some pictures at a time: all at once would be the largest
+        # part of the memory of a start.
+        most = max(_SORTED, len(entries) // _PASSES)
+        begin = 0
+        while begin < len(self._counts):
+            end = int(np.searchsorted(first, first[begin] + most, "right")) - 1
+            end = max(end, begin + 1)
+            part = np.concatenate(
+                [np.zeros(0, _ENTRY)]
+                + [
+                    block[(begin <= block["row"]) & (block["row"] < end)]
+                    for block in entries.blocks()
+                ]
+            )
+            part = part[np.lexsort((part["id"], part["row"]))]
+            for name, column in columns.items():
+                column.append(part[name])
+            begin = end
         return SortedColumns(
-            np.append(first, len(order)),
-            _narrow(np.asarray(self.categories, np.int64))[order],
-            np.asarray(self.crowds, np.int8)[order].astype(bool),
-            _narrow(np.asarray(self.starts, np.int64))[order],
-            _narrow(np.asarray(self.sizes, np.int64))[order],
+            Column(first),
+            columns["category"],
+            columns["crowd"],
+            columns["start"],
+            columns["size"],
         )
 
 
-def _narrow(values: np.ndarray) -> np.ndarray:
-    """The same, of the smallest type that holds them, if none is negative."""
-    if not len(values) or values.min() < 0:
-        return values
-    return values.astype(np.min_scalar_type(values.max()))
+def _smallest(blocks: Iterable[np.ndarray]) -> np.dtype:
+    """The smallest type for some integers, if none is negative."""
+    low = high = 0
+    for block in blocks:
+        low, high = min(low, int(block.min())), max(high, int(block.max()))
+    return np.dtype(np.int64) if low < 0 else np.min_scalar_type(high)
+
+
+def _held(column: Column, part: Any = ...) -> "array[int]":
+    """Integers of a column for memory, in few bytes each."""
+    kind = _smallest(block[part] for block in column.blocks())
+    held = array(kind.char)
+    for block in column.blocks():
+        held.frombytes(block[part].astype(kind).tobytes())
+    return held
 
 
 class FiledInstances(Instances):
@@ -166,25 +267,25 @@ class FiledInstances(Instances):
         self._images = images
         self._masks = masks
         self._doubts = doubts or {}
-        self._image_ids = array("q", images.numbers[:, 0].tobytes())
-        self._first = array("q", columns.first.tobytes())
-
-    def _row(self, image: int) -> int:
-        """Of a picture among all; -1 if there is none of this id."""
-        row = bisect.bisect_left(self._image_ids, image)
-        found = row < len(self._images) and self._image_ids[row] == image
-        return row if found else -1
+        self._first = _held(columns.first)
 
     def _range(self, image: int) -> tuple[int, int]:
-        row = self._row(image)
+        row = self._images.row(image)
         return (0, 0) if row < 0 else (self._first[row], self._first[row + 1])
+
+    def _kinds(self, first: int, last: int) -> Iterable[tuple[int, bool]]:
+        """Category, and whether it is a crowd, of some annotations."""
+        categories = self.columns.categories[first:last].tolist()
+        if self._crowds_of is None:
+            crowds = self.columns.crowds[first:last].tolist()
+        else:
+            crowds = [c in self._crowds_of for c in categories]
+        return zip(categories, crowds, strict=True)
 
     def marks(self, image: int) -> list[Mark]:
         """See `Instances`."""
-        first, last = self._range(image)
-        categories = self.columns.categories[first:last].tolist()
-        crowds = self.columns.crowds[first:last].tolist()
-        marks = list(zip(categories, crowds, repeat(self._masks)))
+        kinds = self._kinds(*self._range(image))
+        marks = [(category, crowd, self._masks) for category, crowd in kinds]
         return marks + marks_of(self._doubts.get(image, ()))
 
     def __getitem__(self, image: int) -> tuple[Instance, ...]:
@@ -192,18 +293,17 @@ class FiledInstances(Instances):
         doubts = self._doubts.get(image, ())
         if first == last and not doubts:
             raise KeyError(image)
-        row = self._row(image)
+        row = self._images.row(image)
         starts = self.columns.starts[first:last].tolist()
         sizes = self.columns.sizes[first:last].tolist()
+        kinds = self._kinds(first, last)
         found = []
         try:
             with open(self._path, "rb") as file:
-                for index, start, size in zip(
-                    range(first, last), starts, sizes, strict=True
-                ):
+                for kind, start, size in zip(kinds, starts, sizes, strict=True):
                     file.seek(start)
                     entry = json.loads(file.read(size))
-                    found.append(self._read(entry, row, index))
+                    found.append(self._read(entry, row, *kind))
             changed = looks_of(self._path) != self._index.looks
         except (WrongError, KeyError, OSError, TypeError, ValueError):
             changed = True
@@ -214,15 +314,17 @@ class FiledInstances(Instances):
             )
         return (*found, *doubts)
 
-    def _read(self, entry: Any, row: int, index: int) -> Instance:
+    def _read(
+        self, entry: Any, row: int, category: int, crowd: bool
+    ) -> Instance:
         polygons: tuple[np.ndarray, ...] = ()
         runs = None
         if self._masks:
             polygons, runs, _ = geometry_of(entry, "", self._images[row])
         return Instance(
             number_of(entry) or 0,
-            int(self.columns.categories[index]),
-            bool(self.columns.crowds[index]),
+            category,
+            crowd,
             polygons,
             runs,
             box_of(entry.get("bbox")),
@@ -237,7 +339,7 @@ class FiledInstances(Instances):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def load(self, *key: Any) -> dict[str, np.ndarray] | None:
+    def load(self, *key: Any) -> dict[str, Column] | None:
         """See `Instances`."""
         return self._index.load(self._crowds_of, *key)
 
@@ -249,7 +351,4 @@ class FiledInstances(Instances):
         """See `Instances`."""
         other = copy.copy(self)
         other._crowds_of = sorted(ignored)
-        other.columns = self.columns._replace(
-            crowds=np.isin(self.columns.categories, list(ignored))
-        )
         return other
