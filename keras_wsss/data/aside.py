@@ -11,7 +11,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -149,7 +149,7 @@ class SpooledSet:
 
 
 class Column:
-    """Rows of numbers, of which slices are read; `numpy.array` reads all.
+    """Rows of numbers, of which slices are read.
 
     Args:
         rows: what it begins with; all rows are of its type and width.
@@ -161,9 +161,29 @@ class Column:
         self._bytes = Aside()
         self.append(rows)
 
+    @classmethod
+    def of_npy(cls, file: IO[bytes]) -> "Column":
+        """Reads the content of a .npy file of rows.
+
+        Raises:
+            ValueError: it is none, or one of other things than numbers.
+        """
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"version {version} of the format")
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+        if by_columns or kind.hasobject or not shape:
+            raise ValueError("no rows of numbers")
+        column = cls(np.zeros((0, *shape[1:]), kind))
+        while block := file.read(_HELD):
+            column.append_bytes(block)
+        return column
+
     def append(self, rows: np.ndarray) -> None:
         """Adds rows behind the others."""
-        self._bytes.append(rows.astype(self._type).tobytes())
+        for first in range(0, len(rows), _ROWS):
+            part = rows[first : first + _ROWS].astype(self._type, copy=False)
+            self._bytes.append(part.tobytes())
 
     def append_bytes(self, data: bytes) -> None:
         """The same, as they lie in memory."""
@@ -182,12 +202,13 @@ class Column:
         for first in range(0, len(self), _ROWS):
             yield self[first : first + _ROWS]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None):
-        if copy is False:
-            raise ValueError("a column is read anew")
-        rows = np.empty((len(self), *self._width), dtype or self._type)
-        done = 0
+    def write_npy(self, file: IO[bytes]) -> None:
+        """Writes what `of_npy` reads."""
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._type),
+            "fortran_order": False,
+            "shape": (len(self), *self._width),
+        }
+        np.lib.format.write_array_header_1_0(file, header)
         for block in self.blocks():
-            rows[done : done + len(block)] = block
-            done += len(block)
-        return rows
+            file.write(block.tobytes())

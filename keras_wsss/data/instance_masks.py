@@ -205,8 +205,8 @@ class VisibleLabels:
         self._new = 0
         kept = file.instances.load(*self._key) if min_pixels > 0 else None
         if kept is not None:
-            self._judged = np.array(kept["judged"])
-            for row, label in np.array(kept["hidden"]).tolist():
+            self._judged = kept["judged"][:].copy()
+            for row, label in kept["hidden"][:].tolist():
                 self._hidden.setdefault(row, []).append(label)
 
     def of(

@@ -47,14 +47,13 @@ class ReadingIndex:
         if self._folder is None:
             return None
         try:
-            with (
-                open(self._place(key), "rb") as file,
-                np.load(file, allow_pickle=False) as found,
-            ):
-                if str(found["about"]) != self._about(key):
-                    return None
-                names = [name for name in found.files if name != "about"]
-                return {name: Column(found[name]) for name in names}
+            with zipfile.ZipFile(self._place(key)) as found:
+                columns = {}
+                for name in found.namelist():
+                    with found.open(name) as file:
+                        columns[name.removesuffix(".npy")] = Column.of_npy(file)
+            about = columns.pop("about")[:].tobytes().decode()
+            return columns if about == self._about(key) else None
         except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
             return None
 
@@ -68,9 +67,18 @@ class ReadingIndex:
         with contextlib.suppress(OSError):  # nothing is lost but time
             if looks_of(self._path) != self.looks:
                 return  # changed meanwhile
-            with atomic_path(self._place(key)) as temporary:
-                about = {"about": np.array(self._about(key))}
-                np.savez(temporary, **about, **arrays)  # type: ignore[arg-type]
+            text = self._about(key).encode()
+            columns = {"about": np.frombuffer(text, np.uint8), **arrays}
+            with (
+                atomic_path(self._place(key)) as temporary,
+                zipfile.ZipFile(temporary, "w") as found,
+            ):
+                for name, column in columns.items():
+                    if isinstance(column, np.ndarray):
+                        column = Column(column)
+                    place = f"{name}.npy"
+                    with found.open(place, "w", force_zip64=True) as file:
+                        column.write_npy(file)
 
     def _about(self, key: tuple[Any, ...]) -> str:
         return json.dumps([_VERSION, self.looks, *key], sort_keys=True)

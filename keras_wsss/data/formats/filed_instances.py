@@ -18,7 +18,7 @@ from keras_wsss.data.annotations import (
     Mark,
     marks_of,
 )
-from keras_wsss.data.aside import Aside, Column
+from keras_wsss.data.aside import Column
 from keras_wsss.data.file_notes import looks_of
 from keras_wsss.data.formats.coco_entries import (
     WrongError,
@@ -80,21 +80,19 @@ class FiledImages(Sequence[AnnotatedImage]):
     @classmethod
     def of(cls, images: Iterable[AnnotatedImage]) -> "FiledImages":
         """Takes pictures over, which may be of any order."""
-        texts, rows = Aside(), array("q")
-        for image in images:
-            texts.append(image.file_name.encode())
-            rows.extend((image.id, image.width, image.height, len(texts)))
-        numbers = np.array(rows, np.int64).reshape(-1, 4)
-        order = np.argsort(numbers[:, 0])
-        ends = numbers[:, 3]
-        starts = np.append(0, ends[:-1])[order]
-        numbers = numbers[order]
-        ends = numbers[:, 3]
+        found = cls._in_order(images)
+        order = np.argsort(np.asarray(found._ids))
+        return cls._in_order(found[row] for row in order)
+
+    @classmethod
+    def _in_order(cls, images: Iterable[AnnotatedImage]) -> "FiledImages":
         names = Column(np.zeros(0, np.uint8))
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            names.append_bytes(texts.read(start, end))
-        numbers[:, 3] = np.cumsum(ends - starts)
-        return cls(names, Column(numbers))
+        numbers = Column(np.zeros((0, 4), np.int64))
+        for image in images:
+            names.append_bytes(image.file_name.encode())
+            row = (image.id, image.width, image.height, len(names))
+            numbers.append_bytes(struct.pack("=qqqq", *row))
+        return cls(names, numbers)
 
     def row(self, number: int) -> int:
         """Of the picture of an id among all; -1 if there is none."""
