@@ -17,6 +17,7 @@ import numpy as np
 
 _HELD = 1 << 18  # bytes in memory
 _ROWS = 1 << 14  # of a column that are read at a time
+_TOGETHER = 256  # values that are
 
 
 class Aside:
@@ -103,6 +104,15 @@ class Spool(Sequence[Any]):
         return marshal.loads(
             self._bytes.read(self._ends[row], self._ends[row + 1])
         )
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in range(0, len(self), _TOGETHER):
+            ends = self._ends[row : row + _TOGETHER + 1]
+            start = ends[0]
+            data = self._bytes.read(start, ends[-1])
+            for end in ends[1:]:
+                yield marshal.loads(data[start - ends[0] : end - ends[0]])
+                start = end
 
 
 class SpooledSet:

@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import inspect
+import itertools
 import operator
 import os
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, overload
 
@@ -182,7 +183,15 @@ class Records(Sequence[Record]):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self.pick(range(len(self))[index])
-        place, *own = self._spool[self._rows[index]]
+        return self._made(*self._spool[self._rows[index]])
+
+    def __iter__(self) -> Iterator[Record]:
+        rows = self._rows
+        if rows == range(len(self._spool)):
+            return itertools.starmap(self._made, self._spool)
+        return (self._made(*self._spool[row]) for row in rows)
+
+    def _made(self, place: int, *own: Any) -> Record:
         packed = iter(own)
         name, path, domain, labels, uncertain, annotated, trusted, mask, *of = (
             self._unpack(next(packed)) if value is _OWN else value

@@ -1,7 +1,7 @@
 """What the cells of a tags file say of a picture: names, or marks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -240,7 +240,7 @@ def _value(name: str, cell: str) -> float:
 
 
 def has_minus_for_absent(
-    table: TagTable, split: Split, rows: Sequence[Sequence[str]]
+    table: TagTable, split: Split, rows: Iterable[Sequence[str]]
 ) -> bool:
     """Whether -1 in the columns of categories means that it is not there.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_wsss.data.lookup import is_image_name
-from keras_wsss.data.problems import read_text
+from keras_wsss.data.problems import check_text, read_text
 from keras_wsss.errors import DataError
 from keras_wsss.files import normal_name
 
@@ -29,7 +29,7 @@ _VALUE = (
 )  # fmt: skip
 _SEPARATORS = ",;\t"
 _FIELDS = "let config.data.tags_image_column and tags_label_column"
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_CHECKED = 1 << 16  # characters at a time
 _SEP_LINE = re.compile(r'\s*"?sep=([,;\t])"?\s', re.IGNORECASE)  # Excel's
 
 
@@ -79,11 +79,11 @@ def read_table(
         DataError: unreadable, or a header that names no picture, or several
             columns of pictures or tags.
     """
-    text = read_text(path)
-    separator = _separator(text)
-    lines = (line[0] for line in _LINE.finditer(text))
+    head = _head(path)
+    separator = _separator(head)
+    lines = _lines(path)
     rows = _rows(path, csv.reader(lines, delimiter=separator, strict=True))
-    if _SEP_LINE.match(text):
+    if _SEP_LINE.match(head):
         next(rows)
     header = tuple(normal_name(c.strip()) for c in next(rows, (1, []))[1])
     width = max((i + 1 for i, cell in enumerate(header) if cell), default=0)
@@ -113,6 +113,34 @@ def read_table(
     value = None if labels is None else _value(path, header, free)
     table = TagTable(path, separator, header, image, labels, unknown, value)
     return table, ((line, _cut(row, width)) for line, row in rows)
+
+
+def _head(path: Path) -> str:
+    """A file down to the first line that is not empty.
+
+    Raises:
+        DataError: the file is no text in UTF-8, wherever it is wrong.
+    """
+    check_text(path)
+    head = ""
+    try:
+        with open(path, encoding="utf-8-sig", newline="\n") as file:
+            while line := file.readline():
+                head += line
+                if line.strip():
+                    break
+            while file.read(_CHECKED):
+                pass
+    except (OSError, ValueError):
+        read_text(path)  # tells what is wrong
+        raise
+    return head
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a file with their ends, which may be those of any system."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        yield from file
 
 
 def _cut(row: list[str], width: int) -> list[str]:

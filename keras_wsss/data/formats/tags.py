@@ -2,11 +2,12 @@
 
 import collections
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_wsss.categories import Split
+from keras_wsss.data.aside import Spool
 from keras_wsss.data.formats.format import Format
 from keras_wsss.data.formats.tag_cells import (
     CellReader,
@@ -16,7 +17,7 @@ from keras_wsss.data.formats.tag_cells import (
     is_yes_or_no,
 )
 from keras_wsss.data.formats.tag_table import TagTable, read_table
-from keras_wsss.data.lookup import find_image, near_image, plain_files
+from keras_wsss.data.lookup import Names, find_image, near_image, plain_files
 from keras_wsss.data.problems import (
     OnProblem,
     Problem,
@@ -47,6 +48,12 @@ class _Line(NamedTuple):
     line: int
     image: str
     tags: Tags
+
+
+def _lines_of(spool: Spool) -> Iterator[_Line]:
+    """Rows that `_read_lines` gave."""
+    for line, image, *tags in spool:
+        yield _Line(line, image, Tags(*tags))
 
 
 def read_tags(
@@ -105,27 +112,30 @@ def read_tags(
         )
     minus = False
     if table.labels is None:
-        rows = iter(listed := list(rows))
-        minus = has_minus_for_absent(table, split, [row for _, row in listed])
+        minus = has_minus_for_absent(table, split, (row for _, row in rows))
+        _, rows = read_table(path, image_column, label_column)
     reader = CellReader(table, split, minus)
-    lines = _lines(table, rows, reader, on_problem)
+    lines = _read_lines(table, rows, reader, on_problem)
     dropped: collections.Counter[str] = collections.Counter()
     if reader.unread:
         shown = ", ".join(list(reader.unread.values())[:_SHOWN])
         more = ", ..." if len(reader.unread) > _SHOWN else ""
         dropped[f"{UNREAD}: {shown}{more}"] = len(reader.unread)
-    joined = _joined(table, lines, images, split, on_problem, dropped)
+    places = _placed(lines, images, dropped)
+    joined = _joined(table, lines, places, split, on_problem, dropped)
     targets, all_targets = set(split.target_ids), split.target_ids
     if minus:
-        pairs = len(joined) * len(targets)
-        said = sum(len(targets & {*line.tags.labels}) for _, line in joined)
-        dropped[MINUS] = pairs - said
+        dropped[MINUS] = 0
     root = len(_prefix(images))
     records = Records()
     skipped: dict[str, list[str]] = {}
-    named: dict[str, str] = {}
+    # Only of names that several pictures have, one has to be remembered.
+    names = (os.path.splitext(p[root:])[0] for p in places if p[0] != "\0")
+    repeated, named = Names(names).repeated(), dict[str, str]()
     for image, line in joined:
         labels = tuple(i for i in line.tags.labels if i in targets)
+        if minus:
+            dropped[MINUS] += len(targets) - len(labels)
         dropped[NOT_TARGET] += len(line.tags.labels) - len(labels)
         if image is None and not skip_missing:
             text = (
@@ -146,7 +156,8 @@ def read_tags(
             )
             on_problem(_problem("duplicate name", path, line.line, text))
             continue
-        named[name] = image
+        if hash(name) in repeated:
+            named[name] = image
         records.append(
             Record(
                 name,
@@ -170,14 +181,14 @@ def _problem(kind: str, path: Path, line: int, text: str) -> Problem:
     return Problem(kind, str(path), f"line {line}", text)
 
 
-def _lines(
+def _read_lines(
     table: TagTable,
     rows: Iterator[tuple[int, list[str]]],
     reader: CellReader,
     on_problem: OnProblem,
-) -> list[_Line]:
+) -> Spool:
     """The rows that can be used. Raises `DataError` if there is no row."""
-    lines: list[_Line] = []
+    lines = Spool()
     number = None
     width = len(table.header)
     marks = set(reader.unread)  # columns that may be marks of the rows
@@ -196,10 +207,11 @@ def _lines(
             kind = "path leaving the root"
         else:
             try:
-                lines.append(_Line(number, name, reader.read(row)))
-                names.add(name)
-                marks = {i for i in marks if is_yes_or_no(row[i])}
-                no |= {i for i in marks if row[i].strip()[:1] in "0FfNn"}
+                lines.append((number, name, *reader.read(row)))
+                if marks:
+                    names.add(name)
+                    marks = {i for i in marks if is_yes_or_no(row[i])}
+                    no |= {i for i in marks if row[i].strip()[:1] in "0FfNn"}
                 continue
             except WrongCell as wrong:
                 kind, text = "unknown category", str(wrong)
@@ -219,36 +231,54 @@ def _lines(
     return lines
 
 
+def _placed(
+    lines: Spool, images: Path, dropped: collections.Counter[str]
+) -> Spool:
+    """The file of each row's picture, or a zero byte and its name if none.
+
+    Ignored tags are counted in `dropped`.
+    """
+    plain, prefix = plain_files(images), _prefix(images)
+    places = Spool()
+    for line in _lines_of(lines):
+        dropped[IGNORED] += line.tags.ignored
+        place = prefix + line.image
+        if line.image not in plain:
+            image = find_image(images, line.image)
+            # No file is called so: "images/a" may be there, but not in images.
+            place = f"\0{line.image}" if image is None else str(image)
+        places.append(place)
+    return places
+
+
 def _joined(
     table: TagTable,
-    lines: Sequence[_Line],
-    images: Path,
+    lines: Spool,
+    places: Spool,
     split: Split,
     on_problem: OnProblem,
     dropped: collections.Counter[str],
-) -> list[tuple[str | None, _Line]]:
+) -> Iterator[tuple[str | None, _Line]]:
     """Pictures with all tags that their rows give them.
 
     Args:
         table: the columns.
         lines: the rows.
-        images: folder of the pictures.
+        places: see `_placed`.
         split: names the ids.
         on_problem: called with rows that contradict one before.
-        dropped: rows that repeat others and ignored tags are counted here.
+        dropped: rows that repeat others are counted here.
 
-    Returns:
+    Yields:
         The picture's file, None if there is none, and what is said of it.
     """
-    plain, prefix = plain_files(images), _prefix(images)
+    # Most pictures have one row: no other has to be remembered.
+    repeated = Names(places).repeated()
     found: dict[str, _Line] = {}
-    for line in lines:
-        dropped[IGNORED] += line.tags.ignored
-        key = prefix + line.image
-        if line.image not in plain:
-            image = find_image(images, line.image)
-            # No file is called so: "images/a" may be there, but not in images.
-            key = f"\0{line.image}" if image is None else str(image)
+    both = zip(places, _lines_of(lines), strict=True)
+    for key, line in both if repeated else ():
+        if hash(key) not in repeated:
+            continue
         first = found.setdefault(key, line)
         if first is line:
             continue
@@ -268,10 +298,12 @@ def _joined(
         if tags == first.tags:
             dropped[REPEATED] += 1
         found[key] = first._replace(tags=tags)
-    return [
-        (None if key.startswith("\0") else key, line)
-        for key, line in found.items()
-    ]
+    for key, line in zip(places, _lines_of(lines), strict=True):
+        whole: _Line | None = line
+        if hash(key) in repeated:
+            whole = found.pop(key, None)
+        if whole is not None:
+            yield None if key.startswith("\0") else key, whole
 
 
 def _prefix(folder: Path) -> str:
