@@ -124,8 +124,7 @@ def read_tags(
     places = _placed(lines, images, dropped)
     joined = _joined(table, lines, places, split, on_problem, dropped)
     targets, all_targets = set(split.target_ids), split.target_ids
-    if minus:
-        dropped[MINUS] = 0
+    dropped[REPEATED] = dropped[MINUS] = 0  # in this order
     root = len(_prefix(images))
     records = Records()
     skipped: dict[str, list[str]] = {}
