@@ -52,8 +52,8 @@ from keras_wsss.inference.find_pictures import Picture, find_pictures
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predict_files import MASKS, predict_files
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.side_by_side import default_threads
 from keras_wsss.shapes.make import ShapesSize, write_shapes
+from keras_wsss.side_by_side import default_threads
 from keras_wsss.systems.network import build_network
 from keras_wsss.systems.quality import Quality, choose_quality
 

@@ -14,6 +14,7 @@ FLOORS = (
         "versions",
         "lazy",
         "progress",
+        "side_by_side",
         "strips",
         "lettering",
     ),

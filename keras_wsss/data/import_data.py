@@ -5,6 +5,7 @@ What a user can look at, mend and keep: pictures stay where they are.
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
 from keras_wsss.data.annotations import IGNORED_REGION
 from keras_wsss.data.formats.tag_table import HEADER, UNKNOWN
-from keras_wsss.data.records import Record
+from keras_wsss.data.records import Record, Records
 from keras_wsss.errors import DataError
 from keras_wsss.files import write_json, write_text
 
@@ -49,13 +50,15 @@ def import_data(data: DataConfig, split: Split, out: Path) -> Iterator[str]:
             continue
         dataset = formats.read(data, split, part)
         name = formats.format_of(data, part).name
-        records = (*dataset.records, *dataset.negatives)
+        records = dataset.records
+        if dataset.negatives:
+            records = Records(itertools.chain(records, dataset.negatives))
         if not records:
             raise DataError(
                 f"{getattr(data, place)}: no picture of it can be used; see "
                 "`data verify`."
             )
-        root = Path(os.path.commonpath([r.image_path.parent for r in records]))
+        root = Path(os.path.commonpath({r.image_path.parent for r in records}))
         if part == "target":
             path = out / TAGS_FILE
             write_text(path, _tags(records, root, split))

@@ -13,7 +13,7 @@ import functools
 import os
 import time
 from array import array
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Hashable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -75,13 +75,13 @@ def _files_below(
             yield path
 
 
-class Names(Container[str]):
-    """A set of names in 8 bytes each, of which only hashes are kept.
+class Names(Container[Hashable]):
+    """A set of names, or the like, of which only hashes are kept, 8 bytes.
 
     With a million names in it, one in 10^13 others seems to be there too.
     """
 
-    def __init__(self, names: Iterable[str] = ()):
+    def __init__(self, names: Iterable[Hashable] = ()):
         hashes = np.fromiter(map(hash, names), np.int64)
         hashes.sort()
         self._hashes = array("q", hashes.tobytes())

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import threading
 from collections.abc import Callable
-from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from keras_wsss.data.images import (
 from keras_wsss.data.records import UNREADABLE, Dataset, Record
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
+from keras_wsss.side_by_side import side_by_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,11 +163,10 @@ def drop_bad_images(
             return str(error)
         return None
 
-    with futures.ThreadPoolExecutor(4) as pool:
-        both = itertools.chain(dataset.records, dataset.negatives)
-        count = len(dataset.records) + len(dataset.negatives)
-        found = progress(pool.map(problem, both), "checking pictures", count)
-        all_problems = list(found)
+    both = itertools.chain(dataset.records, dataset.negatives)
+    count = len(dataset.records) + len(dataset.negatives)
+    found = side_by_side(problem, both, threads=4, ahead=4)
+    all_problems = list(progress(found, "checking pictures", count))
     problems = all_problems[: len(dataset.records)]
     others = all_problems[len(dataset.records) :]
     kept, negatives = (

@@ -126,6 +126,11 @@ class Records(Sequence[Record]):
         for record in records:
             self.append(record)
 
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> "Records":
+        """The same records, if they are not kept so already."""
+        return records if isinstance(records, cls) else cls(records)
+
     def append(self, record: Record) -> None:
         """Adds a record behind the others."""
         mask: Any = record.mask
@@ -161,6 +166,10 @@ class Records(Sequence[Record]):
         picked = Records()
         vars(picked).update({**vars(self), "_rows": rows})
         return picked
+
+    def where(self, wanted: Callable[[Record], bool]) -> "Records":
+        """Those that are wanted."""
+        return self.pick(n for n, record in enumerate(self) if wanted(record))
 
     def __reduce__(self) -> tuple[type, tuple[list[Record]]]:
         # What is shared is known by where it lies, elsewhere in a copy.
@@ -295,5 +304,5 @@ class Dataset:
 
     def __post_init__(self):
         for part in ("records", "negatives", "left_out"):
-            if not isinstance(records := getattr(self, part), Records):
-                object.__setattr__(self, part, Records(records))
+            records = Records.of(getattr(self, part))
+            object.__setattr__(self, part, records)

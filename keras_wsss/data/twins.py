@@ -1,17 +1,24 @@
 """Pictures that stand in a data set twice, or nearly."""
 
 import collections
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import numpy as np
 
+from keras_wsss.data.aside import Spool
+from keras_wsss.data.lookup import Names
 from keras_wsss.data.problems import Problem
-from keras_wsss.data.records import Record
+from keras_wsss.data.records import Record, Records
 from keras_wsss.files import output_key
+
+# A part of the data, and a row of its records.
+_Place: TypeAlias = tuple[str, int]
 
 
 def problems_across(
-    good: dict[str, list[Record]], digests: Mapping[int, bytes]
+    good: Mapping[str, Records], digests: Mapping[str, Spool]
 ) -> Iterator[Problem]:
     """Yields what is wrong between pictures that are sound by themselves.
 
@@ -21,29 +28,21 @@ def problems_across(
 
     Args:
         good: part -> records without a problem.
-        digests: of the pixels, by the `id` of the record.
+        digests: part -> bytes of their pixels' digests.
     """
-    contents: dict[bytes, list[tuple[str, Record]]]
-    contents = collections.defaultdict(list)
-    for part, records in good.items():
-        for record in records:
-            contents[digests[id(record)]].append((part, record))
-    same = {
-        id(record): [other for other in twins if other[1] is not record]
-        for twins in contents.values()
-        for _, record in twins
-        if len(twins) > 1
-    }
-    names = {
-        output_key(r.image_path.stem): r for r in good.get("evaluation", ())
-    }
+    same = _same(good, digests)
+    tagged = Names(map(_stem_key, good.get("target", ())))
+    names = {}
+    for record in good.get("evaluation", ()):
+        if (key := _stem_key(record)) in tagged:
+            names[key] = record
     for part in ("source", "target"):
-        for record in good.get(part, ()):
-            twins = same.get(id(record), ())
-            scored = [r for p, r in twins if p == "evaluation"]
+        for row, record in enumerate(good.get(part, ())):
+            twins = same.get((part, row), ())
+            scored = [good[p][r] for p, r in twins if p == "evaluation"]
             # Two collections may number their pictures alike: there only the
             # content counts. Pictures of one are compared by name too.
-            named = names.get(output_key(record.image_path.stem))
+            named = names.get(_stem_key(record))
             if scored:
                 yield _in_both(
                     record, scored[0], "is also", "whatever its name"
@@ -55,10 +54,33 @@ def problems_across(
                     "has the name of",
                     "or rename it if it is another picture",
                 )
-    yield from _tagged_twice(good.get("target", ()), same)
-    yield from _scored_twice(good.get("evaluation", ()), same)
+    yield from _tagged_twice(good.get("target", Records()), same)
+    yield from _scored_twice(good.get("evaluation", Records()), same)
     for records in good.values():
         yield from _alike_names(records)
+
+
+def _stem_key(record: Record) -> str:
+    return output_key(record.image_path.stem)
+
+
+def _same(
+    good: Iterable[str], digests: Mapping[str, Spool]
+) -> dict[_Place, list[_Place]]:
+    """The other pictures of equal content, of those that have some."""
+    every = itertools.chain(*(digests[part] for part in good))
+    repeated = Names(every).repeated()
+    contents: dict[bytes, list[_Place]] = collections.defaultdict(list)
+    for part in good:
+        for row, digest in enumerate(digests[part]):
+            if hash(digest) in repeated:
+                contents[digest].append((part, row))
+    return {
+        place: [other for other in twins if other != place]
+        for twins in contents.values()
+        for place in twins
+        if len(twins) > 1
+    }
 
 
 def _in_both(
@@ -73,19 +95,24 @@ def _in_both(
     )
 
 
+def _twins_before(
+    part: str, count: int, same: Mapping[_Place, list[_Place]]
+) -> Iterator[tuple[int, list[int]]]:
+    """Rows of a part with those before them of equal content, if any."""
+    for row in range(count):
+        twins = same.get((part, row), ())
+        if before := [r for p, r in twins if p == part and r < row]:
+            yield row, before
+
+
 def _tagged_twice(
-    records: Iterable[Record],
-    same: dict[int, list[tuple[str, Record]]],
+    records: Records, same: Mapping[_Place, list[_Place]]
 ) -> Iterator[Problem]:
     """Yields tagged pictures of equal content and unlike tags."""
-    seen: set[str] = set()
-    for record in records:
-        for part, other in same.get(id(record), ()):
-            if (
-                part == "target"
-                and other.image_id in seen
-                and other.labels != record.labels
-            ):
+    for row, before in _twins_before("target", len(records), same):
+        record = records[row]
+        for other in map(records.__getitem__, before):
+            if other.labels != record.labels:
                 yield Problem(
                     "same image with other tags",
                     str(record.image_path),
@@ -94,20 +121,16 @@ def _tagged_twice(
                     "correct them, and remove one of the two",
                 )
                 break
-        seen.add(record.image_id)
 
 
 def _scored_twice(
-    records: Iterable[Record],
-    same: dict[int, list[tuple[str, Record]]],
+    records: Records, same: Mapping[_Place, list[_Place]]
 ) -> Iterator[Problem]:
     """Yields evaluation pictures of equal content and unlike masks."""
-    seen: set[int] = set()
-    for record in records:
-        for _, other in same.get(id(record), ()):
-            if id(other) in seen and not np.array_equal(
-                other.read_mask(), record.read_mask()
-            ):
+    for row, before in _twins_before("evaluation", len(records), same):
+        record = records[row]
+        for other in map(records.__getitem__, before):
+            if not np.array_equal(other.read_mask(), record.read_mask()):
                 yield Problem(
                     "same image with another mask",
                     str(record.image_path),
@@ -116,14 +139,17 @@ def _scored_twice(
                     "remove the one that is wrong",
                 )
                 break
-        seen.add(id(record))
 
 
-def _alike_names(records: Iterable[Record]) -> Iterator[Problem]:
+def _alike_names(records: Records) -> Iterator[Problem]:
     """Yields pictures whose outputs would be one file on many systems."""
+    repeated = Names(output_key(r.image_id) for r in records).repeated()
     seen: dict[str, Record] = {}
-    for record in records:
-        other = seen.setdefault(output_key(record.image_id), record)
+    for record in records if repeated else ():
+        key = output_key(record.image_id)
+        if hash(key) not in repeated:
+            continue
+        other = seen.setdefault(key, record)
         if other is not record:
             yield Problem(
                 "names that differ by case",

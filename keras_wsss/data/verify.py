@@ -3,18 +3,20 @@
 import collections
 import dataclasses
 import hashlib
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_wsss.categories import IGNORE, Split
 from keras_wsss.config import DataConfig
 from keras_wsss.data import formats
+from keras_wsss.data.aside import Spool
 from keras_wsss.data.formats.instances import crowds_of
 from keras_wsss.data.geometry import geometry_problems
 from keras_wsss.data.images import read_image
@@ -28,17 +30,15 @@ from keras_wsss.data.problems import (
     closest,
     problem_of,
 )
-from keras_wsss.data.records import Dataset, Record
+from keras_wsss.data.records import Dataset, Record, Records
 from keras_wsss.data.target_masks import with_target_masks
 from keras_wsss.data.twins import problems_across
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
+from keras_wsss.side_by_side import side_by_side
 
 FAULTY = "image with a problem listed here"
 MAX_PROBLEMS = 100_000  # listed of each part; checking it ends there
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 def verify(data: DataConfig, split: Split) -> Findings:
@@ -56,8 +56,8 @@ def verify(data: DataConfig, split: Split) -> Findings:
         Counts of each part and every problem.
     """
     findings = Findings(split.name)
-    good: dict[str, list[Record]] = {}
-    digests: dict[int, bytes] = {}
+    good: dict[str, Records] = {}
+    digests: dict[str, Spool] = {}
     for part, (_, place, _) in formats.FIELDS.items():
         given = getattr(data, place)
         if not given:
@@ -65,8 +65,8 @@ def verify(data: DataConfig, split: Split) -> Findings:
         counts = findings.counts[part] = Counts()
         found: list[Problem] = []
         try:
-            good[part] = _verify(
-                part, data, split, counts, digests, _limited(found)
+            good[part], digests[part] = _verify(
+                part, data, split, counts, _limited(found)
             )
         except DataError as error:
             # The whole file is unusable; the other parts are still checked.
@@ -160,12 +160,12 @@ def _verify(
     data: DataConfig,
     split: Split,
     counts: Counts,
-    digests: dict[int, bytes],
     on_problem: OnProblem,
-) -> list[Record]:
-    """Checks a part picture by picture; the records without a problem.
+) -> tuple[Records, Spool]:
+    """Checks a part picture by picture.
 
-    Digests of their pixels are added to `digests`, by their `id`.
+    Returns:
+        The records without a problem, and digests of their pixels.
     """
     # What is missing is a problem here, whatever training does.
     reading = data.replace({"skip_bad_images": False})
@@ -174,27 +174,36 @@ def _verify(
     if part == "target" and data.target_masks:
         dataset = with_target_masks(dataset, data, split).dataset
     used = dataset.records
-    all_records = (*used, *dataset.negatives, *dataset.left_out)
-    checked = _in_threads(
-        lambda record: _check_record(record, data),
-        all_records,
+    parts = (used, dataset.negatives, dataset.left_out)
+    checked = progress(
+        side_by_side(
+            lambda record: _check_record(record, data),
+            itertools.chain(*parts),
+            os.cpu_count() or 1,
+        ),
         f"checking {part} pictures",
+        sum(map(len, parts)),
     )
-    good, pixels, turned = [], _no_pixels(), 0
-    for record, found in zip(all_records, checked, strict=True):
+    good, digests, bad = Records(), Spool(), array("q")
+    pixels, turned = _no_pixels(), 0
+    for row, (record, found) in enumerate(
+        zip(itertools.chain(*parts), checked, strict=True)
+    ):
         for problem in found.problems:
             on_problem(problem)
         turned += found.turned
         if not found.problems:
             good.append(record)
-            digests[id(record)] = found.digest
+            digests.append(found.digest)
             if len(good) <= len(used):
                 pixels += found.pixels
-    names = {record.image_id for record in good}
-    bad = tuple(r.image_id for r in used if r.image_id not in names)
-    left = used.pick(n for n, r in enumerate(used) if r.image_id in names)
+        elif row < len(used):
+            bad.append(row)
     if bad:
-        skipped = {**dataset.skipped, FAULTY: bad}
+        names = tuple(used[row].image_id for row in bad)
+        skipped = {**dataset.skipped, FAULTY: names}
+        lost = set(bad)
+        left = used.pick(n for n in range(len(used)) if n not in lost)
         dataset = dataclasses.replace(dataset, records=left, skipped=skipped)
     _count(counts, dataset, split)
     _name_pixels(counts, pixels, split)
@@ -209,7 +218,7 @@ def _verify(
         _note_source(counts, dataset, split, data)
         for problem in _only_crowds(counts, dataset, split, data):
             on_problem(problem)
-    return good
+    return good, digests
 
 
 def _check_record(record: Record, data: DataConfig) -> _Checked:
@@ -373,11 +382,3 @@ def _name_pixels(counts: Counts, pixels: np.ndarray, split: Split) -> None:
         )
         for index in np.flatnonzero(pixels).tolist()
     }
-
-
-def _in_threads(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], what: str
-) -> Iterator[_Result]:
-    """Results of `function` in order; few are held at a time."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from progress(pool.map(function, items), what, len(items))

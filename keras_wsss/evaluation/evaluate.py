@@ -27,8 +27,8 @@ from keras_wsss.evaluation.scoring import Clock, Scores, Scoring, strongest
 from keras_wsss.evaluation.tagged import FalsePositives
 from keras_wsss.inference.one_picture import OnePicture
 from keras_wsss.inference.predictor import Predictor
-from keras_wsss.inference.side_by_side import side_by_side
 from keras_wsss.progress import progress
+from keras_wsss.side_by_side import side_by_side
 from keras_wsss.systems.quality import RAW, Quality, choose_quality
 from keras_wsss.tagging import tag_scores
 

@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_wsss.data.records import Record
+from keras_wsss.data.records import Record, Records
 from keras_wsss.files import atomic_path
 from keras_wsss.inference.mask_notes import digest, digest_of_bytes
 from keras_wsss.inference.shards import FOLDER, Shard
@@ -50,9 +50,9 @@ class Jobs:
 
     def load(
         self,
-        records: Sequence[Record],
+        records: Iterable[Record],
         add: Callable[[Mapping[str, Any]], None],
-    ) -> list[Record]:
+    ) -> Records:
         """Hands over what is there.
 
         Args:
@@ -62,9 +62,9 @@ class Jobs:
         Returns:
             Those that are left to do here.
         """
-        shard = self.shard
+        shard, records = self.shard, Records.of(records)
         if shard:
-            records = [r for r in records if shard.has(r.image_id)]
+            records = records.where(lambda r: shard.has(r.image_id))
             places = [self._folder / shard.folder / COUNTS_FILE]
         else:
             places = sorted(self._folder.glob(f"{FOLDER}/*/{COUNTS_FILE}"))
@@ -95,10 +95,10 @@ class Jobs:
                 f"{len(self._done)} of {len(records)} pictures were scored "
                 "before."
             )
-        return [r for r in records if r.image_id not in self._done]
+        return records.where(lambda r: r.image_id not in self._done)
 
     def keep(
-        self, counts: Mapping[str, Any], records: Sequence[Record]
+        self, counts: Mapping[str, Any], records: Iterable[Record]
     ) -> None:
         """Writes the counts of this job so far.
 

@@ -17,7 +17,7 @@ from keras_wsss.inference.one_picture import (
     encode_together,
 )
 from keras_wsss.inference.prediction import Prediction, Tags
-from keras_wsss.inference.side_by_side import (
+from keras_wsss.side_by_side import (
     Room,
     default_threads,
     side_by_side,

@@ -12,6 +12,7 @@ from keras_wsss.config import to_json
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.images import read_image
+from keras_wsss.data.lookup import Names
 from keras_wsss.data.masks import read_palette_mask, write_palette_mask
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pseudo_masks import (
@@ -20,7 +21,7 @@ from keras_wsss.data.pseudo_masks import (
     mask_path,
     read_manifest,
 )
-from keras_wsss.data.records import Record
+from keras_wsss.data.records import Record, Records
 from keras_wsss.data.writers import check_writers, write_formats
 from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
 from keras_wsss.errors import ConfigError, DataError
@@ -168,7 +169,7 @@ def pseudo_labels(
 
 def write_pseudo_labels(
     predictor: Predictor,
-    records: Sequence[Record],
+    records: Iterable[Record],
     out: Path,
     settings: PseudoLabelOptions,
     made_by: dict[str, Any],
@@ -211,6 +212,7 @@ def write_pseudo_labels(
         DataError: a picture cannot be read, or two have one name.
     """
     options = options or WriterOptions()
+    records = Records.of(records)
     names = predictor.split.categories
     _refuse_same_names(records)
     check_writers(formats, [_file_name(r) for r in records], names, options)
@@ -229,14 +231,15 @@ def write_pseudo_labels(
     limit = predictor.config.data.max_pixels
     lists = out
     if shard is not None:
-        records = [r for r in records if shard.has(r.image_id)]
+        records = records.where(lambda r: shard.has(r.image_id))
         lists = out / shard.folder
     _begin(out, made_by, predictor, shard)
     work = _Work(predictor, out, settings, cache)
     many = ManyPictures(
         predictor, settings.quality, work.read, work.finish, batch=batch
     )
-    written = sum(1 for _ in many.run(watch(_missing(records, out))))
+    missing = records.where(lambda record: _is_missing(record, out))
+    written = sum(1 for _ in many.run(watch(missing)))
     write_text(
         lists / "ImageSets" / "Segmentation" / "train.txt",
         "".join(f"{record.image_id}\n" for record in records),
@@ -258,11 +261,15 @@ def write_pseudo_labels(
     return manifest
 
 
-def _refuse_same_names(records: Sequence[Record]) -> None:
+def _refuse_same_names(records: Records) -> None:
     """Two pictures must not share a mask, on any file system."""
-    names: dict[str, Record] = {}
-    for record in records:
-        other = names.setdefault(output_key(record.image_id), record)
+    keys = (output_key(record.image_id) for record in records)
+    repeated, names = Names(keys).repeated(), dict[str, Record]()
+    for record in records if repeated else ():
+        key = output_key(record.image_id)
+        if hash(key) not in repeated:
+            continue
+        other = names.setdefault(key, record)
         if other is not record:
             raise DataError(
                 f"{record.image_path}: its mask would have the name of that of "
@@ -275,14 +282,10 @@ def _file_name(record: Record) -> str:
     return record.image_id + record.image_path.suffix
 
 
-def _missing(records: Sequence[Record], out: Path) -> list[Record]:
-    """Pictures without a mask of their tags; files are complete or absent."""
-    missing = []
-    for record in records:
-        note = read_note(mask_path(out, record.image_id))
-        if note is None or note.tags != record.labels:
-            missing.append(record)
-    return missing
+def _is_missing(record: Record, out: Path) -> bool:
+    """Whether there is no mask of its tags; files are complete or absent."""
+    note = read_note(mask_path(out, record.image_id))
+    return note is None or note.tags != record.labels
 
 
 def _labelled(record: Record, out: Path, limit: int) -> LabelledPicture:
@@ -380,7 +383,7 @@ class _Work:
 
 
 def _counts(
-    predictor: Predictor, records: Sequence[Record], out: Path
+    predictor: Predictor, records: Records, out: Path
 ) -> dict[str, Any]:
     limit = predictor.config.data.max_pixels
     pixels = np.zeros(256, np.int64)

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from keras_wsss.inference.prediction import Prediction, Tags
-from keras_wsss.inference.side_by_side import default_threads, side_by_side
 from keras_wsss.inference.tile_layout import lay_tiles
+from keras_wsss.side_by_side import default_threads, side_by_side
 from keras_wsss.systems.quality import Quality, Tiling, View
 
 if TYPE_CHECKING:

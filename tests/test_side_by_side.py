@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from keras_wsss.inference.side_by_side import Room, side_by_side
+from keras_wsss.side_by_side import Room, side_by_side
 
 WAIT = 20  # seconds until a test that hangs gives up
 
