@@ -4,12 +4,20 @@ import collections
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent import futures
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
 
 
 def default_threads() -> int:
@@ -19,11 +27,7 @@ def default_threads() -> int:
     for a single picture seldom keeps all cores busy, and one may wait for the
     disk.
     """
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        cores = os.cpu_count() or 1
-    return min(cores + 1, 8)
+    return min(cores() + 1, 8)
 
 
 def side_by_side(
@@ -31,7 +35,7 @@ def side_by_side(
     items: Iterable[_Item],
     threads: int,
     ahead: int = 0,
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Results of `work`, in the order of the items.
 
     An item is taken only when fewer than `threads` + `ahead` are in work or

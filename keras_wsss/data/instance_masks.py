@@ -1,8 +1,6 @@
 """Index masks painted from the instances of a picture."""
 
-import bisect
 import dataclasses
-from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,13 +9,11 @@ import numpy as np
 from keras_wsss.categories import IGNORE
 from keras_wsss.data.annotations import (
     AnnotatedImage,
-    Annotations,
     Instance,
     Instances,
 )
 from keras_wsss.data.segmentation import Layers, Region, encode, paint
 from keras_wsss.errors import DataError
-from keras_wsss.progress import Progress
 
 _MOST_LAYERS = 100  # of instances over each other, on average
 
@@ -175,71 +171,3 @@ class InstanceMask:
 def region_of(instance: Instance, image: AnnotatedImage) -> Region:
     """The pixels of an instance of a picture."""
     return encode(instance.polygons, instance.runs, image.height, image.width)
-
-
-class VisibleLabels:
-    """Which labels of the pictures of a file are visible in their masks.
-
-    Most of the time of a start went into that; what is found is kept where
-    the file's instances are.
-
-    Args:
-        file: annotations of pictures.
-        roles: what its instances become.
-        min_pixels: of a label that is visible.
-    """
-
-    def __init__(self, file: Annotations, roles: Roles, min_pixels: int):
-        self._instances = file.instances
-        self._min_pixels = min_pixels
-        self._key = (
-            "visible",
-            min_pixels,
-            *(sorted(part.items()) for part in (roles.single, roles.crowd)),
-        )
-        self._ids = array("q", (image.id for image in file.images))
-        self._progress = Progress(len(self._ids), "visible labels", "pictures")
-        # Pictures that were looked at, and what was hidden in them.
-        self._judged = np.zeros(len(self._ids), bool)
-        self._hidden: dict[int, list[int]] = {}
-        self._new = 0
-        kept = file.instances.load(*self._key) if min_pixels > 0 else None
-        if kept is not None:
-            self._judged = kept["judged"][:].copy()
-            for row, label in kept["hidden"][:].tolist():
-                self._hidden.setdefault(row, []).append(label)
-
-    def of(
-        self,
-        mask: InstanceMask,
-        labels: tuple[int, ...],
-        min_pixels: int | None = None,
-    ) -> tuple[int, ...]:
-        """See `InstanceMask.visible`.
-
-        Args:
-            mask: of a picture of the file.
-            labels: all ids of the split that are painted in it.
-            min_pixels: what it was made for.
-        """
-        assert min_pixels in (None, self._min_pixels)
-        row = bisect.bisect_left(self._ids, mask.image.id)
-        if not self._judged[row]:
-            visible = mask.visible(labels, self._min_pixels)
-            self._judged[row] = True
-            self._new += 1
-            if hidden := [i for i in labels if i not in visible]:
-                self._hidden[row] = hidden
-            self._progress.add()
-        kept_back = self._hidden.get(row)
-        if not kept_back:
-            return labels
-        return tuple(i for i in labels if i not in kept_back)
-
-    def save(self) -> None:
-        """Keeps what is new for the next start."""
-        if self._new:
-            pairs = [(k, i) for k, found in self._hidden.items() for i in found]
-            hidden = np.array(pairs, np.int64).reshape(-1, 2)
-            arrays = {"judged": self._judged, "hidden": hidden}
-            self._instances.save(arrays, *self._key)

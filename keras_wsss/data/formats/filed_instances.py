@@ -7,7 +7,7 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, BinaryIO, NamedTuple, overload
 
 import numpy as np
 
@@ -236,6 +236,56 @@ def _held(column: Column, part: Any = ...) -> "array[int]":
     return held
 
 
+class Place(NamedTuple):
+    """The annotations of a picture, and where in the file they stand.
+
+    Attributes:
+        id: of the picture.
+        width: its columns.
+        height: its rows.
+        masks: whether instances have polygons or runs.
+        kinds: category, and whether it is a crowd, of each.
+        starts: first byte of each.
+        sizes: bytes of each.
+    """
+
+    id: int
+    width: int
+    height: int
+    masks: bool
+    kinds: list[tuple[int, bool]]
+    starts: list[int]
+    sizes: list[int]
+
+    @property
+    def image(self) -> AnnotatedImage:
+        """The picture, without its name."""
+        return AnnotatedImage(self.id, "", self.width, self.height)
+
+
+def read_instances(file: BinaryIO, place: Place) -> list[Instance]:
+    """The annotations of a picture.
+
+    Raises:
+        Exception: `WrongError` or another, if the file is not the one that
+            was read.
+    """
+    found = []
+    image = place.image
+    for (category, crowd), start, size in zip(
+        place.kinds, place.starts, place.sizes, strict=True
+    ):
+        file.seek(start)
+        entry = json.loads(file.read(size))
+        polygons: tuple[np.ndarray, ...] = ()
+        runs = None
+        if place.masks:
+            polygons, runs, _ = geometry_of(entry, "", image)
+        box, number = box_of(entry.get("bbox")), number_of(entry) or 0
+        found.append(Instance(number, category, crowd, polygons, runs, box))
+    return found
+
+
 class FiledInstances(Instances):
     """Annotations that stay in their file, and are read when they are needed.
 
@@ -247,6 +297,10 @@ class FiledInstances(Instances):
         index: keeps what is found of them.
         doubts: what stands for annotations with a fault. A file that has some
             is read anew at every start.
+
+    Attributes:
+        path: the JSON file.
+        columns: its annotations.
     """
 
     def __init__(
@@ -259,7 +313,7 @@ class FiledInstances(Instances):
         doubts: Mapping[int, list[Instance]] | None = None,
     ):
         self.columns = columns
-        self._path = path
+        self.path = path
         self._index = index
         self._crowds_of: list[int] | None = None  # all as in the file
         self._images = images
@@ -267,18 +321,23 @@ class FiledInstances(Instances):
         self._doubts = doubts or {}
         self._first = _held(columns.first)
 
+    @property
+    def looks(self) -> str:
+        """Of the file when it was read, see `looks_of`."""
+        return self._index.looks
+
     def _range(self, image: int) -> tuple[int, int]:
         row = self._images.row(image)
         return (0, 0) if row < 0 else (self._first[row], self._first[row + 1])
 
-    def _kinds(self, first: int, last: int) -> Iterable[tuple[int, bool]]:
+    def _kinds(self, first: int, last: int) -> list[tuple[int, bool]]:
         """Category, and whether it is a crowd, of some annotations."""
         categories = self.columns.categories[first:last].tolist()
         if self._crowds_of is None:
             crowds = self.columns.crowds[first:last].tolist()
         else:
             crowds = [c in self._crowds_of for c in categories]
-        return zip(categories, crowds, strict=True)
+        return list(zip(categories, crowds, strict=True))
 
     def marks(self, image: int) -> list[Mark]:
         """See `Instances`."""
@@ -291,41 +350,37 @@ class FiledInstances(Instances):
         doubts = self._doubts.get(image, ())
         if first == last and not doubts:
             raise KeyError(image)
-        row = self._images.row(image)
-        starts = self.columns.starts[first:last].tolist()
-        sizes = self.columns.sizes[first:last].tolist()
-        kinds = self._kinds(first, last)
-        found = []
         try:
-            with open(self._path, "rb") as file:
-                for kind, start, size in zip(kinds, starts, sizes, strict=True):
-                    file.seek(start)
-                    entry = json.loads(file.read(size))
-                    found.append(self._read(entry, row, *kind))
-            changed = looks_of(self._path) != self._index.looks
+            with open(self.path, "rb") as file:
+                found = read_instances(file, self._place(image))
+            changed = looks_of(self.path) != self.looks
         except (WrongError, KeyError, OSError, TypeError, ValueError):
             changed = True
         if changed:
             raise DataError(
-                f"{self._path}: it has changed since it was read; start again, "
+                f"{self.path}: it has changed since it was read; start again, "
                 "and leave it as it is until the end."
             )
         return (*found, *doubts)
 
-    def _read(
-        self, entry: Any, row: int, category: int, crowd: bool
-    ) -> Instance:
-        polygons: tuple[np.ndarray, ...] = ()
-        runs = None
-        if self._masks:
-            polygons, runs, _ = geometry_of(entry, "", self._images[row])
-        return Instance(
-            number_of(entry) or 0,
-            category,
-            crowd,
-            polygons,
-            runs,
-            box_of(entry.get("bbox")),
+    def place(self, image: int) -> Place | None:
+        """Where another process finds all that is known of a picture.
+
+        None if more is known than the file says.
+        """
+        return None if image in self._doubts else self._place(image)
+
+    def _place(self, image: int) -> Place:
+        first, last = self._range(image)
+        _, _, width, height, _ = self._images[self._images.row(image)]
+        return Place(
+            image,
+            width,
+            height,
+            self._masks,
+            self._kinds(first, last),
+            self.columns.starts[first:last].tolist(),
+            self.columns.sizes[first:last].tolist(),
         )
 
     def __iter__(self) -> Iterator[int]:

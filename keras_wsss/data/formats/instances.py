@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_wsss.categories import Split
-from keras_wsss.data.annotations import AnnotatedImage, Annotations
+from keras_wsss.data.annotations import AnnotatedImage, Annotations, Mark
 from keras_wsss.data.formats.names import (
     check_spelling,
     is_background,
@@ -34,7 +34,6 @@ from keras_wsss.data.instance_masks import (
     UNKNOWN,
     InstanceMask,
     Roles,
-    VisibleLabels,
     region_of,
 )
 from keras_wsss.data.lookup import (
@@ -57,6 +56,7 @@ from keras_wsss.data.records import (
     Record,
     Records,
 )
+from keras_wsss.data.visible_labels import VisibleLabels, painted
 from keras_wsss.errors import DataError
 from keras_wsss.progress import progress
 
@@ -98,7 +98,14 @@ def source_records(
     require_source(split, ids.values(), file.path, file.categories.values())
     wanted = source | target
     roles = _source_roles(file, ids, source, target)
-    visible = VisibleLabels(file, roles, min_pixels)
+    without_target = switches.get("exclude_images_with_target", False)
+
+    def asked(marks: list[Mark]) -> tuple[int, ...]:
+        if without_target and any(ids[c] in target for c, _, _ in marks):
+            return ()
+        return painted(marks, roles)
+
+    visible = VisibleLabels(file, roles, min_pixels, asked)
     crowds: collections.Counter[int] = collections.Counter()
     one, many = roles.single, roles.crowd
 
@@ -129,15 +136,16 @@ def source_records(
                 visible=functools.partial(visible.of, mask),
             )
 
-    dataset = source_dataset(
-        candidates(),
-        split,
-        {i for i in ids.values() if i is not None},
-        on_problem,
-        min_pixels=min_pixels,
-        **switches,
-    )
-    visible.save()
+    with visible:
+        dataset = source_dataset(
+            candidates(),
+            split,
+            {i for i in ids.values() if i is not None},
+            on_problem,
+            min_pixels=min_pixels,
+            **switches,
+        )
+        visible.save()
     dropped = {crowds_of(split.name_of(i)): crowds[i] for i in sorted(+crowds)}
     return dataclasses.replace(
         dataset,
@@ -203,28 +211,28 @@ def evaluation_records(
             )
     check_spelling(file.path, file.categories.values(), split, on_problem)
     roles = _evaluation_roles(file, ids)
-    visible = VisibleLabels(file, roles, 1)
+    visible = VisibleLabels(file, roles, 1, lambda marks: painted(marks, roles))
     targets = set(split.target_ids)
     records = Records()
     skipped: list[str] = []
     crowds: collections.Counter[int | None] = collections.Counter()
-    for image, record_id, path in _located(file, images, on_problem):
-        if path is None:
-            on_problem(missing_image(file, images, image))
-            continue
-        marks = file.instances.marks(image.id)
-        unplaced = {ids[c] for c, _, placed in marks if not placed}
-        unplaced &= set(split.scored_ids)
-        painted = {roles.of(c, crowd) for c, crowd, _ in marks}
-        crowds.update(ids[c] for c, crowd, at in marks if crowd and at)
-        mask = InstanceMask(file.path, image, file.instances, roles)
-        labels = visible.of(mask, tuple(sorted(i for i in painted if i > 0)))
-        if not unplaced.issubset(labels):
-            skipped.append(record_id)
-            continue
-        labels = tuple(i for i in labels if i in targets)
-        records.append(Record(record_id, path, "target", labels, mask))
-    visible.save()
+    with visible:
+        for image, record_id, path in _located(file, images, on_problem):
+            if path is None:
+                on_problem(missing_image(file, images, image))
+                continue
+            marks = file.instances.marks(image.id)
+            unplaced = {ids[c] for c, _, placed in marks if not placed}
+            unplaced &= set(split.scored_ids)
+            crowds.update(ids[c] for c, crowd, at in marks if crowd and at)
+            mask = InstanceMask(file.path, image, file.instances, roles)
+            labels = visible.of(mask, painted(marks, roles))
+            if not unplaced.issubset(labels):
+                skipped.append(record_id)
+                continue
+            labels = tuple(i for i in labels if i in targets)
+            records.append(Record(record_id, path, "target", labels, mask))
+        visible.save()
     return Dataset(
         records,
         {UNPLACED: tuple(skipped)} if skipped else {},
