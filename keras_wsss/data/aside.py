@@ -61,8 +61,9 @@ class Aside:
     def _write(self) -> None:
         data = memoryview(bytes(self._held))
         try:
-            # The file of a process that was forked is that of its parent.
-            if os.getpid() != self._process:
+            # The file of a process that was forked is that of its parent;
+            # Windows cannot read at a place without moving there.
+            if os.getpid() != self._process or not hasattr(os, "pread"):
                 raise OSError
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
