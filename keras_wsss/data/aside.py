@@ -9,6 +9,7 @@ import marshal
 import os
 import sys
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
@@ -31,7 +32,7 @@ class Aside:
     """
 
     def __init__(self, data: bytes = b""):
-        self._file: Any = None
+        self._file = -1  # its descriptor
         self._process = os.getpid()
         self._most = _HELD
         self._filed = 0
@@ -55,7 +56,7 @@ class Aside:
         filed = self._filed
         if start >= filed:
             return bytes(self._held[start - filed : stop - filed])
-        data = os.pread(self._file.fileno(), min(stop, filed) - start, start)
+        data = os.pread(self._file, min(stop, filed) - start, start)
         return data + self._held[: stop - filed] if stop > filed else data
 
     def _write(self) -> None:
@@ -65,13 +66,13 @@ class Aside:
             # Windows cannot read at a place without moving there.
             if os.getpid() != self._process or not hasattr(os, "pread"):
                 raise OSError
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            if self._file < 0:
+                with tempfile.TemporaryFile() as file:
+                    self._file = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._file)
             done = 0
             while done < len(data):
-                done += os.pwrite(
-                    self._file.fileno(), data[done:], self._filed + done
-                )
+                done += os.pwrite(self._file, data[done:], self._filed + done)
         except OSError:
             self._most = sys.maxsize
             return

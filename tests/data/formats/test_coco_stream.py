@@ -2,17 +2,22 @@
 
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
 from readers import read_coco
 from small_data import SPLIT, annotation, box, document, write_coco
 
-from keras_wsss.data import file_notes, json_stream, reading_index
-from keras_wsss.data.formats import coco_json
+from keras_wsss.data import aside, file_notes, json_stream, reading_index
+from keras_wsss.data.annotations import AnnotatedImage
+from keras_wsss.data.formats import coco_json, filed_instances
 from keras_wsss.data.formats.coco import COCO
 from keras_wsss.data.formats.coco_json import read_coco_file
-from keras_wsss.data.formats.filed_instances import FiledInstances
+from keras_wsss.data.formats.filed_instances import (
+    FiledImages,
+    FiledInstances,
+)
 from keras_wsss.data.instance_masks import InstanceMask
 from keras_wsss.errors import DataError
 
@@ -45,6 +50,9 @@ def places(tmp_path, content):
 @pytest.fixture
 def small_windows(monkeypatch):
     monkeypatch.setattr(json_stream, "_WINDOW", 100)
+    monkeypatch.setattr(aside, "_HELD", 50)
+    monkeypatch.setattr(filed_instances, "_SORTED", 20)
+    monkeypatch.setattr(filed_instances, "_TOGETHER", 5)
 
 
 def whole(path):
@@ -146,6 +154,26 @@ def test_visible_labels_are_those_of_the_painted_mask(places, min_pixels):
         assert found.get(record.image_id, ()) == labels
         hidden += labels != record.labels
     assert hidden or min_pixels < 60
+
+
+def test_pictures_take_few_bytes():
+    """As objects, some 300."""
+    count = 20_000
+    plain = [
+        AnnotatedImage(3 * i, f"{i:012}ü.jpg", 640 + i, 480)
+        for i in reversed(range(count))
+    ]
+    tracemalloc.start()
+    try:
+        images = FiledImages.of(plain)
+        assert tracemalloc.get_traced_memory()[0] < 40 * count
+        assert tracemalloc.get_traced_memory()[1] < 120 * count
+    finally:
+        tracemalloc.stop()
+    assert list(images) == plain[::-1]
+    assert [images[-1], images[0]] == [plain[0], plain[-1]]
+    assert images[5:2:-1] == tuple(plain[-6:-3])
+    assert [images.row(i) for i in (0, 3, 4, -1)] == [0, 1, -1, -1]
 
 
 # --- The index.
