@@ -1,6 +1,7 @@
 """Tags files: ways to write them, what is counted, what is refused."""
 
 import dataclasses
+import tracemalloc
 
 import pytest
 from small_data import (
@@ -631,3 +632,30 @@ def test_a_folder_that_is_not_there_is_named_once(tmp_path):
     path, images = write_tags(tmp_path, ["a,cat", "b,dog"], ["a.jpg", "b.jpg"])
     with pytest.raises(DataError, match=r"gone: no such folder"):
         read_tags(path, images.parent / "gone", SPLIT)
+
+
+def test_a_table_is_read_line_by_line(tmp_path):
+    note = "x" * 1000
+    rows = [f"{i}.jpg,cat,{note}" for i in range(3000)]
+    path, images = write_tags(tmp_path, rows, [])
+    path.write_text("image,labels,note\n" + "\n".join(rows))
+    for number in range(3000):
+        (images / f"{number}.jpg").touch()
+    tracemalloc.start()
+    try:
+        dataset = read_tags(path, images, SPLIT)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(dataset.records) == 3000
+    assert peak < path.stat().st_size / 2
+
+
+def test_a_wrong_byte_is_told_before_anything_else(tmp_path):
+    path, images = write_tags(tmp_path, ["a.jpg,zebra"] * 20_000, ["a.jpg"])
+    path.write_bytes(path.read_bytes() + b"\xff")
+    problems = []
+    place = path.stat().st_size - 1
+    with pytest.raises(DataError, match=f"byte {place} is not UTF-8"):
+        read_tags(path, images, SPLIT, problems.append)
+    assert problems == []
