@@ -122,7 +122,7 @@ def packing(shapes: tuple[tuple[int, ...], ...], repeats: int) -> None:
     pack = seconds(lambda: [pack_switches(s) for s in maps], repeats)
     unpack = seconds(
         lambda: [
-            unpack_switches(p, s) for p, s in zip(packed, shapes, strict=True)
+            unpack_switches(p, s) for p, s in zip(packed, maps, strict=True)
         ],
         repeats,
     )
@@ -162,7 +162,9 @@ def main() -> None:
         records = make_pictures(folder, given.pictures)
         cache = FeatureCache(folder / "cache", encoder, views, levels=(2, 3, 4))
         building(cache, records, encode, given.rounds)
-        packing(cache.level_specs, repeats=20)
+        switches = [s for s in cache.level_specs if s.dtype == "uint8"]
+        if switches:
+            packing(tuple(spec.shape for spec in switches), repeats=20)
         print(f"entry                     {cache.entry_size / 1e6:8.2f} MB")
 
         def stream(**changes) -> Stream:

@@ -5,6 +5,7 @@ import training code.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -69,8 +70,20 @@ class Encodings(Protocol):
     def level_specs(self) -> tuple[LevelSpec, ...]:
         """Of each level that is kept."""
 
-    def read(self, record: Record, view: int) -> Encoding:
-        """The outputs for view number `view` of a record; thread-safe."""
+    def read(
+        self,
+        record: Record,
+        view: int,
+        out: Sequence[np.ndarray] | None = None,
+    ) -> Encoding:
+        """The outputs for view number `view` of a record; thread-safe.
+
+        Args:
+            record: the picture.
+            view: 0 to `num_views` - 1.
+            out: contiguous arrays that features and levels are written to;
+                new ones by default.
+        """
 
     def results(self) -> dict[str, float]:
         """Figures for results.json."""

@@ -18,14 +18,15 @@ from keras_wsss.data import preprocess
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.hidden import ChannelDropout, HideAndSeek
 from keras_wsss.data.pictures import PictureStore
-from keras_wsss.data.reading import ViewReader, cast_arrays
+from keras_wsss.data.reading import Arrays, Entries, ViewReader
 from keras_wsss.data.records import Record
 from keras_wsss.data.sampling import PairSampler
 from keras_wsss.data.views import ViewSpec
 from keras_wsss.errors import ConfigError
 
 THREADS = os.cpu_count() or 2  # pictures read at the same time
-_AHEAD = 2  # batches
+_TOGETHER = 2  # batches that are read at the same time
+_AHEAD = 1  # batches that wait, besides
 _WHOLE = 4  # pictures of a batch of `whole_inputs`
 
 # AutoGraph would first rewrite all that these functions call, for two seconds.
@@ -162,40 +163,37 @@ def evaluation_batches(
     queries = max(most, 1)
     view = views.whole(mirror)
     reader = ViewReader(
-        pictures or PictureStore(), cache, views, view.size, with_mask
+        pictures or PictureStore(), cache, views, view.size, with_mask, THREADS
     )
-
-    def load(number: np.ndarray) -> list[np.ndarray]:
-        index = int(number) if number < len(records) else -1
-        used = index >= 0
-        labels = np.zeros(queries, np.int32)
-        if used:
-            known = records[index].labels
-            labels[: len(known)] = known
-            loaded = reader.read(records[index], lambda *_: view, int(mirror))
-        else:
-            loaded = reader.blank(view)
-        values = (labels, labels > 0, np.asarray(used), np.asarray(index))
-        return [*loaded, *cast_arrays(values, entries)]
-
-    entries = {
+    entries: Entries = {
         "labels": (tf.int32, [queries]),
         "weights": (tf.float32, [queries]),
         "used": (tf.float32, []),
         "record": (tf.int32, []),
     }
-    count = -(-len(records) // batch_size) * batch_size
+
+    def load(number: int, rows: Arrays) -> dict[str, Any]:
+        labels = np.zeros(queries, np.int32)
+        used = number < len(records)
+        if used:
+            known = records[number].labels
+            labels[: len(known)] = known
+            reader.read(records[number], lambda *_: view, int(mirror), rows)
+        else:
+            reader.blank(view, rows)
+        return {
+            "labels": labels,
+            "weights": labels > 0,
+            "used": used,
+            "record": number if used else -1,
+        }
 
     @_as_written
-    def element(number: tf.Tensor) -> dict[str, Any]:
-        return reader.assemble(load, number, entries, sizes=True)
+    def batch(first: tf.Tensor) -> dict[str, Any]:
+        return reader.assemble(load, first, batch_size, entries)
 
-    dataset = tf.data.Dataset.range(count).map(
-        element,
-        num_parallel_calls=THREADS,
-        deterministic=True,
-    )
-    return _finish(dataset.batch(batch_size, drop_remainder=True))
+    firsts = tf.data.Dataset.range(0, len(records), batch_size)
+    return _finish(firsts.map(batch, _TOGETHER, deterministic=True))
 
 
 def whole_inputs(
@@ -234,8 +232,9 @@ def _stream_batches(
         views,
         views.base_size,
         stream.with_mask,
+        THREADS,
     )
-    entries = {
+    entries: Entries = {
         "labels": (tf.int32, [sampler.queries]),
         "weights": (tf.float32, [sampler.queries]),
         "present": (tf.float32, [sampler.queries]),
@@ -247,58 +246,56 @@ def _stream_batches(
         entries["hidden"] = (tf.float32, [stream.hide.grid] * 2)
     if stream.dropout is not None:
         entries["kept"] = (tf.float32, [stream.dropout.channels])
-
-    def load(number: np.ndarray) -> list[np.ndarray]:
-        step, row = divmod(int(number), part)
-        slot = sampler.slot(step * stream.size + shard[0] * part + row)
-        index, seed = int(slot.record[0]), int(slot.seed[0])
-        record = sampler.records[index]
-        loaded = reader.read(
-            record,
-            lambda height, width: views.draw(seed, height, width),
-            seed % cache.num_views if cache is not None else 0,
-        )
-        tags = np.zeros(stream.num_categories, np.float32)
-        tags[np.array(record.labels, int) - 1] = 1
-        values = [
-            slot.labels[0],
-            slot.weights[0],
-            slot.present[0],
-            tags,
-            stream.known(record),
-            index,
-        ]
-        if stream.hide is not None:
-            values.append(stream.hide.cells(seed))
-        if stream.dropout is not None:
-            values.append(stream.dropout.kept(seed))
-        return [*loaded, *cast_arrays(values, entries)]
-
     crops_objects = (
         stream.with_mask
         and (views if cache is None else cache.views).min_scale < 1
     )
 
-    @_as_written
-    def element(number: tf.Tensor) -> dict[str, Any]:
-        values = reader.assemble(load, number, entries)
+    def load(number: int, rows: Arrays) -> dict[str, Any]:
+        step, row = divmod(number, part)
+        slot = sampler.slot(step * stream.size + shard[0] * part + row)
+        index, seed = int(slot.record[0]), int(slot.seed[0])
+        record = sampler.records[index]
+        reader.read(
+            record,
+            lambda height, width: views.draw(seed, height, width),
+            seed % cache.num_views if cache is not None else 0,
+            rows,
+        )
+        labels, weights = slot.labels[0], slot.weights[0]
         if crops_objects:
-            labels = tf.cast(values["labels"], tf.uint8)
-            seen = tf.reduce_any(
-                values["mask"][None] == labels[:, None, None], axis=[1, 2]
-            )
-            asked = tf.cast(seen, tf.float32) + 1 - values["present"]
-            values["weights"] *= tf.minimum(asked, 1.0)
+            seen = [
+                (rows["mask"] == label).any()
+                for label in labels.astype(np.uint8)
+            ]
+            weights = weights * (np.array(seen) | (slot.present[0] == 0))
+        tags = np.zeros(stream.num_categories, np.float32)
+        tags[np.array(record.labels, int) - 1] = 1
+        values = {
+            "labels": labels,
+            "weights": weights,
+            "present": slot.present[0],
+            "tags": tags,
+            "known": stream.known(record),
+            "record": index,
+        }
+        if stream.hide is not None:
+            values["hidden"] = stream.hide.cells(seed)
+        if stream.dropout is not None:
+            values["kept"] = stream.dropout.kept(seed)
+        return values
+
+    @_as_written
+    def batch(first: tf.Tensor) -> dict[str, Any]:
+        values = reader.assemble(load, first, part, entries)
+        del values["height"], values["width"]
         return values
 
     stop = (
         tf.int64.max if num_steps is None else (first_step + num_steps) * part
     )
-    return (
-        tf.data.Dataset.range(first_step * part, stop)
-        .map(element, num_parallel_calls=THREADS, deterministic=True)
-        .batch(part, drop_remainder=True)
-    )
+    firsts = tf.data.Dataset.range(first_step * part, stop, part)
+    return firsts.map(batch, _TOGETHER, deterministic=True)
 
 
 def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:

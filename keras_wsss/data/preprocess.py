@@ -1,18 +1,19 @@
 """From pictures to the encoder's input and back, in plain TensorFlow ops.
 
 The same functions run in `tf.data`, eagerly, and inside the exported model;
-only `square_array` and `square_mask` are for arrays. Sizes may be unknown when
-the graph is built.
+only `square_array`, `cut_image` and what makes masks are for arrays. Sizes may
+be unknown when the graph is built.
 Resizing and means are those of TransferNet's release.
 """
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
 from keras_wsss.categories import IGNORE
-from keras_wsss.data.views import CAFFE, PixelScale, ViewSpec
+from keras_wsss.data.views import CAFFE, PixelScale, ViewSpec, Window
 
 # Raise this when a change below changes any value: caches depend on it.
 PREPROCESSING_VERSION = 1
@@ -61,27 +62,6 @@ def resize_image(image: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     return tf.image.resize(image, [size, size], method="bilinear")
 
 
-def resize_mask(mask: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Resizes an index mask to the nearest value, rounding indices down.
-
-    Row r of the result is row floor(r * height / size), as with OpenCV's
-    INTER_NEAREST. `tf.image.resize` takes floor((r + 0.5) * height / size)
-    instead. Integers make the rule exact; where r * height / size is whole,
-    OpenCV's own floating-point product may fall one row short.
-
-    Args:
-        mask: [height, width], any type.
-        size: side of the result.
-
-    Returns:
-        Same type, [size, size].
-    """
-    height, width = _height_and_width(mask)
-    index = tf.range(size)
-    mask = tf.gather(mask, index * height // size, axis=0)
-    return tf.gather(mask, index * width // size, axis=1)
-
-
 def square_image(
     image: tf.Tensor,
     size: int | tf.Tensor,
@@ -122,18 +102,36 @@ def square_array(
     padded = np.zeros((1, side, side, 3), np.uint8)
     padded[:, height:] = padded[:, :, width:] = colour
     padded[0, :height, :width] = image
-    with tf.device("/CPU:0"):
-        resized = tf.raw_ops.ResizeBilinear(
-            images=padded, size=[size, size], half_pixel_centers=True
-        ).numpy()[0]
+    resized = _resize_array(padded, size)
     return np.rint(resized, out=resized).astype(np.uint8)
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """Resizes an index mask to the nearest value, rounding indices down.
+
+    Row r of the result is row floor(r * height / size), as with OpenCV's
+    INTER_NEAREST. `tf.image.resize` takes floor((r + 0.5) * height / size)
+    instead. Integers make the rule exact; where r * height / size is whole,
+    OpenCV's own floating-point product may fall one row short.
+
+    In NumPy, as masks are only resized outside graphs, where the overhead of
+    TensorFlow's ops takes ten times as long as the pixels of a small mask.
+
+    Args:
+        mask: [height, width], any type.
+        size: side of the result.
+
+    Returns:
+        Same type, [size, size].
+    """
+    index = np.arange(size)
+    rows, columns = (index * extent // size for extent in mask.shape)
+    # NumPy lays out what columns are picked from by columns.
+    return np.ascontiguousarray(mask[rows][:, columns])
 
 
 def square_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Pads an index mask (with 255) and resizes it as `resize_mask` does.
-
-    In NumPy, as masks are only squared outside graphs, where the overhead of
-    TensorFlow's ops takes ten times as long as the pixels of a small mask.
 
     Args:
         mask: uint8 [height, width].
@@ -145,8 +143,7 @@ def square_mask(mask: np.ndarray, size: int) -> np.ndarray:
     side = max(mask.shape)
     padded = np.full((side, side), IGNORE, np.uint8)
     padded[: mask.shape[0], : mask.shape[1]] = mask
-    index = np.arange(size) * side // size
-    return padded[index[:, None], index]
+    return resize_mask(padded, size)
 
 
 def crop(square: tf.Tensor, top: int, left: int, size: int) -> tf.Tensor:
@@ -162,6 +159,43 @@ def crop(square: tf.Tensor, top: int, left: int, size: int) -> tf.Tensor:
         Same type, [size, size, ...].
     """
     return square[top : top + size, left : left + size]
+
+
+def cut_image(square: np.ndarray, view: Window, size: int) -> np.ndarray:
+    """One view of a squared picture, as `view_image` cuts it out.
+
+    Args:
+        square: uint8 [base, base, 3], RGB.
+        view: the window.
+        size: side of the result.
+
+    Returns:
+        [size, size, 3], grey levels: uint8 where the window has that size,
+        else float32.
+    """
+    window = crop(square, view.top, view.left, view.size)
+    if view.mirror:
+        window = cv2.flip(window, 1)
+    if view.size == size:
+        return window
+    return _resize_array(window[None], size)
+
+
+def cut_mask(square: np.ndarray, view: Window, size: int) -> np.ndarray:
+    """The same view of a squared mask, resized as `resize_mask` does.
+
+    Args:
+        square: uint8 [base, base].
+        view: the window.
+        size: side of the result.
+
+    Returns:
+        uint8 [size, size].
+    """
+    window = crop(square, view.top, view.left, view.size)
+    if view.size != size:
+        window = resize_mask(window, size)
+    return cv2.flip(window, 1) if view.mirror else window
 
 
 def mirror(square: tf.Tensor, flag: bool | tf.Tensor) -> tf.Tensor:
@@ -251,25 +285,6 @@ def view_function(views: ViewSpec) -> Callable[..., tf.Tensor]:
     return image_of
 
 
-def view_mask(
-    square: tf.Tensor,
-    top: tf.Tensor,
-    left: tf.Tensor,
-    size: tf.Tensor,
-    flag: tf.Tensor,
-    image_size: int,
-) -> tf.Tensor:
-    """The same view of a squared mask; arguments as for `view_image`.
-
-    Returns:
-        uint8 [image_size, image_size].
-    """
-    window = mirror(
-        resize_mask(crop(square, top, left, size), image_size), flag
-    )
-    return tf.ensure_shape(window, [image_size, image_size])
-
-
 def view_valid(
     height: tf.Tensor,
     width: tf.Tensor,
@@ -290,7 +305,8 @@ def view_valid(
     `stride`-th pixel, from the first to the last.
 
     Args:
-        height: rows of the original picture.
+        height: rows of the original picture, a scalar or [B], as are the
+            others up to `flag`.
         width: columns of the original picture.
         base: side of the square that the window was cut from.
         top: first row of the window in that square.
@@ -302,8 +318,8 @@ def view_valid(
             `image_size` - 1.
 
     Returns:
-        float32 [cells, cells], 1 or 0, with `image_size` / `stride` cells
-        rounded up.
+        float32 [cells, cells] or [B, cells, cells], 1 or 0, with
+        `image_size` / `stride` cells rounded up.
     """
     cells = -(-image_size // stride)
     offset = 0.5 / stride if image_size % stride else 0.5
@@ -315,12 +331,14 @@ def view_valid(
 
     def shown(extent: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         end = tf.cast(extent, tf.float32) * scale - tf.cast(start, tf.float32)
-        end = end * zoom  # in pixels of the view
+        end = (end * zoom)[..., None]  # in pixels of the view
         first = (tf.range(cells) == 0) & (end > 0)
         return tf.cast((centres < end) | first, tf.float32)
 
-    valid = shown(height, top)[:, None] * shown(width, left)[None, :]
-    return tf.ensure_shape(mirror(valid, flag), [cells, cells])
+    columns = shown(width, left)
+    mirrored = tf.cast(flag, tf.bool)[..., None]
+    columns = tf.where(mirrored, tf.reverse(columns, [-1]), columns)
+    return shown(height, top)[..., None] * columns[..., None, :]
 
 
 def shown_only(
@@ -372,3 +390,12 @@ def restore(
 def _height_and_width(array: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     shape = tf.shape(array)
     return shape[0], shape[1]
+
+
+def _resize_array(image: np.ndarray, size: int) -> np.ndarray:
+    """`resize_image` of [1, height, width, 3], one operation, on the CPU."""
+    with tf.device("/CPU:0"):
+        resized = tf.raw_ops.ResizeBilinear(
+            images=image, size=[size, size], half_pixel_centers=True
+        )
+    return resized.numpy()[0]

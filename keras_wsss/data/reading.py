@@ -1,11 +1,13 @@
-"""One element of a batch: from a record to the view the network takes."""
+"""From records to a batch of the views that the network takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_wsss.categories import IGNORE
 from keras_wsss.data import failures, preprocess
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.pictures import PictureStore
@@ -13,7 +15,8 @@ from keras_wsss.data.records import Record
 from keras_wsss.data.views import ViewSpec, Window
 from keras_wsss.errors import ConfigError
 
-_NO_MASK = np.zeros((0, 0), np.uint8)
+Arrays = dict[str, np.ndarray]
+Entries = dict[str, tuple[tf.DType, Sequence[int]]]  # types and shapes
 
 
 class ViewReader:
@@ -25,6 +28,7 @@ class ViewReader:
         views: the network's input.
         base_size: side of the square that windows of pictures are cut from.
         with_mask: whether to read masks.
+        threads: pictures or masks that are read at the same time.
 
     Raises:
         ConfigError: the cache holds another input size.
@@ -37,6 +41,7 @@ class ViewReader:
         views: ViewSpec,
         base_size: int,
         with_mask: bool,
+        threads: int,
     ):
         image_size = views.image_size
         if cache is not None and cache.views.image_size != image_size:
@@ -49,126 +54,127 @@ class ViewReader:
         self.views = views
         self.base_size = base_size
         self.with_mask = with_mask
+        # Threads that take turns cost more than to read what is cached.
+        self._map: Callable[..., Iterable[None]] = map
+        if cache is None or with_mask:
+            self._map = futures.ThreadPoolExecutor(threads).map
 
     def read(
         self,
         record: Record,
         draw: Callable[[int, int], Window],
         cached_view: int,
-    ) -> list[np.ndarray]:
+        rows: Arrays,
+    ) -> None:
         """Reads from files.
 
         Args:
             record: the picture.
             draw: makes the view from the picture's height and width.
             cached_view: number of the view in the cache, where there is one.
-
-        Returns:
-            Arrays of the types and shapes that `signature` tells: the square
-            (or features and levels), the square of the mask, and height,
-            width, base, top, left, size, mirror.
+            rows: what is filled in, of the batch's arrays by name.
 
         Raises:
             DataError: picture or mask cannot be used.
         """
+        size = self.views.image_size
+        shown = [rows[name] for name in self._shown()]
         if self.cache is not None:
-            entry = self.cache.read(record, cached_view)
+            entry = self.cache.read(record, cached_view, shown)
             height, width, view = entry.height, entry.width, entry.view
-            shown = [entry.features, *entry.levels]
         else:
             square = self.pictures.image(record, self.base_size)
             height, width = square.height, square.width
             view = draw(height, width)
-            shown = [square.image]
-        mask = _NO_MASK
+            shown[0][:] = preprocess.cut_image(square.image, view, size)
         if self.with_mask:
             mask = self.pictures.mask(record, view.base, height, width)
-        return [*shown, mask, _geometry(height, width, view)]
+            rows["mask"][:] = preprocess.cut_mask(mask, view, size)
+        rows["geometry"][:] = _geometry(height, width, view)
 
-    def blank(self, view: Window) -> list[np.ndarray]:
-        """What `read` gives, with nothing in it, for unused slots."""
-        shown = [
-            np.zeros(shape, kind.as_numpy_dtype)
-            for kind, shape in self._shown()
-        ]
-        side = view.base if self.with_mask else 0
-        mask = np.full((side, side), 255, np.uint8)
-        return [*shown, mask, _geometry(1, 1, view)]
+    def blank(self, view: Window, rows: Arrays) -> None:
+        """Fills in nothing, for unused slots; arguments as for `read`."""
+        for name in self._shown():
+            rows[name][:] = 0
+        if self.with_mask:
+            rows["mask"][:] = IGNORE
+        rows["geometry"][:] = _geometry(1, 1, view)
 
-    def signature(self) -> failures.Signature:
-        """Types and shapes of what `read` gives."""
-        return [*self._shown(), (tf.uint8, [None, None]), (tf.int32, [7])]
-
-    def _shown(self) -> list[tuple[tf.DType, Sequence[int]]]:
+    def _shown(self) -> Entries:
+        """Types and shapes of the picture, or of features and levels."""
         if self.cache is None:
-            return [(tf.uint8, (self.base_size, self.base_size, 3))]
-        return [
-            (tf.float16, self.cache.features_shape),
-            *(
-                (tf.as_dtype(spec.dtype), spec.shape)
-                for spec in self.cache.level_specs
-            ),
-        ]
+            side = self.views.image_size
+            # Windows of other sizes are resized, which rounds nothing.
+            kind = tf.uint8 if self.views.min_scale == 1 else tf.float32
+            return {"image": (kind, (side, side, 3))}
+        return {
+            "features": (tf.float16, self.cache.features_shape),
+            **{
+                f"level {number}": (tf.as_dtype(spec.dtype), spec.shape)
+                for number, spec in enumerate(self.cache.level_specs)
+            },
+        }
 
     def assemble(
         self,
-        load: Callable[[np.ndarray], list[np.ndarray]],
-        number: tf.Tensor,
-        entries: dict[str, tuple[tf.DType, list[int]]],
-        sizes: bool = False,
+        load: Callable[[int, Arrays], Mapping[str, Any]],
+        first: tf.Tensor,
+        count: int,
+        entries: Entries,
     ) -> dict[str, Any]:
-        """Calls `load` and makes of its arrays an element of a batch.
+        """Makes a batch of what `load` reads: one call of Python.
 
         Args:
-            load: from `number` to the arrays of `read` and of `entries`.
-            number: scalar, passed on to `load`.
+            load: from the number of a slot and its rows, which `read` or
+                `blank` fills in, to the entries by name.
+            first: number of the first slot, int64 scalar.
+            count: B, slots of the batch.
             entries: name, type and shape of what is taken as it is.
-            sizes: also give "height" and "width" of the original picture.
 
         Returns:
             "image" (or "features" and "levels"), "mask" if read, "valid",
-            and the entries by name.
+            "height" and "width" of the original picture, and the entries by
+            name.
         """
-        signature: failures.Signature = [
-            *self.signature(),
-            *entries.values(),
-        ]
-        values = failures.call_numpy(load, [number], signature)
-        element = dict(
-            zip(entries, values[len(values) - len(entries) :], strict=True)
-        )
-        *shown, mask, geometry = values[: len(values) - len(entries)]
-        height, width, base, top, left, size, flag = tf.unstack(geometry)
-        window = (top, left, size, flag, self.views.image_size)
+        shown, side = self._shown(), self.views.image_size
+        specs = {**shown, "geometry": (tf.int32, (7,)), **entries}
+        if self.with_mask:
+            specs["mask"] = (tf.uint8, (side, side))
+
+        def read(first: np.ndarray) -> list[np.ndarray]:
+            arrays = {
+                name: np.empty((count, *shape), kind.as_numpy_dtype)
+                for name, (kind, shape) in specs.items()
+            }
+
+            def fill(row: int) -> None:
+                rows = {name: array[row] for name, array in arrays.items()}
+                for name, value in load(int(first) + row, rows).items():
+                    arrays[name][row] = value
+
+            for _ in self._map(fill, range(count)):
+                pass
+            return list(arrays.values())
+
+        signature = [(kind, (count, *shape)) for kind, shape in specs.values()]
+        values = failures.call_numpy(read, [first], signature)
+        batch: dict[str, Any] = dict(zip(specs, values, strict=True))
         if self.cache is None:
-            element["image"] = preprocess.view_image(
-                shown[0], *window, self.views.pixels
+            batch["image"] = preprocess.to_encoder_input(
+                batch["image"], self.views.pixels
             )
         else:
-            element["features"] = shown[0]
-            element["levels"] = tuple(shown[1:])
-        if self.with_mask:
-            element["mask"] = preprocess.view_mask(mask, *window)
-        element["valid"] = preprocess.view_valid(
+            _, *levels = shown
+            batch["levels"] = tuple(batch.pop(name) for name in levels)
+        geometry = tf.unstack(batch.pop("geometry"), axis=1)
+        height, width, base, top, left, size, flag = geometry
+        window = (top, left, size, flag, side)
+        batch["valid"] = preprocess.view_valid(
             height, width, base, *window, self.views.stride
         )
-        if sizes:
-            element.update(height=height, width=width)
-        return element
+        return {**batch, "height": height, "width": width}
 
 
-def cast_arrays(
-    values: Sequence[np.ndarray],
-    entries: dict[str, tuple[tf.DType, list[int]]],
-) -> list[np.ndarray]:
-    """Arrays of the types that `entries` tells."""
-    kinds = [kind.as_numpy_dtype for kind, _ in entries.values()]
-    return [
-        np.asarray(value, kind)
-        for value, kind in zip(values, kinds, strict=True)
-    ]
-
-
-def _geometry(height: int, width: int, view: Window) -> np.ndarray:
-    values = (height, width, view.base, view.top, view.left, view.size)
-    return np.array([*values, view.mirror], np.int32)
+def _geometry(height: int, width: int, view: Window) -> tuple[int, ...]:
+    place = (view.base, view.top, view.left, view.size, view.mirror)
+    return (height, width, *place)

@@ -143,21 +143,27 @@ class FeatureCache:
         """Bytes on disk of an entry as it is written."""
         return self._layout.file_size
 
-    def read(self, record: Record, view: int) -> Encoding:
+    def read(
+        self,
+        record: Record,
+        view: int,
+        out: Sequence[np.ndarray] | None = None,
+    ) -> Encoding:
         """Reads an entry, or computes it where it is missing or damaged.
 
         Args:
             record: any picture, also one that was not built.
             view: 0 to `num_views` - 1.
+            out: see `Encodings.read`.
 
         Raises:
             DataError: the picture cannot be read.
         """
         start = time.perf_counter()
         try:
-            entry = self._load(record, view)
+            entry = self._load(record, view, out)
         except (FileNotFoundError, DamagedEntryError):
-            entry = self._rebuild(record, view)
+            entry = self._rebuild(record, view, out)
         else:
             self.statistics.add(
                 reads=1, read_seconds=time.perf_counter() - start
@@ -251,22 +257,33 @@ class FeatureCache:
             f"second), {found['damaged']} damaged"
         )
 
-    def _load(self, record: Record, view: int) -> Entry:
+    def _load(
+        self,
+        record: Record,
+        view: int,
+        out: Sequence[np.ndarray] | None = None,
+    ) -> Entry:
         """Raises `FileNotFoundError` or `DamagedEntryError`."""
         for levels, layout in self._layouts.items():
             key = self._index.key(record, view, levels)
             wanted = [levels.index(level) for level in self.levels]
+            path = self._index.path(key)
             try:
-                return read_entry(self._index.path(key), key, layout, wanted)
+                return read_entry(path, key, layout, wanted, out)
             except FileNotFoundError:
                 continue
         raise FileNotFoundError
 
-    def _rebuild(self, record: Record, view: int) -> Entry:
+    def _rebuild(
+        self,
+        record: Record,
+        view: int,
+        out: Sequence[np.ndarray] | None,
+    ) -> Entry:
         # One thread at a time: the encoder uses the whole machine anyway.
         with self._rebuild_lock:
             try:
-                entry = self._load(record, view)
+                entry = self._load(record, view, out)
                 self.statistics.add(reads=1)  # another thread was faster
                 return entry
             except FileNotFoundError:
@@ -278,6 +295,10 @@ class FeatureCache:
             entry = self._save(*item, outputs)
             wanted = [self.written.index(level) for level in self.levels]
             levels = tuple(entry.levels[index] for index in wanted)
+            if out is not None:
+                made = (entry.features, *levels)
+                for place, maps in zip(out, made, strict=True):
+                    place[:] = maps
             return dataclasses.replace(entry, levels=levels)
 
     def _missing(

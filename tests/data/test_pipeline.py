@@ -20,7 +20,7 @@ from keras_wsss.data.pipeline import (
 )
 from keras_wsss.data.records import Dataset, Record
 from keras_wsss.data.sampling import PairSampler
-from keras_wsss.data.views import ViewSpec
+from keras_wsss.data.views import PixelScale, ViewSpec
 from keras_wsss.errors import ConfigError, DataError
 
 SIZE = 32
@@ -112,6 +112,53 @@ def test_a_batch_holds_what_sampler_and_files_say(records):
             np.flatnonzero(batch["tags"][row]) + 1, record.labels
         )
     assert batch["valid"].shape == (4, 2, 2)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("min_scale", [1, 0.4])
+def test_batches_equal_pictures_one_by_one_to_the_bit(
+    records, min_scale, cached
+):
+    """By the operations that make the encoder's input everywhere else."""
+    # A deviation whose reciprocal would round.
+    pixels = PixelScale((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    views = ViewSpec(SIZE, min_scale=min_scale, pixels=pixels)
+    sampler = PairSampler(
+        records, 2, seed=4, absent_per_image=1, absent_ids=(1, 2, 3, 4)
+    )
+    cache = ConstantEncodings() if cached else None
+    stream = _stream(records, sampler=sampler, views=views, cache=cache)
+    for step, batch in enumerate(_take(make_batches(stream, num_steps=8))):
+        batch, slots = batch["source"], slots_of(sampler, step, 4)
+        for row, index in enumerate(slots.record):
+            record, seed = records[index], int(slots.seed[row])
+            height, width = SIZES[index]
+            view = views.draw(seed, height, width)
+            if cached:
+                view = cache.view(seed % 4, height, width)
+            window = (view.top, view.left, view.size, view.mirror, SIZE)
+            if not cached:
+                image = cv2.imread(str(record.image_path))[..., ::-1]
+                square = preprocess.square_image(tf.constant(image), view.base)
+                expected = preprocess.view_image(square, *window, pixels)
+                np.testing.assert_array_equal(batch["image"][row], expected)
+            rows, columns = (
+                start + np.arange(SIZE) * view.size // SIZE
+                for start in (view.top, view.left)
+            )
+            columns = columns[::-1] if view.mirror else columns
+            mask = preprocess.square_mask(record.mask.mask, view.base)
+            mask = mask[rows[:, None], columns]
+            np.testing.assert_array_equal(batch["mask"][row], mask)
+            np.testing.assert_array_equal(
+                batch["valid"][row],
+                preprocess.view_valid(height, width, view.base, *window, 16),
+            )
+            weights = slots.weights[row]
+            if min_scale < 1 and not cached:
+                seen = np.isin(slots.labels[row], mask)
+                weights = weights * (seen | (slots.present[row] == 0))
+            np.testing.assert_array_equal(batch["weights"][row], weights)
 
 
 def test_shapes_are_static(records):
@@ -340,12 +387,16 @@ class ConstantEncodings:
         LevelSpec((2, 2, 5), "uint8"),
     )
 
-    def read(self, record, view):
+    def read(self, record, view, out):
         value = 10 * int(record.image_id) + view
         height, width = SIZES[int(record.image_id)]
+        features, *levels = out
+        features[:] = value
+        for maps in levels:
+            maps[:] = view
         return Encoding(
-            np.full(self.features_shape, value, np.float16),
-            tuple(np.full(s.shape, view, s.dtype) for s in self.level_specs),
+            features,
+            tuple(levels),
             self.view(view, height, width),
             height,
             width,
