@@ -87,7 +87,9 @@ class Instances(Mapping[int, tuple[Instance, ...]]):
         """Arrays that were found at an earlier start, see `ReadingIndex`."""
         return None
 
-    def save(self, arrays: Mapping[str, np.ndarray], *key: Any) -> None:
+    def save(
+        self, arrays: Mapping[str, np.ndarray | Column], *key: Any
+    ) -> None:
         """Keeps arrays for a later start, where there is a place for them."""
 
 

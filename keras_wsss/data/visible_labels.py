@@ -1,15 +1,21 @@
 """Which labels are visible in the masks of a file, found once and kept."""
 
 import bisect
+import itertools
 import sys
 from array import array
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from keras_wsss.data.annotations import Annotations, Mark
-from keras_wsss.data.formats.filed_instances import FiledInstances
+from keras_wsss.data.aside import Column, Spool
+from keras_wsss.data.formats.filed_instances import (
+    FiledImages,
+    FiledInstances,
+)
 from keras_wsss.data.instance_masks import InstanceMask, Roles
 from keras_wsss.data.painting import PaintedAhead, Task
 from keras_wsss.side_by_side import cores
@@ -53,19 +59,25 @@ class VisibleLabels:
             min_pixels,
             *(sorted(part.items()) for part in (roles.single, roles.crowd)),
         )
-        self._ids = array("q", (image.id for image in file.images))
-        # Pictures that were looked at, and what was hidden in them.
-        self._judged = np.zeros(len(self._ids), bool)
-        self._hidden: dict[int, list[int]] = {}
+        self._ids = (
+            file.images.ids
+            if isinstance(file.images, FiledImages)
+            else array("q", (image.id for image in file.images))
+        )
+        # Of each picture: 0 if it was not looked at, 1 if nothing is hidden in
+        # it, else the place of what is, and 2.
+        self._found = array("I", bytes(4 * len(self._ids)))
+        self._hidden = Spool()
         self._new = 0
         kept = file.instances.load(*self._key) if min_pixels > 0 else None
         if kept is not None:
-            self._judged = kept["judged"][:].copy()
-            for row, label in kept["hidden"][:].tolist():
-                self._hidden.setdefault(row, []).append(label)
+            self._found = array("I", kept["judged"][:].astype("I").tobytes())
+            pairs = map(np.ndarray.tolist, kept["hidden"][:])
+            for row, several in itertools.groupby(pairs, itemgetter(0)):
+                self._hide(row, tuple(label for _, label in several))
         self._ahead: PaintedAhead | None = None
         self._processes = 0 if getattr(sys, "frozen", False) else cores()
-        if min_pixels < 1 or np.sum(~self._judged) < _FEWEST:
+        if min_pixels < 1 or self._found.count(0) < _FEWEST:
             self._processes = 0
 
     def __enter__(self) -> "VisibleLabels":
@@ -87,7 +99,7 @@ class VisibleLabels:
     def _task(self, row: int) -> Task | None:
         """What a process is told of a picture."""
         assert isinstance(self._instances, FiledInstances)
-        if self._judged[row]:
+        if self._found[row]:
             return None
         image = self._ids[row]
         labels = self._asked(self._instances.marks(image))
@@ -109,24 +121,33 @@ class VisibleLabels:
         """
         assert min_pixels in (None, self._min_pixels)
         row = bisect.bisect_left(self._ids, mask.image.id)
-        if not self._judged[row]:
+        if not self._found[row]:
             hidden = self._ahead.hidden(row) if self._ahead else None
             if hidden is None:
                 visible = mask.visible(labels, self._min_pixels)
                 hidden = tuple(i for i in labels if i not in visible)
-            self._judged[row] = True
+            self._hide(row, hidden)
             self._new += 1
-            if hidden:
-                self._hidden[row] = list(hidden)
-        kept_back = self._hidden.get(row)
-        if not kept_back:
+        if self._found[row] == 1:
             return labels
+        kept_back = self._hidden[self._found[row] - 2]
         return tuple(i for i in labels if i not in kept_back)
+
+    def _hide(self, row: int, labels: tuple[int, ...]) -> None:
+        """Notes what is hidden in a picture, if anything."""
+        self._found[row] = 1
+        if labels:
+            self._hidden.append(labels)
+            self._found[row] += len(self._hidden)
 
     def save(self) -> None:
         """Keeps what is new for the next start."""
         if self._new:
-            pairs = [(k, i) for k, found in self._hidden.items() for i in found]
-            hidden = np.array(pairs, np.int64).reshape(-1, 2)
-            arrays = {"judged": self._judged, "hidden": hidden}
-            self._instances.save(arrays, *self._key)
+            found = np.asarray(self._found)
+            pairs = Column(np.zeros((0, 2), np.int64))
+            for row in np.flatnonzero(found > 1).tolist():
+                labels = self._hidden[self._found[row] - 2]
+                pairs.append(np.array([(row, i) for i in labels], np.int64))
+            self._instances.save(
+                {"judged": found > 0, "hidden": pairs}, *self._key
+            )

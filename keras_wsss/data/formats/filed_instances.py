@@ -71,17 +71,22 @@ class FiledImages(Sequence[AnnotatedImage]):
         names: uint8 [N], file names in UTF-8, one behind the other.
         numbers: int64 [pictures, 4], id, width, height, and where in `names`
             the name ends.
+
+    Attributes:
+        names: likewise.
+        numbers: likewise.
+        ids: of the pictures.
     """
 
     def __init__(self, names: Column, numbers: Column):
         self.names, self.numbers = names, numbers
-        self._ids = _held(numbers, np.s_[:, 0])
+        self.ids = _held(numbers, np.s_[:, 0])
 
     @classmethod
     def of(cls, images: Iterable[AnnotatedImage]) -> "FiledImages":
         """Takes pictures over, which may be of any order."""
         found = cls._in_order(images)
-        order = np.argsort(np.asarray(found._ids))
+        order = np.argsort(np.asarray(found.ids))
         return cls._in_order(found[row] for row in order)
 
     @classmethod
@@ -96,12 +101,12 @@ class FiledImages(Sequence[AnnotatedImage]):
 
     def row(self, number: int) -> int:
         """Of the picture of an id among all; -1 if there is none."""
-        row = bisect.bisect_left(self._ids, number)
-        found = row < len(self._ids) and self._ids[row] == number
+        row = bisect.bisect_left(self.ids, number)
+        found = row < len(self.ids) and self.ids[row] == number
         return row if found else -1
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.ids)
 
     @overload
     def __getitem__(self, index: int) -> AnnotatedImage: ...
@@ -396,7 +401,9 @@ class FiledInstances(Instances):
         """See `Instances`."""
         return self._index.load(self._crowds_of, *key)
 
-    def save(self, arrays: Mapping[str, np.ndarray], *key: Any) -> None:
+    def save(
+        self, arrays: Mapping[str, np.ndarray | Column], *key: Any
+    ) -> None:
         """See `Instances`."""
         self._index.save(arrays, self._crowds_of, *key)
 
