@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_wsss.data import pictures
 from keras_wsss.data.annotations import AnnotatedImage, HeldInstances
 from keras_wsss.data.formats.index_masks import IndexMask
 from keras_wsss.data.instance_masks import InstanceMask, Roles
+from keras_wsss.data.pictures import drop_bad_images
 from keras_wsss.data.records import Dataset, Record, Records
 
 INSTANCES, ROLES = HeldInstances({}), Roles({1: 2}, {1: -1})
@@ -173,3 +175,21 @@ def test_a_record_takes_few_bytes(make):
         tracemalloc.stop()
     taken = sum(each.size for each in found.statistics("filename"))
     assert taken < 40 * len(records)
+
+
+def test_few_records_are_objects_while_pictures_are_checked(monkeypatch):
+    made, read = [], []
+    plain = Records._made
+
+    def making(*of):
+        made.append(1)
+        return plain(*of)
+
+    monkeypatch.setattr(Records, "_made", making)
+    monkeypatch.setattr(
+        pictures, "read_image", lambda *_: read.append(len(made) - len(read))
+    )
+    dataset = Dataset([of_instances(1)] * 100)
+    assert drop_bad_images(dataset) is dataset
+    assert len(read) == 100
+    assert max(read) < 20
