@@ -56,7 +56,13 @@ class Aside:
         filed = self._filed
         if start >= filed:
             return bytes(self._held[start - filed : stop - filed])
-        data = os.pread(self._file, min(stop, filed) - start, start)
+        wanted = min(stop, filed) - start
+        data = os.pread(self._file, wanted, start)
+        while len(data) < wanted:  # the system gives 2 GB at most
+            more = os.pread(self._file, wanted - len(data), start + len(data))
+            if not more:
+                raise OSError("a temporary file has become shorter")
+            data += more
         return data + self._held[: stop - filed] if stop > filed else data
 
     def _write(self) -> None:
@@ -69,7 +75,8 @@ class Aside:
             if self._file < 0:
                 with tempfile.TemporaryFile() as file:
                     self._file = os.dup(file.fileno())
-                weakref.finalize(self, os.close, self._file)
+                # Threads may read to the very end of the process.
+                weakref.finalize(self, os.close, self._file).atexit = False
             done = 0
             while done < len(data):
                 done += os.pwrite(self._file, data[done:], self._filed + done)

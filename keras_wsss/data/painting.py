@@ -7,6 +7,7 @@ script of a user may do its work when it is imported.
 
 import contextlib
 import marshal
+import os
 import queue
 import struct
 import subprocess
@@ -28,6 +29,7 @@ from keras_wsss.errors import DataError
 from keras_wsss.side_by_side import side_by_side
 
 TOGETHER = 200  # pictures that a process is given at a time
+_LARGEST = 1 << 32  # bytes of a message
 _SERVE = "from keras_wsss.data.painting import serve; serve()"
 # What whoever asks finds again, and tells of.
 _FAULTS = (DataError, WrongError, KeyError, OSError, TypeError, ValueError)
@@ -106,7 +108,9 @@ class PaintedAhead:
             if process is None or not tasks:
                 return {}
             return process.ask([(r, *task) for r, task in tasks.items()])
-        except (EOFError, OSError):
+        except (EOFError, OSError, TypeError, ValueError):
+            if process is not None:
+                process.kill()
             process = None
             return {}
         finally:
@@ -163,7 +167,8 @@ def _receive(file: IO[bytes]) -> Any:
     sizes = file.read(8)
     if len(sizes) == 8:
         (size,) = struct.unpack("=Q", sizes)
-        data = file.read(size)
+        # More is something else that was printed.
+        data = file.read(size) if size < _LARGEST else b""
         if len(data) == size:
             return marshal.loads(data)
     raise EOFError
@@ -171,7 +176,8 @@ def _receive(file: IO[bytes]) -> Any:
 
 def serve() -> None:
     """What a process does until its input ends."""
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what anything prints meanwhile
     with contextlib.suppress(EOFError):
         path, looks, parts, min_pixels = _receive(source)
         roles = Roles(*map(dict, parts))

@@ -1,5 +1,6 @@
 """From records to a batch of the views that the network takes."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
@@ -17,6 +18,12 @@ from keras_wsss.errors import ConfigError
 
 Arrays = dict[str, np.ndarray]
 Entries = dict[str, tuple[tf.DType, Sequence[int]]]  # types and shapes
+
+
+@functools.cache
+def _pool(threads: int) -> futures.Executor:
+    # One for all: TensorFlow keeps what a data set calls to the end.
+    return futures.ThreadPoolExecutor(threads)
 
 
 class ViewReader:
@@ -57,7 +64,7 @@ class ViewReader:
         # Threads that take turns cost more than to read what is cached.
         self._map: Callable[..., Iterable[None]] = map
         if cache is None or with_mask:
-            self._map = futures.ThreadPoolExecutor(threads).map
+            self._map = _pool(threads).map
 
     def read(
         self,

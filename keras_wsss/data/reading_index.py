@@ -17,6 +17,7 @@ from keras_wsss.files import atomic_path
 
 # Smaller files are read in less time than they are worth.
 SMALLEST = 2_000_000  # bytes
+_DAMAGED = (EOFError, KeyError, OSError, RuntimeError, ValueError)
 _VERSION = 4  # of what readers find in a file
 
 
@@ -54,7 +55,7 @@ class ReadingIndex:
                         columns[name.removesuffix(".npy")] = Column.of_npy(file)
             about = columns.pop("about")[:].tobytes().decode()
             return columns if about == self._about(key) else None
-        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+        except (*_DAMAGED, zipfile.BadZipFile):
             return None
 
     def save(

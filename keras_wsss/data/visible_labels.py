@@ -21,6 +21,7 @@ from keras_wsss.data.painting import PaintedAhead, Task
 from keras_wsss.side_by_side import cores
 
 _FEWEST = 3000  # pictures that are worth processes of their own
+_MOST = 8  # processes: one reads the file for all of them
 
 
 def painted(marks: Iterable[Mark], roles: Roles) -> tuple[int, ...]:
@@ -76,8 +77,9 @@ class VisibleLabels:
             for row, several in itertools.groupby(pairs, itemgetter(0)):
                 self._hide(row, tuple(label for _, label in several))
         self._ahead: PaintedAhead | None = None
-        self._processes = 0 if getattr(sys, "frozen", False) else cores()
-        if min_pixels < 1 or self._found.count(0) < _FEWEST:
+        self._processes = min(cores(), _MOST)
+        frozen = getattr(sys, "frozen", False)
+        if frozen or min_pixels < 1 or self._found.count(0) < _FEWEST:
             self._processes = 0
 
     def __enter__(self) -> "VisibleLabels":

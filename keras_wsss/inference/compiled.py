@@ -1,5 +1,6 @@
 """The steps from a picture to a mask as compiled functions."""
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,8 @@ def _within(weights: CastWeights, function: Callable) -> Callable:
     """The function, reading weights that were cast already."""
 
     def wrapped(*arguments: Any) -> Any:
-        with weights:
+        # Several may be traced at the same time.
+        with copy.copy(weights):
             return function(*arguments)
 
     return wrapped

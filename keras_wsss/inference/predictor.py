@@ -65,7 +65,8 @@ class Predictor:
         prediction.mask  # uint8 [H, W]
 
     Args:
-        net: a trained network.
+        net: a trained network. What its weights become later shows only in
+            part: some were made ready for computing.
         split: its categories.
         config: the run's config; `inference` gives the thresholds.
         mask_updates: how many updates have taught its masks, see

@@ -173,3 +173,12 @@ def test_a_file_that_changes_meanwhile_is_refused(places, two, monkeypatch):
     monkeypatch.setattr(painting.PaintedAhead, "hidden", changed)
     with pytest.raises(DataError, match="it has changed since it was read"):
         read_coco(*places, SPLIT)
+
+
+def test_a_process_that_says_something_else_counts_as_dead(
+    places, alone, own, two, tmp_path, monkeypatch
+):
+    (tmp_path / "sitecustomize.py").write_text("print('Welcome, stranger')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert _labels(places) == alone
+    assert len(own) == 2 * COUNT

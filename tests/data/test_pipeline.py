@@ -1,6 +1,7 @@
 """From files to batches: content, order, starting step, shards, bad files."""
 
 import dataclasses
+import threading
 
 import cv2
 import numpy as np
@@ -501,3 +502,12 @@ def test_a_picture_without_a_label_reaches_the_tagger_alone(records):
     np.testing.assert_array_equal(
         batch["known"][rows], np.tile([1, 1, 0, 0], (rows.sum(), 1))
     )
+
+
+def test_data_sets_share_their_threads(records):
+    for _ in range(3):
+        next(iter(evaluation_batches(records, ViewSpec(SIZE), 2)))
+    before = threading.active_count()
+    for _ in range(5):
+        next(iter(evaluation_batches(records, ViewSpec(SIZE), 2)))
+    assert threading.active_count() <= before

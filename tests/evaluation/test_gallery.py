@@ -58,7 +58,8 @@ class LeftSteps(Steps):
 def left_half(steps=LeftSteps):
     """What `gallery_rows` needs of a predictor."""
     config = Config()
-    made = steps(None, SPLIT, config)
+    net = types.SimpleNamespace(large_weights=[], compute_dtype="float32")
+    made = steps(net, SPLIT, config)
     return types.SimpleNamespace(
         split=SPLIT,
         config=config,

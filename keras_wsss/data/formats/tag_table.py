@@ -124,7 +124,7 @@ def _head(path: Path) -> str:
     check_text(path)
     head = ""
     try:
-        with open(path, encoding="utf-8-sig", newline="\n") as file:
+        with open(path, encoding="utf-8-sig") as file:
             while line := file.readline():
                 head += line
                 if line.strip():
@@ -138,8 +138,8 @@ def _head(path: Path) -> str:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file with their ends, which may be those of any system."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    """The lines of a file, whose ends may be those of any system."""
+    with open(path, encoding="utf-8-sig") as file:
         yield from file
 
 

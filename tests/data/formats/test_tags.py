@@ -659,3 +659,12 @@ def test_a_wrong_byte_is_told_before_anything_else(tmp_path):
     with pytest.raises(DataError, match=f"byte {place} is not UTF-8"):
         read_tags(path, images, SPLIT, problems.append)
     assert problems == []
+
+
+def test_lines_end_as_on_any_system(tmp_path):
+    path, images = write_tags(tmp_path, [], ["a.jpg", "b.jpg"])
+    for end in ("\r", "\n", "\r\n"):
+        rows = ["", "image;labels", "a.jpg;cat,dog", "b.jpg;dog", ""]
+        path.write_bytes(end.join(rows).encode())
+        labels = [r.labels for r in read_tags(path, images, SPLIT).records]
+        assert list(map(len, labels)) == [2, 1]
