@@ -30,7 +30,7 @@ def problems_across(
         good: part -> records without a problem.
         digests: part -> bytes of their pixels' digests.
     """
-    same = _same(good, digests)
+    same = same_content(good, digests)
     tagged = Names(map(_stem_key, good.get("target", ())))
     names = {}
     for record in good.get("evaluation", ()):
@@ -57,17 +57,24 @@ def problems_across(
     yield from _tagged_twice(good.get("target", Records()), same)
     yield from _scored_twice(good.get("evaluation", Records()), same)
     for records in good.values():
-        yield from _alike_names(records)
+        for record, other in alike_names(records):
+            yield Problem(
+                "names that differ by case",
+                str(record.image_path),
+                "",
+                f"it and {other.image_path} differ in upper and lower case "
+                "alone, which Windows and macOS take for one file; rename one",
+            )
 
 
 def _stem_key(record: Record) -> str:
     return output_key(record.image_path.stem)
 
 
-def _same(
+def same_content(
     good: Iterable[str], digests: Mapping[str, Spool]
 ) -> dict[_Place, list[_Place]]:
-    """The other pictures of equal content, of those that have some."""
+    """All pictures of equal content, itself too, of those that have others."""
     every = itertools.chain(*(digests[part] for part in good))
     repeated = Names(every).repeated()
     contents: dict[bytes, list[_Place]] = collections.defaultdict(list)
@@ -75,8 +82,10 @@ def _same(
         for row, digest in enumerate(digests[part]):
             if hash(digest) in repeated:
                 contents[digest].append((part, row))
+    # One list for all of them: of a picture that stands there 40,000 times,
+    # lists of its own took 12 GB.
     return {
-        place: [other for other in twins if other != place]
+        place: twins
         for twins in contents.values()
         for place in twins
         if len(twins) > 1
@@ -141,20 +150,17 @@ def _scored_twice(
                 break
 
 
-def _alike_names(records: Records) -> Iterator[Problem]:
-    """Yields pictures whose outputs would be one file on many systems."""
+def alike_names(records: Records) -> Iterator[tuple[Record, Record]]:
+    """Yields pictures whose outputs would be one file on many systems.
+
+    Each with the first one of that name.
+    """
     repeated = Names(output_key(r.image_id) for r in records).repeated()
-    seen: dict[str, Record] = {}
+    first: dict[str, Record] = {}
     for record in records if repeated else ():
         key = output_key(record.image_id)
         if hash(key) not in repeated:
             continue
-        other = seen.setdefault(key, record)
+        other = first.setdefault(key, record)
         if other is not record:
-            yield Problem(
-                "names that differ by case",
-                str(record.image_path),
-                "",
-                f"it and {other.image_path} differ in upper and lower case "
-                "alone, which Windows and macOS take for one file; rename one",
-            )
+            yield record, other

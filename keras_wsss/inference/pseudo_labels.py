@@ -12,7 +12,6 @@ from keras_wsss.config import to_json
 from keras_wsss.data.encodings import Encodings
 from keras_wsss.data.formats.voc import write_classes
 from keras_wsss.data.images import read_image
-from keras_wsss.data.lookup import Names
 from keras_wsss.data.masks import read_palette_mask, write_palette_mask
 from keras_wsss.data.pictures import PictureStore
 from keras_wsss.data.pseudo_masks import (
@@ -22,10 +21,11 @@ from keras_wsss.data.pseudo_masks import (
     read_manifest,
 )
 from keras_wsss.data.records import Record, Records
+from keras_wsss.data.twins import alike_names
 from keras_wsss.data.writers import check_writers, write_formats
 from keras_wsss.data.writers.writer import LabelledPicture, WriterOptions
 from keras_wsss.errors import ConfigError, DataError
-from keras_wsss.files import output_key, write_json, write_text
+from keras_wsss.files import write_json, write_text
 from keras_wsss.inference.many_pictures import ManyPictures, Request
 from keras_wsss.inference.mask_notes import MaskNote, make_note, read_note
 from keras_wsss.inference.one_picture import Encoded
@@ -263,18 +263,11 @@ def write_pseudo_labels(
 
 def _refuse_same_names(records: Records) -> None:
     """Two pictures must not share a mask, on any file system."""
-    keys = (output_key(record.image_id) for record in records)
-    repeated, names = Names(keys).repeated(), dict[str, Record]()
-    for record in records if repeated else ():
-        key = output_key(record.image_id)
-        if hash(key) not in repeated:
-            continue
-        other = names.setdefault(key, record)
-        if other is not record:
-            raise DataError(
-                f"{record.image_path}: its mask would have the name of that of "
-                f"{other.image_path}; rename one of the pictures."
-            )
+    for record, other in alike_names(records):
+        raise DataError(
+            f"{record.image_path}: its mask would have the name of that of "
+            f"{other.image_path}; rename one of the pictures."
+        )
 
 
 def _file_name(record: Record) -> str:

@@ -18,7 +18,9 @@ from small_data import (
 )
 
 from keras_wsss.categories import SPLITS, get_split
+from keras_wsss.data.aside import Spool
 from keras_wsss.data.masks import write_palette_mask
+from keras_wsss.data.twins import same_content
 from keras_wsss.data.verify import FAULTY, verify
 
 
@@ -418,3 +420,11 @@ def test_names_that_differ_by_case_are_a_problem(locations):
         stream.write("A.png,dog\n")
     (problem,) = verify(locations.data(), SPLIT).problems
     assert problem.kind == "names that differ by case"
+
+
+def test_one_list_serves_all_copies_of_a_picture():
+    """Lists of their own would take the square of their number."""
+    digests = {"target": Spool([b"a", b"b", b"a", b"a"])}
+    same = same_content(digests, digests)
+    assert same.keys() == {("target", row) for row in (0, 2, 3)}
+    assert len(set(map(id, same.values()))) == 1
